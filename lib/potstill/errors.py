@@ -1,0 +1,10 @@
+"""The one exception that is the user's to mend."""
+
+
+class InputError(ValueError):
+    """Something that the user gave cannot be used.
+
+    The message is one line: what was got, what is allowed, what to do. `stage.run` and the command
+    line print it without a traceback and exit with 1; any other exception is a bug of ours and
+    keeps its traceback.
+    """

@@ -1,0 +1,83 @@
+"""Settings: a section of params.yaml becomes a checked, frozen object, or one clear line."""
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from potstill.errors import InputError
+
+PARAMS_FILE = Path("params.yaml")
+
+
+class Section(BaseModel):
+    """Base of every stage's `Params`: no unknown keys, no silent conversion of types."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+def closest(name: str, allowed: Iterable[str]) -> str:
+    """Return "allowed: a, b, c; did you mean b?" for a message about an unknown name."""
+    names = sorted(allowed)
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"allowed: {', '.join(names)}{hint}"
+
+
+def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
+    """Read params.yaml as a dictionary.
+
+    Raises:
+        InputError: the file is missing or is not YAML with sections at the top.
+    """
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: run from the project's root") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(tree, dict):
+        raise InputError(f"{path} holds a {type(tree).__name__}; sections are expected")
+    return tree
+
+
+def build(cls: type[SectionT], tree: dict[str, Any], where: str) -> SectionT:
+    """Build the settings object of the section `where` ("distill.kd") of a params tree.
+
+    A field `seed` is taken from the top of the tree: there is one seed for the whole run.
+
+    Raises:
+        InputError: an unknown or missing key, or a value of the wrong type or out of range.
+    """
+    values: Any = tree
+    for key in where.split("."):
+        if not isinstance(values, dict) or key not in values:
+            known = values if isinstance(values, dict) else {}
+            raise InputError(f"params.yaml has no section {where}; {closest(key, known)}")
+        values = values[key]
+    if not isinstance(values, dict):
+        raise InputError(f"params.yaml: {where} is a {type(values).__name__}, not a section")
+    if "seed" in cls.model_fields and "seed" not in values:
+        values = {**values, "seed": tree.get("seed")}
+    try:
+        return cls.model_validate(values)
+    except ValidationError as error:
+        raise InputError(_one_line(cls, error, where)) from None
+
+
+def _one_line(cls: type[Section], error: ValidationError, where: str) -> str:
+    first = error.errors()[0]
+    place = ".".join([where, *(str(part) for part in first["loc"])])
+    if first["type"] == "extra_forbidden":
+        unknown = str(first["loc"][-1])
+        return f"params.yaml: unknown key {place}; {closest(unknown, cls.model_fields)}"
+    if first["type"] == "missing":
+        return f"params.yaml: {place} is missing: add it"
+    got = f"{first['input']!r} ({type(first['input']).__name__})"
+    return f"params.yaml: {place}: got {got}; {first['msg'].removeprefix('Value error, ')}"
