@@ -1,0 +1,240 @@
+"""Presets: a YAML file with only what differs from params.yaml, merged into it.
+
+The merged params.yaml is an ordinary edit: `git diff params.yaml` and `dvc params diff` show it,
+`dvc repro` and `dvc exp run [-S ...]` use it, `git checkout params.yaml` undoes it.
+
+A section over whose entries dvc.yaml makes variants (`foreach: ${export}`) may get new entries, and
+loses those that the preset sets to null. Everywhere else a key must exist and keep its type.
+"""
+
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+from potstill import files
+from potstill.errors import InputError
+from potstill.params import closest, read_params
+
+Tree = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One leaf, list or variant that a preset sets, adds or removes."""
+
+    path: tuple[str, ...]
+    old: object
+    new: object
+    kind: str  # "set", "add" or "remove"
+
+    def __str__(self) -> str:
+        name = ".".join(self.path)
+        if self.kind == "set":
+            return f"{name}: {self.old} -> {self.new}"
+        return f"{name}: {'added' if self.kind == 'add' else 'removed'}"
+
+
+def apply(preset: Path, params_file: Path) -> list[Change]:
+    """Merge a preset into params.yaml, comments kept, in one atomic write.
+
+    Applying a preset twice is applying it once. Removing a variant that is not there is no error,
+    because the second time none is.
+
+    Returns:
+        What changed, in the preset's order; empty when params.yaml holds the preset already.
+
+    Raises:
+        InputError: an unknown key, a changed type, or a file that cannot be read; params.yaml is
+            then untouched.
+    """
+    current = read_params(params_file)
+    variants = variant_sections(params_file.with_name("dvc.yaml"))
+    changes = list(_plan(read_params(preset), current, (), _Rules(preset, variants)))
+    if changes:
+        text = params_file.read_text(encoding="utf-8")
+        files.write_text(params_file, _edit(text, changes))
+    return changes
+
+
+def variant_sections(dvc_yaml: Path) -> frozenset[str]:
+    """Return the dotted names of the params sections over which dvc.yaml makes variants."""
+    stages = read_params(dvc_yaml).get("stages") or {}
+    loops = [stage.get("foreach") for stage in stages.values() if isinstance(stage, dict)]
+    found = (re.fullmatch(r"\$\{\s*([\w.]+)\s*\}", loop) for loop in loops if isinstance(loop, str))
+    return frozenset(match[1] for match in found if match)
+
+
+@dataclass(frozen=True)
+class _Rules:
+    preset: Path
+    variants: frozenset[str]
+
+    def refuse(self, path: tuple[str, ...], text: str) -> InputError:
+        return InputError(f"{self.preset}: {'.'.join(path)}: {text}")
+
+
+def _plan(wanted: Tree, current: Tree, path: tuple[str, ...], rules: _Rules) -> Iterator[Change]:
+    """Compare a preset's tree with the current one; yield the differences, refuse the rest."""
+    is_variants = ".".join(path) in rules.variants
+    for key, new in wanted.items():
+        here = (*path, str(key))
+        if is_variants and new is None:
+            if key in current:
+                yield Change(here, current[key], None, "remove")
+        elif is_variants and key not in current:
+            if not isinstance(new, dict):
+                raise rules.refuse(here, f"a new variant is a section, got {_shown(new)}")
+            yield Change(here, None, new, "add")
+        elif key not in current:
+            raise rules.refuse(here, f"unknown key; {closest(str(key), map(str, current))}")
+        elif isinstance(new, dict) and isinstance(current[key], dict):
+            yield from _plan(new, current[key], here, rules)
+        else:
+            _check_type(current[key], new, here, rules)
+            if new != current[key]:
+                yield Change(here, current[key], new, "set")
+
+
+def _shown(value: object) -> str:
+    return f"{value!r} ({type(value).__name__})"
+
+
+def _check_type(old: object, new: object, path: tuple[str, ...], rules: _Rules) -> None:
+    """Refuse a value of another type; a whole number may stand where a float does."""
+    kinds = {type(old)}
+    if isinstance(old, float):
+        kinds.add(int)
+    if old is not None and type(new) not in kinds:
+        raise rules.refuse(
+            path, f"got {_shown(new)}, params.yaml has {_shown(old)}; the type stays"
+        )
+    if isinstance(old, list) and isinstance(new, list) and old:
+        for item in new:
+            if type(item) not in {type(element) for element in old}:
+                raise rules.refuse(path, f"got the element {_shown(item)}, params.yaml has {old}")
+
+
+def _edit(text: str, changes: list[Change]) -> str:
+    """Return params.yaml's text with the changes made.
+
+    Entries come and go, and block lists go, as lines of the text: ruamel ties the comment *above* a
+    key to the end of what stands before it, and would drop or move it with the entry.
+    """
+    for change in changes:
+        if change.kind == "add":
+            text = _insert_lines(text, change)
+    for change in changes:
+        if change.kind == "remove" or isinstance(change.old, list):
+            text = _cut_lines(text, change)
+    tree = _writer().load(text)
+    for change in changes:
+        *parents, key = change.path
+        section = tree
+        for name in parents:
+            if section[name] is None:  # its last entry was cut out
+                section[name] = CommentedMap()
+            section = section[name]
+        if change.kind == "remove":
+            section.pop(key, None)
+        elif change.kind == "set" or key not in section:
+            section[key] = _styled(change.new)
+    return _dump(tree)
+
+
+def _writer() -> YAML:
+    writer = YAML()
+    writer.preserve_quotes = True
+    writer.width = 1 << 20  # never fold a long line
+    writer.indent(mapping=2, sequence=4, offset=2)
+    return writer
+
+
+def _dump(tree: object) -> str:
+    out = io.StringIO()
+    _writer().dump(tree, out)
+    return out.getvalue()
+
+
+def _styled(value: object) -> object:
+    """Return a value as ruamel writes it in params.yaml's style: lists and inner maps in a line."""
+    if isinstance(value, list):
+        row = CommentedSeq(_styled(item) for item in value)
+        row.fa.set_flow_style()
+        return row
+    if isinstance(value, dict):
+        entry = CommentedMap((key, _styled(item)) for key, item in value.items())
+        if not any(isinstance(item, dict) for item in value.values()):
+            entry.fa.set_flow_style()
+        return entry
+    return value
+
+
+def _insert_lines(text: str, change: Change) -> str:
+    """Write a new variant's lines below its section's last one; flow style is left to ruamel."""
+    section = _find(text, change.path[:-1])
+    if section is None or not isinstance(section.value, yaml.MappingNode):
+        return text
+    if not _is_block(section.value):
+        return text
+    indent = " " * section.value.value[0][0].start_mark.column
+    lines = text.splitlines(keepends=True)
+    last = _last_line(lines, section.line, section.column, dashes=False)
+    entry = _dump(CommentedMap({change.path[-1]: _styled(change.new)}))
+    added = [indent + line for line in entry.splitlines(keepends=True)]
+    return "".join(lines[: last + 1] + added + lines[last + 1 :])
+
+
+def _cut_lines(text: str, change: Change) -> str:
+    """Cut a variant's lines, or those of a block list below its key; flow style is left alone."""
+    found = _find(text, change.path)
+    is_entry = change.kind == "remove"
+    if found is None:
+        return text
+    if not is_entry and not (isinstance(found.value, yaml.SequenceNode) and _is_block(found.value)):
+        return text
+    lines = text.splitlines(keepends=True)
+    last = _last_line(lines, found.line, found.column, dashes=not is_entry)
+    first = found.line if is_entry else found.line + 1
+    return "".join(lines[:first] + lines[last + 1 :])
+
+
+def _last_line(lines: list[str], line: int, column: int, *, dashes: bool) -> int:
+    """Return the last line of the block below a key; comments after it belong to what follows."""
+    last = line
+    for number in range(line + 1, len(lines)):
+        content = lines[number].strip()
+        if not content or content.startswith("#"):
+            continue
+        indent = len(lines[number]) - len(lines[number].lstrip())
+        if indent < column or (indent == column and not (dashes and content.startswith("-"))):
+            break
+        last = number
+    return last
+
+
+class _Found(NamedTuple):
+    line: int
+    column: int
+    value: yaml.Node | None
+
+
+def _is_block(node: yaml.CollectionNode) -> bool:
+    return bool(node.value) and not node.flow_style
+
+
+def _find(text: str, path: tuple[str, ...]) -> _Found | None:
+    """Return where a key stands and its value, or None where a flow-style map holds the key."""
+    found = _Found(0, 0, yaml.compose(text, yaml.SafeLoader))
+    for name in path:
+        if not isinstance(found.value, yaml.MappingNode) or not _is_block(found.value):
+            return None
+        key, value = next(pair for pair in found.value.value if pair[0].value == name)
+        found = _Found(key.start_mark.line, key.start_mark.column, value)
+    return found
