@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import yaml
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.representer import RoundTripRepresenter
 
 from potstill import files
 from potstill.errors import InputError
@@ -108,17 +109,19 @@ def _shown(value: object) -> str:
 
 def _check_type(old: object, new: object, path: tuple[str, ...], rules: _Rules) -> None:
     """Refuse a value of another type; a whole number may stand where a float does."""
-    kinds = {type(old)}
-    if isinstance(old, float):
-        kinds.add(int)
-    if old is not None and type(new) not in kinds:
+    if old is not None and type(new) not in _kinds(old):
         raise rules.refuse(
             path, f"got {_shown(new)}, params.yaml has {_shown(old)}; the type stays"
         )
     if isinstance(old, list) and isinstance(new, list) and old:
+        kinds = set().union(*map(_kinds, old))
         for item in new:
-            if type(item) not in {type(element) for element in old}:
+            if type(item) not in kinds:
                 raise rules.refuse(path, f"got the element {_shown(item)}, params.yaml has {old}")
+
+
+def _kinds(value: object) -> set[type]:
+    return {float, int} if isinstance(value, float) else {type(value)}
 
 
 def _edit(text: str, changes: list[Change]) -> str:
@@ -148,8 +151,26 @@ def _edit(text: str, changes: list[Change]) -> str:
     return _dump(tree)
 
 
+class _Representer(RoundTripRepresenter):  # type: ignore[misc] # mypy skips ruamel
+    """Writes what every YAML reader reads alike: null by name, floats with a point."""
+
+    def represent_none(self, _: None) -> yaml.ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:null", "null")
+
+    def represent_float(self, value: float) -> yaml.ScalarNode:
+        node = super().represent_float(value)
+        if "e" in node.value and "." not in node.value:
+            node.value = node.value.replace("e", ".0e")
+        return node
+
+
+_Representer.add_representer(type(None), _Representer.represent_none)
+_Representer.add_representer(float, _Representer.represent_float)
+
+
 def _writer() -> YAML:
     writer = YAML()
+    writer.Representer = _Representer
     writer.preserve_quotes = True
     writer.width = 1 << 20  # never fold a long line
     writer.indent(mapping=2, sequence=4, offset=2)

@@ -177,7 +177,7 @@ class Objects:
             return Path(repo.cache.local.path)
 
     def _object(self, md5: str) -> Path:
-        return self._cache / "files" / "md5" / md5[:2] / md5[2:]
+        return self._cache / md5[:2] / md5[2:]
 
 
 @functools.lru_cache(maxsize=1)
