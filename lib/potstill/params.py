@@ -48,25 +48,29 @@ def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
 
 
 def build(cls: type[SectionT], tree: dict[str, Any], where: str) -> SectionT:
-    """Build the settings object of the section `where` ("distill.kd") of a params tree.
+    """Build the settings object of the section `where` ("distill.students.kd") of a params tree.
 
+    A key that the section does not give itself is taken from the block named `common` beside it or
+    beside a section around it, the nearest first, so that variants differ only in what they state.
     A field `seed` is taken from the top of the tree: there is one seed for the whole run.
 
     Raises:
         InputError: an unknown or missing key, or a value of the wrong type or out of range.
     """
     values: Any = tree
+    inherited: dict[str, Any] = {}
+    if "seed" in cls.model_fields and "seed" in tree:
+        inherited["seed"] = tree["seed"]
     for key in where.split("."):
         if not isinstance(values, dict) or key not in values:
             known = values if isinstance(values, dict) else {}
             raise InputError(f"params.yaml has no section {where}; {closest(key, known)}")
+        inherited |= values.get("common") or {}
         values = values[key]
     if not isinstance(values, dict):
         raise InputError(f"params.yaml: {where} is a {type(values).__name__}, not a section")
-    if "seed" in cls.model_fields and "seed" not in values:
-        values = {**values, "seed": tree.get("seed")}
     try:
-        return cls.model_validate(values)
+        return cls.model_validate({**inherited, **values})
     except ValidationError as error:
         raise InputError(_one_line(cls, error, where)) from None
 

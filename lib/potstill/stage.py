@@ -55,7 +55,8 @@ def run(main: StageMain, section: type[params.Section]) -> None:
     """
     flags = _parse_flags(main)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    name = flags.params.replace(".", "@", 1)
+    # metrics/curate.json is stage `curate`, metrics/distill/kd.json is stage `distill@kd`
+    name = "@".join([*flags.metrics.parts[1:-1], flags.metrics.stem])
     _die_with_parent()
     try:
         settings = params.build(section, params.read_params(), flags.params)

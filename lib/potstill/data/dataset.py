@@ -1,0 +1,94 @@
+"""Mix the four formats into training and held-out chat rows that share no family and no module."""
+
+import random
+from collections.abc import Iterable
+from typing import Any
+
+from potstill import files
+from potstill.data import formats
+from potstill.errors import InputError
+
+Row = dict[str, Any]
+
+
+def _chat(row: Row, name: str, prompt: list[dict[str, str]], answer: str) -> Row:
+    return {
+        "id": files.row_id(name, row["id"], answer),
+        "format": name,
+        "language": row["language"],
+        "group": row["group"],
+        "origin": row["origin"],
+        "licence": row["licence"],
+        "messages": formats.answered(prompt, answer),
+    }
+
+
+def code_rows(rows: Iterable[Row], plan_share: float, source: random.Random) -> list[Row]:
+    """Return code rows; a share of those that have a plan show it in the prompt."""
+    found = []
+    for row in rows:
+        plan = row["plan"] if row["plan"] and source.random() < plan_share else []
+        prompt = formats.code_prompt(row["task"], row["language"], plan)
+        found.append(_chat(row, "code", prompt, row["code"]))
+    return found
+
+
+def plan_rows(rows: Iterable[Row]) -> list[Row]:
+    """Return plan rows, one for each task that has a plan."""
+    planned = {row["task"]: row for row in rows if row["plan"]}
+    return [
+        _chat(row, "plan", formats.plan_prompt(task), formats.numbered(row["plan"]))
+        for task, row in planned.items()
+    ]
+
+
+def reflect_rows(rows: Iterable[Row]) -> list[Row]:
+    """Return reflect rows: broken code and its error in, code that passes out."""
+    return [
+        _chat(
+            row,
+            "reflect",
+            formats.reflect_prompt(row["task"], row["code"], row["error"], row["language"]),
+            row["fix"],
+        )
+        for row in rows
+    ]
+
+
+def decompose_rows(rows: Iterable[Row], count: int, source: random.Random) -> list[Row]:
+    """Return decompose rows: two or three tasks of one language joined into one request."""
+    by_language: dict[str, list[Row]] = {}
+    for row in {row["task"]: row for row in rows if row["plan"]}.values():
+        by_language.setdefault(row["language"], []).append(row)
+    found = []
+    for number in range(count if by_language else 0):
+        language = sorted(by_language)[number % len(by_language)]
+        pool = by_language[language]
+        chosen = source.sample(pool, min(len(pool), source.choice((2, 3))))
+        request = " Then: ".join(row["task"] for row in chosen)
+        answer = formats.subtasks([row["task"] for row in chosen], language)
+        found.append(_chat(chosen[0], "decompose", formats.decompose_prompt(request), answer))
+    return found
+
+
+def mix(parts: dict[str, list[Row]], shares: dict[str, float], most: int, seed: int) -> list[Row]:
+    """Draw rows by format in the wanted shares and shuffle them; a short format gives all it has.
+
+    Raises:
+        InputError: an unknown format, or nothing to draw.
+    """
+    unknown = set(shares) - set(parts)
+    if unknown:
+        raise InputError(
+            f"build_dataset.shares has {', '.join(sorted(unknown))}; allowed: {', '.join(parts)}"
+        )
+    source = random.Random(seed)
+    chosen = []
+    for name in sorted(shares):
+        rows = sorted(parts[name], key=lambda row: row["id"])
+        source.shuffle(rows)
+        chosen += rows[: round(most * shares[name])]
+    if not chosen:
+        raise InputError("build_dataset: no rows to train on: every candidate was rejected")
+    source.shuffle(chosen)
+    return chosen

@@ -1,0 +1,73 @@
+"""The four prompts of a coding agent, and how an answer is read back.
+
+Plan, code, reflect and decompose are the formats of the EdgeCoder agent loop. The same functions
+make training rows, teacher prompts and evaluation prompts, so the student is asked in use exactly
+what it was taught.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+
+from potstill.models.chat import Message
+
+LANGUAGE_NAMES = {"python": "Python", "javascript": "JavaScript"}
+_SYSTEM = "You are a coding assistant."
+_FENCE = re.compile(r"```[ \t]*(?:python|py|javascript|js|typescript|ts)?[ \t]*\r?\n(.*?)(?:```|\Z)", re.S | re.I)
+
+
+def _messages(request: str) -> list[Message]:
+    return [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": request}]
+
+
+def plan_prompt(task: str) -> list[Message]:
+    """Ask for numbered steps."""
+    return _messages(f"Write a short plan as numbered steps, without code.\n\nTask: {task}")
+
+
+def code_prompt(task: str, language: str, plan: Sequence[str] = ()) -> list[Message]:
+    """Ask for bare code, after a plan if there is one."""
+    steps = f"\n\nPlan:\n{numbered(plan)}" if plan else ""
+    name = LANGUAGE_NAMES[language]
+    return _messages(f"Write {name} code. Answer with code only.\n\nTask: {task}{steps}")
+
+
+def reflect_prompt(task: str, code: str, error: str, language: str) -> list[Message]:
+    """Ask for mended code, given what failed and how."""
+    name = LANGUAGE_NAMES[language]
+    return _messages(
+        f"This {name} code failed. Answer with the fixed code only.\n\n"
+        f"Task: {task}\n\nCode:\n{code}\n\nError:\n{error}"
+    )
+
+
+def decompose_prompt(request: str) -> list[Message]:
+    """Ask for a JSON list of smaller tasks, each with its language."""
+    return _messages(
+        'Split this request into tasks. Answer with a JSON list of {"input", "language"}.\n\n'
+        f"Request: {request}"
+    )
+
+
+def numbered(steps: Sequence[str]) -> str:
+    """Return "1. ...", one step a line."""
+    return "\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1))
+
+
+def subtasks(tasks: Sequence[str], language: str) -> str:
+    """Return the answer to a decompose prompt."""
+    return json.dumps([{"input": task, "language": language} for task in tasks])
+
+
+def answered(prompt: Sequence[Message], answer: str) -> list[Message]:
+    """Return the messages of a training row."""
+    return [*prompt, {"role": "assistant", "content": answer}]
+
+
+def extract_code(answer: str) -> str:
+    """Return the first fenced block of an answer, else the whole text, without outer blank space.
+
+    An answer that ends inside a fence (cut by the token limit) keeps what it has.
+    """
+    match = _FENCE.search(answer)
+    return (match.group(1) if match else answer).strip("\n").rstrip()

@@ -1,0 +1,1 @@
+"""Teach a student from a teacher's cached distributions: losses, logit store, training loop."""

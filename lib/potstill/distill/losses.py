@@ -1,0 +1,137 @@
+"""The distillation loss: cross-entropy on labels mixed with KL to a teacher's cached top tokens.
+
+    loss = alpha * CE(labels) + (1 - alpha) * T^2 * KL(teacher_T || student_T)
+
+The KL runs over k + 1 outcomes: the teacher's k most probable tokens and one for all the others
+(the tail). Without the tail the truncated distributions are renormalised, the student is pulled
+towards over-confidence, and below k of about 50 that is worse than no distillation.
+With k = V the sum is the full KL. Never negative; exactly zero where the student's probabilities
+on those k + 1 outcomes equal the teacher's.
+
+Sources: Hinton et al. 2015, section 2 (temperature and T^2); DistillKit's "missing probability"
+bucket; Anshumann et al. 2025 (Sparse Logit Sampling) for the harm of renormalising.
+
+Dimensions: N answer tokens, D width, V vocabulary, K cached tokens.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+MIN_LOG_PROBABILITY = -1e4  # of an empty tail: exp() of it is 0 in every dtype
+
+
+@dataclass(frozen=True)
+class TopK:
+    """A teacher's distribution at temperature T, cut to its most probable tokens.
+
+    Attributes:
+        ids_NK: int64 token ids.
+        log_probs_NK: float32, log-probabilities at T.
+        log_tail_N: float32, log of the probability of all other tokens at T.
+    """
+
+    ids_NK: torch.Tensor
+    log_probs_NK: torch.Tensor
+    log_tail_N: torch.Tensor
+
+    def rows(self, chosen: slice) -> "TopK":
+        """Return the distribution of some of the tokens."""
+        return TopK(self.ids_NK[chosen], self.log_probs_NK[chosen], self.log_tail_N[chosen])
+
+
+@dataclass(frozen=True)
+class LossSums:
+    """Sums over tokens: divide by the number of tokens of the whole (accumulated) batch."""
+
+    loss: torch.Tensor
+    cross_entropy: torch.Tensor
+    kl: torch.Tensor
+
+
+def log1mexp(x: torch.Tensor) -> torch.Tensor:
+    """Return log(1 - exp(x)) for x <= 0 without cancellation (Maechler 2012, eq. 7)."""
+    x = x.clamp(max=-1e-7)  # 0 would give -inf, and a gradient of NaN
+    near_zero = x > -0.6931471805599453
+    # Both branches get a harmless argument where they are not chosen: where() passes NaN gradients.
+    small = torch.log(-torch.expm1(torch.where(near_zero, x, -1.0)))
+    large = torch.log1p(-torch.exp(torch.where(near_zero, -1.0, x)))
+    return torch.where(near_zero, small, large)
+
+
+def truncate(logits_NV: torch.Tensor, k: int, temperature: float) -> TopK:
+    """Return the teacher's top k at a temperature, with the exact mass of the rest."""
+    log_probs_NV = torch.log_softmax(logits_NV.float() / temperature, dim=-1)
+    k = min(k, logits_NV.shape[-1])
+    top = torch.topk(log_probs_NV, k, dim=-1)
+    rest_NV = log_probs_NV.scatter(-1, top.indices, float("-inf"))
+    tail_N = torch.logsumexp(rest_NV, dim=-1).clamp(min=MIN_LOG_PROBABILITY)
+    return TopK(top.indices, top.values, tail_N)
+
+
+def topk_kl(logits_NV: torch.Tensor, teacher: TopK, temperature: float) -> torch.Tensor:
+    """Return the sum over tokens of KL(teacher || student), both at the temperature, in nats."""
+    scaled_NV = logits_NV.float() / temperature
+    norm_N1 = torch.logsumexp(scaled_NV, dim=-1, keepdim=True)
+    student_NK = scaled_NV.gather(-1, teacher.ids_NK) - norm_N1
+    terms = teacher.log_probs_NK.exp() * (teacher.log_probs_NK - student_NK)
+    if teacher.ids_NK.shape[-1] == logits_NV.shape[-1]:
+        return terms.sum()
+    student_tail_N = log1mexp(torch.logsumexp(student_NK, dim=-1))
+    tail = teacher.log_tail_N.exp() * (teacher.log_tail_N - student_tail_N)
+    return terms.sum() + tail.sum()
+
+
+def distillation_loss(
+    hidden_ND: torch.Tensor,
+    head: torch.nn.Module,
+    labels_N: torch.Tensor,
+    teacher: TopK | None,
+    *,
+    alpha: float,
+    temperature: float,
+    chunk_tokens: int,
+) -> LossSums:
+    """Return the loss over answer tokens without ever holding all their logits.
+
+    The logits of one chunk are made, used and dropped; the backward pass makes them again.
+    Memory is O(chunk_tokens * V) instead of O(N * V); the value does not depend on the chunk.
+
+    Args:
+        hidden_ND: the student's last hidden states at the positions that predict `labels_N`.
+        head: maps hidden states to logits [.., V].
+        labels_N: int64; prompts and padding are left out before, so every row counts.
+        teacher: cached distributions of the same N positions; None trains on labels alone.
+        alpha: weight of the cross-entropy, 0 to 1; without a teacher it is taken as 1.
+        temperature: T of the KL; the cache must be made at the same T.
+        chunk_tokens: tokens whose logits exist at a time.
+    """
+    sums = [hidden_ND.new_zeros((), dtype=torch.float32) for _ in range(3)]
+    for start in range(0, len(labels_N), chunk_tokens):
+        part = slice(start, start + chunk_tokens)
+        rows = teacher.rows(part) if teacher is not None else None
+        chunk = checkpoint(
+            _chunk, hidden_ND[part], head, labels_N[part], rows, alpha, temperature,
+            use_reentrant=False,
+        )
+        sums = [total + value for total, value in zip(sums, chunk, strict=True)]
+    return LossSums(*sums)
+
+
+def _chunk(
+    hidden_ND: torch.Tensor,
+    head: torch.nn.Module,
+    labels_N: torch.Tensor,
+    teacher: TopK | None,
+    alpha: float,
+    temperature: float,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    logits_NV = head(hidden_ND).float()
+    cross_entropy = functional.cross_entropy(logits_NV, labels_N, reduction="sum")
+    if teacher is None:
+        return cross_entropy, cross_entropy.detach(), torch.zeros_like(cross_entropy)
+    kl = topk_kl(logits_NV, teacher, temperature)
+    loss = alpha * cross_entropy + (1 - alpha) * temperature**2 * kl
+    return loss, cross_entropy.detach(), kl.detach()

@@ -1,0 +1,299 @@
+"""The training loop: byte-equal weights whether it ran through or was killed and resumed.
+
+Nothing of the loop has hidden state: the batches of an epoch and the learning rate of a step are
+functions of (seed, epoch) and step. A checkpoint is weights, optimiser moments and the step number;
+it is written under a temporary name, renamed, and trusted only with its completeness marker.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from safetensors.torch import load_file, save_file
+
+from potstill import files
+from potstill.distill import examples
+from potstill.distill.examples import Example
+from potstill.distill.logit_store import LogitStore
+from potstill.distill.losses import TopK, distillation_loss
+
+COMPLETE = "COMPLETE"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast.
+
+    Attributes:
+        steps: optimiser steps.
+        batch_rows: rows a forward pass.
+        accumulate: forward passes a step.
+        learning_rate: peak; linear warm-up over `warmup_steps`, then a cosine to a tenth of it.
+        evaluate_every: steps between held-out measurements; 0 measures only at the end.
+        checkpoint_every: steps between checkpoints; 0 writes none.
+    """
+
+    steps: int
+    batch_rows: int
+    accumulate: int
+    learning_rate: float
+    warmup_steps: int
+    weight_decay: float
+    clip_norm: float
+    evaluate_every: int
+    checkpoint_every: int
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What is minimised; without a store only the labels are used."""
+
+    alpha: float
+    temperature: float
+    chunk_tokens: int
+    store: LogitStore | None
+
+
+def learning_rate(schedule: Schedule, step: int) -> float:
+    """Return the learning rate of a step, counted from 0."""
+    if step < schedule.warmup_steps:
+        return schedule.learning_rate * (step + 1) / schedule.warmup_steps
+    length = max(1, schedule.steps - schedule.warmup_steps)
+    cosine = 0.5 * (1 + math.cos(math.pi * (step - schedule.warmup_steps) / length))
+    return schedule.learning_rate * (0.1 + 0.9 * cosine)
+
+
+def batches(
+    rows: list[Example], schedule: Schedule, seed: int, first_step: int
+) -> Iterator[list[list[Example]]]:
+    """Yield the micro-batches of each step from `first_step` on, epoch after epoch."""
+    per_epoch = math.ceil(len(rows) / schedule.batch_rows)
+    plans: dict[int, list[list[int]]] = {}
+    for step in range(first_step, schedule.steps):
+        micro = []
+        for number in range(step * schedule.accumulate, (step + 1) * schedule.accumulate):
+            epoch, offset = divmod(number, per_epoch)
+            if epoch not in plans:
+                plans = {epoch: examples.order(rows, schedule.batch_rows, seed, epoch)}
+            micro.append([rows[row] for row in plans[epoch][offset]])
+        yield micro
+
+
+def train(
+    model: torch.nn.Module,
+    rows: list[Example],
+    loss: Loss,
+    schedule: Schedule,
+    *,
+    seed: int,
+    dtype: torch.dtype,
+    scratch: Path,
+    evaluate: Callable[[torch.nn.Module], float],
+) -> list[dict[str, float]]:
+    """Train in place and return the history, one row a step.
+
+    Args:
+        model: a causal language model with float32 weights, on its device.
+        rows: training examples.
+        loss: the loss and the teacher's cache.
+        schedule: steps, rows a step, learning rate.
+        seed: decides the order of the rows.
+        dtype: of matrix products; bfloat16 runs under autocast.
+        scratch: folder for checkpoints; a later call with the same folder goes on from them.
+        evaluate: returns the held-out loss in nats a token.
+
+    Returns:
+        Rows of step, tokens (answer tokens seen), loss, ce, kl (nats a token), lr, heldout_nll.
+    """
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=0.0, betas=(0.9, 0.95), weight_decay=schedule.weight_decay
+    )
+    history = _resume(model, optimiser, scratch)
+    first = len(history)
+    tokens = int(history[-1]["tokens"]) if history else 0
+    model.train()
+    stream = batches(rows, schedule, seed, first)
+    with _progress() as progress:
+        task = progress.add_task("train", total=schedule.steps, completed=first, info="")
+        for step in range(first, schedule.steps):
+            row = _step(model, optimiser, next(stream), loss, schedule, step, dtype)
+            tokens += int(row.pop("answer_tokens"))
+            due = schedule.evaluate_every and (step + 1) % schedule.evaluate_every == 0
+            if due and step + 1 < schedule.steps:
+                row["heldout_nll"] = evaluate(model)
+                model.train()
+            history.append({"step": step + 1, "tokens": tokens, **row})
+            progress.update(task, advance=1, info=f"loss {row['loss']:.3f}")
+            every = schedule.checkpoint_every
+            if every and (step + 1) % every == 0 and step + 1 < schedule.steps:
+                save_checkpoint(model, optimiser, history, scratch)
+    return history
+
+
+def _step(
+    model: torch.nn.Module,
+    optimiser: torch.optim.Optimizer,
+    micro: list[list[Example]],
+    loss: Loss,
+    schedule: Schedule,
+    step: int,
+    dtype: torch.dtype,
+) -> dict[str, float]:
+    total = sum(row.num_answer_tokens for part in micro for row in part)
+    sums = {"loss": 0.0, "ce": 0.0, "kl": 0.0}
+    for part in micro:
+        result = batch_loss(model, part, loss, dtype)
+        (result.loss / total).backward()
+        sums["loss"] += result.loss.item() / total
+        sums["ce"] += result.cross_entropy.item() / total
+        sums["kl"] += result.kl.item() / total
+    if not math.isfinite(sums["loss"]):
+        raise FloatingPointError(f"loss is {sums['loss']} at step {step + 1}: lower learning_rate")
+    torch.nn.utils.clip_grad_norm_(model.parameters(), schedule.clip_norm)
+    rate = learning_rate(schedule, step)
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    optimiser.step()
+    optimiser.zero_grad(set_to_none=True)
+    return {**sums, "lr": rate, "answer_tokens": float(total)}
+
+
+def batch_loss(
+    model: Any,  # noqa: ANN401 - a transformers model; its classes are untyped here
+    rows: list[Example],
+    loss: Loss,
+    dtype: torch.dtype,
+) -> Any:  # noqa: ANN401
+    """Return the loss sums over the answer tokens of some rows."""
+    device = next(model.parameters()).device
+    ids_BT, answer_BT = (tensor.to(device) for tensor in examples.collate(rows))
+    teacher = _teacher_rows(loss.store, rows, device)
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+        hidden_BTD = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state
+        return distillation_loss(
+            examples.predicting(hidden_BTD, answer_BT),
+            model.lm_head,
+            ids_BT[:, 1:][answer_BT[:, 1:]],
+            teacher,
+            alpha=loss.alpha,
+            temperature=loss.temperature,
+            chunk_tokens=loss.chunk_tokens,
+        )
+
+
+def _teacher_rows(
+    store: LogitStore | None, rows: list[Example], device: torch.device
+) -> TopK | None:
+    if store is None:
+        return None
+    top = store.get(row.key for row in rows)
+    return TopK(top.ids_NK.to(device), top.log_probs_NK.to(device), top.log_tail_N.to(device))
+
+
+def row_nlls(
+    model: Any,  # noqa: ANN401
+    rows: list[Example],
+    *,
+    batch_rows: int,
+    dtype: torch.dtype,
+) -> dict[str, tuple[float, int]]:
+    """Return example key -> (negative log-likelihood of its answer in nats, answer tokens)."""
+    device = next(model.parameters()).device
+    found = {}
+    model.eval()
+    for batch in examples.by_length(rows, batch_rows):
+        ids_BT, answer_BT = (tensor.to(device) for tensor in examples.collate(batch))
+        mixed = torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16)
+        with torch.inference_mode(), mixed:
+            hidden_BTD = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state
+            logits_NV = model.lm_head(examples.predicting(hidden_BTD, answer_BT)).float()
+        labels_N = ids_BT[:, 1:][answer_BT[:, 1:]]
+        nll_N = torch.nn.functional.cross_entropy(logits_NV, labels_N, reduction="none")
+        sizes = [row.num_answer_tokens for row in batch]
+        for row, part in zip(batch, nll_N.split(sizes), strict=True):
+            found[row.key] = (part.double().sum().item(), row.num_answer_tokens)
+    return found
+
+
+def save_checkpoint(
+    model: torch.nn.Module,
+    optimiser: torch.optim.Optimizer,
+    history: list[dict[str, float]],
+    scratch: Path,
+) -> None:
+    """Write weights, optimiser moments and history; older checkpoints are deleted after it."""
+    final = scratch / f"step-{len(history):08d}"
+    partial = files.partial_path(final)
+    files.remove(partial)
+    partial.mkdir(parents=True)
+    names = [name for name, _ in model.named_parameters()]
+    save_file(
+        {name: p.detach().cpu().contiguous() for name, p in model.named_parameters()},
+        partial / "model.safetensors",
+    )
+    state = optimiser.state_dict()["state"]
+    moments = {
+        f"{names[index]}/{key}": torch.as_tensor(value).cpu().contiguous()
+        for index, entry in state.items()
+        for key, value in entry.items()
+    }
+    save_file(moments, partial / "optimiser.safetensors")
+    (partial / "history.json").write_text(json.dumps(history), encoding="utf-8")
+    hashes = {path.name: files.sha256_file(path) for path in files.files_below(partial)}
+    (partial / COMPLETE).write_text(json.dumps(hashes), encoding="utf-8")
+    files.publish(partial, final)
+    for other in scratch.glob("step-*"):
+        if other != final:
+            files.remove(other)
+
+
+def _whole(folder: Path) -> bool:
+    """Say whether a checkpoint is complete and its files hash as they did when written."""
+    marker = folder / COMPLETE
+    if not marker.exists():
+        return False
+    hashes = json.loads(marker.read_text(encoding="utf-8"))
+    return all(
+        (folder / name).exists() and files.sha256_file(folder / name) == value
+        for name, value in hashes.items()
+    )
+
+
+def _resume(
+    model: torch.nn.Module, optimiser: torch.optim.Optimizer, scratch: Path
+) -> list[dict[str, float]]:
+    """Load the newest whole checkpoint into model and optimiser; return its history."""
+    for folder in sorted(scratch.glob("step-*"), reverse=True):
+        if not _whole(folder):
+            continue
+        weights = load_file(folder / "model.safetensors")
+        moments = load_file(folder / "optimiser.safetensors")
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                parameter.copy_(weights[name])
+        names = [name for name, _ in model.named_parameters()]
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        for index, name in enumerate(names):
+            keys = [key for key in moments if key.rsplit("/", 1)[0] == name]
+            if keys:
+                state[index] = {key.rsplit("/", 1)[1]: moments[key] for key in keys}
+        optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+        history: list[dict[str, float]] = json.loads((folder / "history.json").read_text())
+        return history
+    return []
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[info]}"),
+        transient=True,
+    )

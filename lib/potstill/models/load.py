@@ -1,0 +1,25 @@
+"""Load a checkpoint folder as a transformers model for sampling, caching and training."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from potstill.errors import InputError
+
+
+def causal_lm(folder: Path, dtype: torch.dtype, device: torch.device) -> Any:  # noqa: ANN401
+    """Return the model in evaluation mode with scaled-dot-product attention.
+
+    Raises:
+        InputError: transformers does not know the architecture.
+    """
+    from transformers import AutoModelForCausalLM
+
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, attn_implementation="sdpa", use_safetensors=True
+        )
+    except (ValueError, KeyError, OSError) as error:
+        raise InputError(f"{folder} cannot be loaded: {' '.join(str(error).split())}") from None
+    return model.to(device).eval()

@@ -1,0 +1,101 @@
+"""Trim a byte-level BPE vocabulary: a small model's embedding is up to a third of its weights.
+
+Kept are the special tokens, the 256 byte tokens (so that every text still encodes) and the tokens
+that a corpus uses most, each with the merges that build it. A text whose tokens are all kept is
+encoded exactly as before: every merge that the full tokenizer applied to it is still there, in the
+same order, and no merge was added. Any other text falls apart into smaller kept tokens.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from potstill.errors import InputError
+
+
+def trim(tokenizer: Mapping[str, Any], counts: Mapping[int, int], size: int) -> list[int]:
+    """Choose the old ids to keep, ascending; their positions are the new ids.
+
+    Args:
+        tokenizer: the parsed tokenizer.json of a byte-level BPE tokenizer.
+        counts: old id -> how often the corpus uses it.
+        size: number of ids wanted; fewer come back where the corpus uses fewer.
+
+    Raises:
+        InputError: not a byte-level BPE tokenizer, or `size` is too small for what must stay.
+    """
+    if tokenizer["model"]["type"] != "BPE" or tokenizer["model"].get("byte_fallback"):
+        raise InputError("only byte-level BPE vocabularies can be trimmed: set trim_vocab.size to 0")
+    vocab: dict[str, int] = tokenizer["model"]["vocab"]
+    parts = _derivations(tokenizer)
+    special = {entry["id"] for entry in tokenizer["added_tokens"]}
+    kept = special | {index for token, index in vocab.items() if len(token) == 1}
+    if size < len(kept):
+        raise InputError(
+            f"trim_vocab.size is {size}; at least {len(kept)} ids (bytes and special tokens) "
+            "must stay: raise it"
+        )
+    names = {index: token for token, index in vocab.items()}
+    for index, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+        if index in kept:
+            continue
+        closure = {vocab[name] for name in _closure(names[index], parts)} - kept
+        if len(kept) + len(closure) <= size:
+            kept |= closure
+    return sorted(kept)
+
+
+def _derivations(tokenizer: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return token -> the parts of every merge that makes it."""
+    parts: dict[str, list[str]] = {}
+    for left, right in tokenizer["model"]["merges"]:
+        parts.setdefault(left + right, []).extend((left, right))
+    return parts
+
+
+def _closure(token: str, parts: Mapping[str, list[str]]) -> set[str]:
+    found, open_ = set(), [token]
+    while open_:
+        name = open_.pop()
+        if name not in found:
+            found.add(name)
+            open_.extend(parts.get(name, []))
+    return found
+
+
+def rewrite(tokenizer: Mapping[str, Any], kept: list[int]) -> dict[str, Any]:
+    """Return the tokenizer.json with only the kept ids, renumbered by their position in `kept`."""
+    new_id = {old: new for new, old in enumerate(kept)}
+    model = dict(tokenizer["model"])
+    vocab = {token: new_id[old] for token, old in model["vocab"].items() if old in new_id}
+    model["vocab"] = dict(sorted(vocab.items(), key=lambda item: item[1]))
+    model["merges"] = [
+        [left, right]
+        for left, right in model["merges"]
+        if left in vocab and right in vocab and left + right in vocab
+    ]
+    added = [{**entry, "id": new_id[entry["id"]]} for entry in tokenizer["added_tokens"]]
+    return {**tokenizer, "model": model, "added_tokens": added}
+
+
+def count_tokens(encoded: Iterable[list[int]]) -> Counter[int]:
+    """Count how often each id occurs in encoded texts."""
+    counts: Counter[int] = Counter()
+    for ids in encoded:
+        counts.update(ids)
+    return counts
+
+
+def renumber_config(config: Mapping[str, Any], kept: list[int]) -> dict[str, Any]:
+    """Return a model or generation config with its size and special ids in the new numbering."""
+    new_id = {old: new for new, old in enumerate(kept)}
+    changed = dict(config)
+    if "vocab_size" in changed:
+        changed["vocab_size"] = len(kept)
+    for key in ("bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id"):
+        value = changed.get(key)
+        if isinstance(value, list):
+            changed[key] = [new_id[old] for old in value]
+        elif value is not None:
+            changed[key] = new_id[value]
+    return changed

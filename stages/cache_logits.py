@@ -1,0 +1,69 @@
+"""Run the trimmed teacher once over the training rows and keep its top tokens with their tail.
+
+Reads   teacher     trimmed checkpoint
+        dataset     folder with train.jsonl and heldout.jsonl
+Writes  out         logit store (header.json and shards)
+        metrics     rows, tokens, bytes a token, kept mass, the teacher's own held-out likelihood
+"""
+
+import shutil
+from pathlib import Path
+
+from potstill import files, stage
+from potstill.models.chat import ChatTokenizer
+from potstill.params import Section
+
+
+class Params(Section):
+    """Settings of `cache_logits`."""
+
+    k: int  # tokens kept at each position
+    temperature: float  # T of the cached distribution; distill must use the same
+    max_length: int  # longer rows are left out and counted
+    max_rows: int  # rows of the training set, in their order
+    batch_rows: int
+    threads: int
+    seed: int
+
+
+def main(
+    params: Params, *, teacher: Path, dataset: Path, out: Path, scratch: Path
+) -> dict[str, float]:
+    """Cache, then measure the teacher on the held-out rows as the students will be."""
+    import torch
+
+    from potstill.distill import caching, device, examples, heldout, logit_store
+    from potstill.models import load
+
+    device.make_deterministic(params.seed, params.threads)
+    place = device.pick_device()
+    dtype = device.compute_dtype("auto", place)
+    tokenizer = ChatTokenizer(teacher)
+    rows, too_long = examples.load(dataset / "train.jsonl", tokenizer, params.max_length)
+    held, _ = examples.load(dataset / "heldout.jsonl", tokenizer, params.max_length)
+    model = load.causal_lm(teacher, torch.float32, place)
+    metrics = caching.cache(
+        model, rows[: params.max_rows], scratch, k=params.k, temperature=params.temperature,
+        batch_rows=params.batch_rows, batches_per_shard=16, dtype=dtype,
+    )
+    header = logit_store.Header(
+        teacher_sha256=files.sha256_file(teacher / "model.safetensors"),
+        tokenizer_sha256=logit_store.tokenizer_hash(teacher),
+        template_sha256=logit_store.template_hash(tokenizer.template),
+        vocab_size=tokenizer.vocab_size,
+        k=params.k,
+        temperature=params.temperature,
+    )
+    logit_store.write_header(scratch, header)
+    shutil.copytree(scratch, out)
+    store = logit_store.LogitStore(out)
+    return {
+        **metrics,
+        "rows_too_long": too_long,
+        "kept_mass_mean": caching.kept_mass(store, rows[: params.max_rows]),
+        **heldout.measure(model, held, batch_rows=params.batch_rows, dtype=dtype, prefix="teacher_"),
+    }
+
+
+if __name__ == "__main__":
+    stage.run(main, Params)

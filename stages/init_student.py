@@ -1,0 +1,63 @@
+"""Make the student: the trimmed teacher without its most redundant layers.
+
+Reads   teacher     trimmed checkpoint
+        dataset     folder with train.jsonl, the rows that redundancy is measured on
+Writes  out         checkpoint with fewer layers
+        metrics     kept layers, parameters, likelihood before and after
+"""
+
+from pathlib import Path
+
+from potstill import stage
+from potstill.models import checkpoint
+from potstill.models.chat import ChatTokenizer
+from potstill.params import Section
+
+
+class Params(Section):
+    """Settings of `init_student`."""
+
+    num_layers: int  # layers to keep
+    candidates: int  # least influential layers whose removal is tried at each step
+    calibration_rows: int  # training rows
+    max_length: int  # tokens a row
+    threads: int
+    seed: int
+
+
+def main(params: Params, *, teacher: Path, dataset: Path, out: Path) -> dict[str, float | str]:
+    """Choose the layers and write the student."""
+    import torch
+
+    from potstill.distill import device, examples
+    from potstill.models import depth, load
+
+    device.make_deterministic(params.seed, params.threads)
+    place = device.pick_device()
+    model = load.causal_lm(teacher, torch.float32, place)
+    rows, _ = examples.load(dataset / "train.jsonl", ChatTokenizer(teacher), params.max_length)
+    chosen = [rows[i] for batch in examples.order(rows, 1, params.seed, 0) for i in batch]
+    batches = [
+        tuple(tensor.to(place) for tensor in examples.collate(batch))
+        for batch in examples.by_length(chosen[: params.calibration_rows], 8)
+    ]
+    kept, path = depth.choose_layers(model, batches, params.num_layers, params.candidates)
+    state, config = depth.keep_layers(
+        checkpoint.read_state(teacher), checkpoint.read_config(teacher), kept
+    )
+    checkpoint.write(out, state, config, beside=teacher)
+    return {
+        "num_layers_before": len(model.model.layers),
+        "num_layers_after": len(kept),
+        "dropped_layers": ",".join(
+            str(i) for i in range(len(model.model.layers)) if i not in kept
+        ),
+        "calibration_nll_before_nats": path[0],
+        "calibration_nll_after_nats": path[-1],
+        "num_parameters_before": checkpoint.count_parameters(teacher),
+        "num_parameters": checkpoint.count_parameters(out),
+    }
+
+
+if __name__ == "__main__":
+    stage.run(main, Params)
