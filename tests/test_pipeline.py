@@ -1,0 +1,306 @@
+"""Static checks of dvc.yaml, the stages and the library: names, dependencies, layers, sizes.
+
+Nothing is run here. The walk over imports reads source text; an import whose name is computed is
+invisible to it, so modules are found by name only inside their own package.
+"""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+LIB = ROOT / "lib/potstill"
+# Change no numbers, so an edit must not rerun every stage.
+PLUMBING = {"stage", "params", "files", "errors"}
+# What people run around the pipeline; no stage and no package may need it.
+COMMANDS = {"cli", "presets", "preflight", "verify"}
+LAYERS = {
+    "models": 0,
+    "data": 0,
+    "subset": 0,
+    "sandbox": 0,
+    "distill": 1,
+    "compress": 1,
+    "export": 2,
+    "runtime": 2,
+    "evaluate": 3,
+    "report": 4,
+}
+MAX_LIB_LINES, MAX_STAGE_LINES = 300, 60
+
+needs_pipeline = pytest.mark.skipif(not (ROOT / "dvc.yaml").exists(), reason="no dvc.yaml here")
+
+
+def module_file(name, root=ROOT):
+    """The source file of `potstill.x.y` or `stages.x`; None for a name inside a module."""
+    base = root / ("lib" if name.split(".")[0] == "potstill" else "") / Path(*name.split("."))
+    return next((f for f in (base.with_suffix(".py"), base / "__init__.py") if f.is_file()), None)
+
+
+def imported(path, root=ROOT):
+    """Yield the modules of the project that a file imports anywhere in it, packages included."""
+    package = path.relative_to(root / "lib" if "lib" in path.relative_to(root).parts else root)
+    parts = package.with_suffix("").parts
+    parts = parts[:-1]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = parts[: len(parts) - node.level + 1] if node.level else ()
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            names = [f"{module}.{alias.name}" for alias in node.names]
+        for name in names:
+            pieces = name.split(".")
+            if pieces[0] not in ("potstill", "stages"):
+                continue
+            for end in range(1, len(pieces) + 1):
+                if module_file(".".join(pieces[:end]), root):
+                    yield ".".join(pieces[:end])
+
+
+def reachable(path, root=ROOT):
+    """The modules that a file imports, and those that they import, without the plumbing's."""
+    seen, todo = set(), [path]
+    while todo:
+        for name in imported(todo.pop(), root):
+            if name not in seen and unit(name) not in PLUMBING:
+                seen.add(name)
+                todo.append(module_file(name, root))
+    return seen
+
+
+def unit(module):
+    """`potstill.export.gguf` -> `export`; the package itself -> ``."""
+    return ".".join(module.split(".")[1:2])
+
+
+def code_dependencies(script, root=ROOT):
+    """What a stage must declare: its own file and the parts of the library that it reaches."""
+    units = {unit(name) for name in reachable(script, root) if name.startswith("potstill.")}
+    paths = {module_file(f"potstill.{u}", root) for u in units}
+    return {script.relative_to(root).as_posix()} | {
+        (p.parent if p.name == "__init__.py" else p).relative_to(root).as_posix() for p in paths
+    }
+
+
+@pytest.fixture(scope="module")
+def stages():
+    """The stages as DVC expands them, by name and variant."""
+    from dvc.repo import Repo
+
+    with Repo(str(ROOT)) as repo:
+        return {stage.addressing: stage for stage in repo.index.stages}
+
+
+@pytest.fixture(scope="module")
+def params():
+    return yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+
+
+def split(address):
+    name, _, variant = address.partition("@")
+    return name, variant
+
+
+def dependencies(stage):
+    from dvc.dependency import ParamsDependency
+
+    return {d.def_path for d in stage.deps if not isinstance(d, ParamsDependency)}
+
+
+def sections(stage):
+    from dvc.dependency import ParamsDependency
+
+    found = [d.params for d in stage.deps if isinstance(d, ParamsDependency)]
+    return {str(name) for names in found for name in names}
+
+
+def is_code(path):
+    return path.startswith(("stages/", "lib/"))
+
+
+@needs_pipeline
+def test_one_name_in_five_places(stages, params):
+    names = {split(address)[0] for address in stages}
+    scripts = {p.stem for p in (ROOT / "stages").glob("*.py")} - {"__init__"}
+    tests = {p.stem.removeprefix("test_") for p in (ROOT / "tests/stages").glob("test_*.py")}
+    assert scripts == names
+    assert names - set(params) == set()
+    assert names - tests == set()
+    assert {name for name in params if not isinstance(params[name], dict)} <= {"seed"}
+
+
+@needs_pipeline
+def test_metrics_settings_and_module_of_a_stage_bear_its_name(stages):
+    wrong = []
+    for address, stage in stages.items():
+        name, variant = split(address)
+        section = f"{name}.{variant}" if variant else name
+        metrics = {out.def_path for out in stage.outs if out.metric}
+        if metrics != {f"metrics/{name}/{variant}.json" if variant else f"metrics/{name}.json"}:
+            wrong.append(f"{address}: metrics {metrics}")
+        if not re.match(rf"python -m stages\.{name}\s", stage.cmd):
+            wrong.append(f"{address}: {stage.cmd}")
+        flag = re.search(r"--params\s+(\S+)", stage.cmd)[1]
+        if flag not in (section, name) or flag not in sections(stage):
+            wrong.append(f"{address}: --params {flag}, declared {sections(stage)}")
+    assert wrong == []
+
+
+@needs_pipeline
+def test_the_seed_is_declared_where_it_is_used(stages):
+    import importlib
+
+    wrong = []
+    for address, stage in stages.items():
+        fields = importlib.import_module(f"stages.{split(address)[0]}").Params.model_fields
+        if ("seed" in fields) != ("seed" in sections(stage)):
+            wrong.append(address)
+    assert wrong == []
+
+
+@needs_pipeline
+def test_declared_code_is_what_the_stage_imports(stages):
+    wrong = []
+    for address, stage in stages.items():
+        declared = {path for path in dependencies(stage) if is_code(path)}
+        needed = code_dependencies(ROOT / f"stages/{split(address)[0]}.py")
+        if declared != needed:
+            wrong.append(f"{address}: add {needed - declared}, remove {declared - needed}")
+    assert wrong == []
+
+
+@needs_pipeline
+def test_paths_in_the_command_are_what_is_declared(stages):
+    wrong = []
+    for address, stage in stages.items():
+        flags = dict(re.findall(r"--([\w-]+)\s+(\S+)", stage.cmd))
+        flags.pop("params")
+        data = {path for path in dependencies(stage) if not is_code(path)}
+        declared = data | {out.def_path for out in stage.outs}
+        if declared != set(flags.values()):
+            wrong.append(f"{address}: {declared ^ set(flags.values())}")
+    assert wrong == []
+
+
+@needs_pipeline
+def test_flags_are_mains_parameters_and_outputs_are_declared_as_such(stages):
+    import importlib
+
+    from potstill import stage as plumbing
+
+    wrong = []
+    for address, stage in stages.items():
+        main = importlib.import_module(f"stages.{split(address)[0]}").main
+        flags = dict(re.findall(r"--([\w-]+)\s+(\S+)", stage.cmd))
+        expected = {n.replace("_", "-") for n in plumbing.path_parameters(main)}
+        if set(flags) != expected | {"params", "metrics"}:
+            wrong.append(f"{address}: {set(flags) ^ (expected | {'params', 'metrics'})}")
+        outs = {path for name, path in flags.items() if plumbing.is_output(name.replace("-", "_"))}
+        if outs | {flags["metrics"]} != {out.def_path for out in stage.outs}:
+            wrong.append(f"{address}: outs {outs}")
+    assert wrong == []
+
+
+@needs_pipeline
+def test_the_graph_has_no_cycle_and_every_stage_has_a_description(stages):
+    import networkx
+    from dvc.repo import Repo
+
+    with Repo(str(ROOT)) as repo:
+        assert networkx.is_directed_acyclic_graph(repo.index.graph)
+    assert [address for address, stage in stages.items() if not stage.desc] == []
+
+
+def test_the_library_keeps_its_layers():
+    wrong = []
+    for path in sorted(LIB.rglob("*.py")):
+        here = path.relative_to(LIB).parts[0].removesuffix(".py")
+        for name in imported(path):
+            there = unit(name)
+            if name.startswith("stages") and here not in COMMANDS:
+                wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+            if not there or there == here or there in PLUMBING or here in COMMANDS:
+                continue
+            lower = LAYERS.get(there, 0) < LAYERS.get(here, 0) or there == "hashes"
+            if here in PLUMBING or there in COMMANDS or not lower:
+                wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert wrong == []
+
+
+def test_every_package_of_the_library_has_a_layer():
+    packages = {p.parent.name for p in LIB.glob("*/__init__.py")}
+    assert packages - set(LAYERS) == set()
+
+
+def test_no_stage_imports_another():
+    scripts = (ROOT / "stages").glob("*.py")
+    assert [s.name for s in scripts if any(n.startswith("stages.") for n in imported(s))] == []
+
+
+@pytest.mark.parametrize(
+    ("folder", "limit"), [("lib/potstill", MAX_LIB_LINES), ("stages", MAX_STAGE_LINES)]
+)
+def test_files_are_short(folder, limit):
+    lines = {p: len(p.read_text().splitlines()) for p in (ROOT / folder).rglob("*.py")}
+    too_long = {p.relative_to(ROOT).as_posix(): n for p, n in lines.items() if n > limit}
+    assert too_long == {}
+
+
+@pytest.mark.skipif(not (ROOT / "README.md").exists(), reason="no README here")
+def test_the_readmes_commands_exist():
+    from potstill import cli
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    used = set(re.findall(r"(?:^|`|\s)make ([a-z][\w-]*)", "\n".join(code_of(readme))))
+    assert used, "the README names no target"
+    assert used - targets == set()
+    usage = cli.build_parser(None).format_help()
+    commands = set(re.findall(r"^ {4}(\w+)", usage, re.MULTILINE))
+    named = set(re.findall(r"(?:^|\s|/)potstill ([a-z]+)", "\n".join(code_of(readme))))
+    assert named - commands == set()
+
+
+def code_of(markdown):
+    """Yield what a Markdown text sets as code: fenced blocks and spans."""
+    rest = markdown
+    for block in re.findall(r"```[^\n]*\n(.*?)```", markdown, re.DOTALL):
+        yield block
+        rest = rest.replace(block, "")
+    yield from re.findall(r"`([^`\n]+)`", rest)
+
+
+SYNTHETIC = {
+    "lib/potstill/__init__.py": "",
+    "lib/potstill/files.py": "import potstill.report",
+    "lib/potstill/hashes.py": "from potstill.files import x",
+    "lib/potstill/models/__init__.py": "",
+    "lib/potstill/models/chat.py": "def f():\n    from potstill import hashes",
+    "lib/potstill/export/__init__.py": "from . import gguf",
+    "lib/potstill/export/gguf.py": "from ..models.chat import f",
+    "lib/potstill/report/__init__.py": "",
+    "stages/one.py": "from potstill import files, stage\nfrom potstill.export import FORMATS",
+    "stages/two.py": "import potstill.models",
+    "stages/three.py": "from potstill.hashes import write\nimport json, os.path",
+}
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        ("one", {"lib/potstill/export", "lib/potstill/models", "lib/potstill/hashes.py"}),
+        ("two", {"lib/potstill/models"}),
+        ("three", {"lib/potstill/hashes.py"}),
+    ],
+)
+def test_the_walk_finds_late_relative_and_indirect_imports(tmp_path, script, code):
+    for name, text in SYNTHETIC.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    path = tmp_path / f"stages/{script}.py"
+    assert code_dependencies(path, tmp_path) == code | {f"stages/{script}.py"}
