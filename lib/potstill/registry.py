@@ -1,0 +1,49 @@
+"""A table from names to modules that are imported when they are asked for.
+
+A format whose package is not installed costs nothing until it is used, and then one clear line.
+"""
+
+import importlib
+from collections.abc import Iterator, Mapping
+from typing import Generic, TypeVar, cast
+
+from potstill.errors import InputError
+from potstill.params import closest
+
+ModuleT = TypeVar("ModuleT")
+
+
+class Registry(Mapping[str, ModuleT], Generic[ModuleT]):
+    """Names and the modules behind them; `ModuleT` is a protocol that every module fulfils."""
+
+    def __init__(self, kind: str, modules: Mapping[str, str]) -> None:
+        self._kind = kind
+        self._modules = dict(modules)
+
+    def __getitem__(self, name: str) -> ModuleT:
+        """Import and return the module of a name.
+
+        Raises:
+            InputError: the name is unknown, or a package that the module needs is not installed.
+        """
+        if name not in self._modules:
+            raise InputError(f"unknown {self._kind} {name!r}; {closest(name, self._modules)}")
+        try:
+            return cast("ModuleT", importlib.import_module(self._modules[name]))
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package == __name__.partition(".")[0]:
+                raise
+            raise InputError(
+                f"{self._kind} {name} needs the package {package}, which is not installed: "
+                "pip install -r requirements.lock"
+            ) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._modules
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __len__(self) -> int:
+        return len(self._modules)
