@@ -1,20 +1,17 @@
 """Static checks of dvc.yaml, the stages and the library: names, dependencies, layers, sizes.
 
-Nothing is run here. The walk over imports reads source text; an import whose name is computed is
-invisible to it, so modules are found by name only inside their own package.
+Nothing is run here.
 """
 
-import ast
+import graphlib
 import re
-from pathlib import Path
 
 import pytest
 import yaml
 
-ROOT = Path(__file__).parent.parent
+from tests.import_walk import PLUMBING, ROOT, code_dependencies, imported, unit
+
 LIB = ROOT / "lib/potstill"
-# Change no numbers, so an edit must not rerun every stage.
-PLUMBING = {"stage", "params", "files", "errors"}
 # What people run around the pipeline; no stage and no package may need it.
 COMMANDS = {"cli", "presets", "preflight", "verify"}
 LAYERS = {
@@ -32,59 +29,6 @@ LAYERS = {
 MAX_LIB_LINES, MAX_STAGE_LINES = 300, 60
 
 needs_pipeline = pytest.mark.skipif(not (ROOT / "dvc.yaml").exists(), reason="no dvc.yaml here")
-
-
-def module_file(name, root=ROOT):
-    """The source file of `potstill.x.y` or `stages.x`; None for a name inside a module."""
-    base = root / ("lib" if name.split(".")[0] == "potstill" else "") / Path(*name.split("."))
-    return next((f for f in (base.with_suffix(".py"), base / "__init__.py") if f.is_file()), None)
-
-
-def imported(path, root=ROOT):
-    """Yield the modules of the project that a file imports anywhere in it, packages included."""
-    package = path.relative_to(root / "lib" if "lib" in path.relative_to(root).parts else root)
-    parts = package.with_suffix("").parts
-    parts = parts[:-1]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            above = parts[: len(parts) - node.level + 1] if node.level else ()
-            module = ".".join([*above, *([node.module] if node.module else [])])
-            names = [f"{module}.{alias.name}" for alias in node.names]
-        for name in names:
-            pieces = name.split(".")
-            if pieces[0] not in ("potstill", "stages"):
-                continue
-            for end in range(1, len(pieces) + 1):
-                if module_file(".".join(pieces[:end]), root):
-                    yield ".".join(pieces[:end])
-
-
-def reachable(path, root=ROOT):
-    """The modules that a file imports, and those that they import, without the plumbing's."""
-    seen, todo = set(), [path]
-    while todo:
-        for name in imported(todo.pop(), root):
-            if name not in seen and unit(name) not in PLUMBING:
-                seen.add(name)
-                todo.append(module_file(name, root))
-    return seen
-
-
-def unit(module):
-    """`potstill.export.gguf` -> `export`; the package itself -> ``."""
-    return ".".join(module.split(".")[1:2])
-
-
-def code_dependencies(script, root=ROOT):
-    """What a stage must declare: its own file and the parts of the library that it reaches."""
-    units = {unit(name) for name in reachable(script, root) if name.startswith("potstill.")}
-    paths = {module_file(f"potstill.{u}", root) for u in units}
-    return {script.relative_to(root).as_posix()} | {
-        (p.parent if p.name == "__init__.py" else p).relative_to(root).as_posix() for p in paths
-    }
 
 
 @pytest.fixture(scope="module")
@@ -139,14 +83,14 @@ def test_metrics_settings_and_module_of_a_stage_bear_its_name(stages):
     wrong = []
     for address, stage in stages.items():
         name, variant = split(address)
-        section = f"{name}.{variant}" if variant else name
         metrics = {out.def_path for out in stage.outs if out.metric}
         if metrics != {f"metrics/{name}/{variant}.json" if variant else f"metrics/{name}.json"}:
             wrong.append(f"{address}: metrics {metrics}")
         if not re.match(rf"python -m stages\.{name}\s", stage.cmd):
             wrong.append(f"{address}: {stage.cmd}")
         flag = re.search(r"--params\s+(\S+)", stage.cmd)[1]
-        if flag not in (section, name) or flag not in sections(stage):
+        of_variant = flag.startswith(f"{name}.") and flag.endswith(f".{variant}")
+        if not (flag == name or of_variant) or flag not in sections(stage):
             wrong.append(f"{address}: --params {flag}, declared {sections(stage)}")
     assert wrong == []
 
@@ -217,19 +161,22 @@ def test_the_graph_has_no_cycle_and_every_stage_has_a_description(stages):
 
 
 def test_the_library_keeps_its_layers():
-    wrong = []
+    """A package imports its own layer or a lower one, in no circle; single modules lie below."""
+    wrong, graph = [], {}
     for path in sorted(LIB.rglob("*.py")):
         here = path.relative_to(LIB).parts[0].removesuffix(".py")
+        if here in COMMANDS:
+            continue
         for name in imported(path):
             there = unit(name)
-            if name.startswith("stages") and here not in COMMANDS:
-                wrong.append(f"{path.relative_to(ROOT)} imports {name}")
-            if not there or there == here or there in PLUMBING or here in COMMANDS:
+            if not there or there == here or (there in PLUMBING and here not in PLUMBING):
                 continue
-            lower = LAYERS.get(there, 0) < LAYERS.get(here, 0) or there == "hashes"
-            if here in PLUMBING or there in COMMANDS or not lower:
+            graph.setdefault(here, set()).add(there)
+            upwards = LAYERS.get(there, -1) > LAYERS.get(here, -1) or there in COMMANDS
+            if upwards or name.startswith("stages") or (here in PLUMBING and there not in PLUMBING):
                 wrong.append(f"{path.relative_to(ROOT)} imports {name}")
     assert wrong == []
+    graphlib.TopologicalSorter(graph).prepare()  # raises for a circle
 
 
 def test_every_package_of_the_library_has_a_layer():
@@ -273,34 +220,3 @@ def code_of(markdown):
         yield block
         rest = rest.replace(block, "")
     yield from re.findall(r"`([^`\n]+)`", rest)
-
-
-SYNTHETIC = {
-    "lib/potstill/__init__.py": "",
-    "lib/potstill/files.py": "import potstill.report",
-    "lib/potstill/hashes.py": "from potstill.files import x",
-    "lib/potstill/models/__init__.py": "",
-    "lib/potstill/models/chat.py": "def f():\n    from potstill import hashes",
-    "lib/potstill/export/__init__.py": "from . import gguf",
-    "lib/potstill/export/gguf.py": "from ..models.chat import f",
-    "lib/potstill/report/__init__.py": "",
-    "stages/one.py": "from potstill import files, stage\nfrom potstill.export import FORMATS",
-    "stages/two.py": "import potstill.models",
-    "stages/three.py": "from potstill.hashes import write\nimport json, os.path",
-}
-
-
-@pytest.mark.parametrize(
-    ("script", "code"),
-    [
-        ("one", {"lib/potstill/export", "lib/potstill/models", "lib/potstill/hashes.py"}),
-        ("two", {"lib/potstill/models"}),
-        ("three", {"lib/potstill/hashes.py"}),
-    ],
-)
-def test_the_walk_finds_late_relative_and_indirect_imports(tmp_path, script, code):
-    for name, text in SYNTHETIC.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    path = tmp_path / f"stages/{script}.py"
-    assert code_dependencies(path, tmp_path) == code | {f"stages/{script}.py"}

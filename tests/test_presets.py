@@ -20,6 +20,7 @@ ROOT = Path(__file__).parent.parent
 DVC_YAML = """
 stages:
   distill: {foreach: "${distill}", do: {cmd: x}}
+  score: {foreach: "${score.variants}", do: {cmd: x}}
   export: {foreach: "${ export }", do: {cmd: x}}
   list: {foreach: [a, b], do: {cmd: x}}
   plain: {cmd: x}
@@ -57,6 +58,15 @@ distill:
 # ---- export ----
 export:
   q8: {bits: 8}
+
+# ---- score ----
+score:
+  common:
+    tokens: 80  # of an answer
+  variants:
+    q8: {katas: 200}
+    q4:
+      katas: 60  # fewer
 """
 
 
@@ -119,6 +129,16 @@ def diff(params_file):
             "export: {q8: null, q4: {bits: 4}}",
             ["-   q8: {bits: 8}", "+   q4: {bits: 4}"],
         ),
+        (
+            "score: {variants: {q8: {tokens: 9}}}",
+            ["-     q8: {katas: 200}", "+     q8: {katas: 200, tokens: 9}"],
+        ),
+        ("score: {variants: {q4: {tokens: 9}}}", ["+       tokens: 9"]),
+        (
+            "score: {common: {tokens: 9}}",
+            ["- tokens: 80 # of an answer", "+ tokens: 9 # of an answer"],
+        ),
+        ("score: {variants: {q4: null}}", ["-     q4:", "-       katas: 60  # fewer"]),
         ("export: {q8: {bits: 8}}\nplain: {sizes: [1, 2], rate: 0.0002}", []),
     ],
 )
@@ -162,7 +182,10 @@ def test_a_float_stays_a_float_for_every_reader(params_file):
 @pytest.mark.parametrize(
     ("preset", "named"),
     [
-        ("sed: 2", "sed: unknown key; allowed: distill, export, plain, seed; did you mean seed"),
+        (
+            "sed: 2",
+            "sed: unknown key; allowed: distill, export, plain, score, seed; did you mean seed",
+        ),
         ("plain: {stepz: 2}", r"plain\.stepz: unknown key; .*did you mean steps"),
         ("plain: {steps: null}", r"plain\.steps: got None .*params.yaml has 30 \(int\)"),
         ("plain: {steps: 2.5}", r"plain\.steps: got 2\.5 \(float\)"),
@@ -178,6 +201,10 @@ def test_a_float_stays_a_float_for_every_reader(params_file):
         ("distill: null", "distill: got None"),
         ("distill: {kd: {stepz: 1}}", r"distill\.kd\.stepz: unknown key"),
         ("distill: {kd: {steps: null}}", r"distill\.kd\.steps: got None"),
+        ("score: {variants: {q8: {tokenz: 9}}}", r"q8\.tokenz: unknown key; .*did you mean tokens"),
+        ("score: {variants: {q8: {tokens: a}}}", r"q8\.tokens: got 'a'"),
+        ("score: {common: {katas: 9}}", r"common\.katas: unknown key"),
+        ("score: {variants: null}", "variants: got None"),
         ("distill: {new: 3}", r"distill\.new: a new variant is a section, got 3"),
         ("", "small.yaml holds a NoneType"),
         ("seed: [", "small.yaml is not YAML"),

@@ -116,6 +116,13 @@ def call(folder: Path, *command: str, check: bool = True, timeout_s: float = 120
 
 def make(folder: Path) -> Path:
     """Create the project, run it and commit the result."""
+    write(folder)
+    call(folder, "dvc", "repro", "-q")
+    return commit(folder)
+
+
+def write(folder: Path) -> Path:
+    """Create the project's files in a new repository of git and DVC."""
     (folder / "stages").mkdir(parents=True)
     (folder / "stages/make_model.py").write_text(MAKE_MODEL)
     (folder / "stages/make_prompts.py").write_text(MAKE_PROMPTS)
@@ -126,7 +133,11 @@ def make(folder: Path) -> Path:
     call(folder, "git", "init", "-q", "-b", "main")
     call(folder, "dvc", "init", "-q")
     call(folder, "dvc", "config", "core.autostage", "true")
-    call(folder, "dvc", "repro", "-q")
+    return folder
+
+
+def commit(folder: Path) -> Path:
+    """Commit everything that is not ignored."""
     call(folder, "git", "add", "-A")
     call(folder, "git", "commit", "-q", "-m", "run")
     return folder

@@ -3,8 +3,9 @@
 The merged params.yaml is an ordinary edit: `git diff params.yaml` and `dvc params diff` show it,
 `dvc repro` and `dvc exp run [-S ...]` use it, `git checkout params.yaml` undoes it.
 
-A section over whose entries dvc.yaml makes variants (`foreach: ${export}`) may get new entries, and
-loses those that the preset sets to null. Everywhere else a key must exist and keep its type.
+A section over whose entries dvc.yaml makes variants (`foreach: ${distill.students}`) may get new
+entries, and loses those that the preset sets to null; an entry may state what its siblings or the
+block `common` state. Everywhere else a key must exist and keep its type.
 """
 
 import io
@@ -57,7 +58,7 @@ def apply(preset: Path, params_file: Path) -> list[Change]:
     """
     current = read_params(params_file)
     variants = variant_sections(params_file.with_name("dvc.yaml"))
-    changes = list(_plan(read_params(preset), current, (), _Rules(preset, variants)))
+    changes = list(_plan(read_params(preset), current, (), _Rules(preset, variants, current)))
     if changes:
         text = params_file.read_text(encoding="utf-8")
         files.write_text(params_file, _edit(text, changes))
@@ -76,6 +77,19 @@ def variant_sections(dvc_yaml: Path) -> frozenset[str]:
 class _Rules:
     preset: Path
     variants: frozenset[str]
+    current: Tree
+
+    def inherited(self, path: tuple[str, ...]) -> Tree:
+        """Return what a variant need not state itself: its siblings' keys and those of `common`."""
+        if ".".join(path[:-1]) not in self.variants:
+            return {}
+        around: Tree = self.current
+        known: Tree = {}
+        for name in path[:-1]:
+            known |= around.get("common") or {}
+            around = around[name]
+        siblings = (entry for entry in around.values() if isinstance(entry, dict))
+        return known | {key: value for entry in siblings for key, value in entry.items()}
 
     def refuse(self, path: tuple[str, ...], text: str) -> InputError:
         return InputError(f"{self.preset}: {'.'.join(path)}: {text}")
@@ -84,6 +98,7 @@ class _Rules:
 def _plan(wanted: Tree, current: Tree, path: tuple[str, ...], rules: _Rules) -> Iterator[Change]:
     """Compare a preset's tree with the current one; yield the differences, refuse the rest."""
     is_variants = ".".join(path) in rules.variants
+    inherited = rules.inherited(path)
     for key, new in wanted.items():
         here = (*path, str(key))
         if is_variants and new is None:
@@ -93,8 +108,12 @@ def _plan(wanted: Tree, current: Tree, path: tuple[str, ...], rules: _Rules) -> 
             if not isinstance(new, dict):
                 raise rules.refuse(here, f"a new variant is a section, got {_shown(new)}")
             yield Change(here, None, new, "add")
+        elif key not in current and key in inherited:
+            _check_type(inherited[key], new, here, rules)
+            yield Change(here, None, new, "add")
         elif key not in current:
-            raise rules.refuse(here, f"unknown key; {closest(str(key), map(str, current))}")
+            allowed = map(str, {**inherited, **current})
+            raise rules.refuse(here, f"unknown key; {closest(str(key), allowed)}")
         elif isinstance(new, dict) and isinstance(current[key], dict):
             yield from _plan(new, current[key], here, rules)
         else:
