@@ -4,6 +4,7 @@
 `potstill.sandbox.api`.
 """
 
-from potstill.sandbox.api import Case, Limits, RunResult, run, run_many
+from potstill.sandbox.api import run, run_many
+from potstill.sandbox.cases import Case, Limits, RunResult
 
 __all__ = ["Case", "Limits", "RunResult", "run", "run_many"]

@@ -1,0 +1,214 @@
+"""One case from start to verdict: its processes, its output, its replies."""
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import time
+from dataclasses import asdict
+
+from potstill.errors import InputError
+from potstill.sandbox.cases import Case, RunResult
+from potstill.sandbox.client import Report, Server
+from potstill.sandbox.grading import CallsGrader, Grader, ScriptGrader, SourceGrader
+
+TIMEOUT_CODE = 124  # as timeout(1) has it
+TIMEOUTS = ("cpu", "wall")
+_CHUNK = 1 << 16
+_REPLY_BYTES = 1 << 22  # of one line
+_OUT_OF_MEMORY = ("MemoryError", "InternalError: out of memory")
+
+
+def execute(server: Server, case: Case) -> RunResult:
+    """Run one case in a server.
+
+    Raises:
+        InputError: the sandbox could not be set up for it.
+        ServerGone: the server ended; the case may be tried in another.
+    """
+    exchange = _Exchange(server, case)
+    try:
+        return exchange.run()
+    finally:
+        exchange.close()
+
+
+def _grader(case: Case, server: Server) -> Grader:
+    name = case.entry_point or ""
+    if isinstance(case.tests, str):
+        return SourceGrader(case.language, case.code, case.tests, name, server)
+    if case.tests is not None:
+        return CallsGrader(case.language, case.code, case.tests, name)
+    return ScriptGrader(case.language, case.code)
+
+
+class _Output:
+    """What came out of a pipe, up to a limit."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._data = bytearray()
+        self.is_over = False
+
+    def add(self, data: bytes) -> None:
+        room = self._limit - len(self._data)
+        self._data += data[:room]
+        self.is_over = self.is_over or len(data) > room
+
+    def text(self) -> str:
+        return self._data.decode(errors="replace")
+
+
+class _Exchange:
+    """A program's process and the descriptors between it and here."""
+
+    def __init__(self, server: Server, case: Case) -> None:
+        self._server = server
+        self._case = case
+        self._limits = asdict(case.limits)
+        self._grader = _grader(case, server)
+        self._poll = select.poll()
+        self._stdout = _Output(case.limits.output_bytes)
+        self._stderr = _Output(case.limits.output_bytes)
+        self._outputs: dict[int, _Output] = {}  # by our ends of the pipes still open
+        self._channel, self._theirs = socket.socketpair()
+        self._rest = b""  # of a reply that has begun
+        self._program = 0
+        self._report: Report | None = None
+
+    def run(self) -> RunResult:
+        started = time.monotonic()
+        self._poll.register(self._server, select.POLLIN)
+        self._start_program()
+        self._send(self._grader.job())
+        question = self._grader.ask()
+        self._send(question)
+        if question is not None:
+            self._poll.register(self._channel, select.POLLIN)
+        while self._report is None:
+            for descriptor, _ in self._poll.poll():
+                self._handle(descriptor)
+        self._grader.end()
+        for descriptor in list(self._outputs):  # all who could write are dead: each has an end
+            while self._read_output(descriptor):
+                pass
+        return self._result(self._report, (time.monotonic() - started) * 1000)
+
+    def close(self) -> None:
+        self._channel.close()
+        for descriptor in self._outputs:
+            os.close(descriptor)
+
+    def _start_program(self) -> None:
+        stdin = os.memfd_create("stdin")
+        os.write(stdin, (self._case.stdin or "").encode(errors="surrogateescape"))
+        os.lseek(stdin, 0, os.SEEK_SET)
+        given = [stdin]
+        for output in (self._stdout, self._stderr):
+            reader, writer = os.pipe()
+            self._outputs[reader] = output
+            self._poll.register(reader, select.POLLIN)
+            given.append(writer)
+        with self._theirs:
+            given.append(self._theirs.fileno())
+            try:
+                self._program = self._server.spawn("program", self._limits, given)
+            finally:
+                for descriptor in given[:-1]:
+                    os.close(descriptor)
+
+    def _send(self, line: bytes | None) -> None:
+        """Send a line, or say that no more comes; a process that has ended reports itself."""
+        with contextlib.suppress(OSError):
+            if line is None:
+                self._channel.shutdown(socket.SHUT_WR)
+            else:
+                self._channel.sendall(line)
+
+    def _handle(self, descriptor: int) -> None:
+        if descriptor in self._outputs:
+            if self._read_output(descriptor) and self._outputs[descriptor].is_over:
+                self._server.kill(self._program, "output")
+        elif descriptor == self._server.fileno():
+            report = self._server.report()
+            if report.id == self._program:  # else a judge has ended; its asker notices
+                self._report = report
+        else:
+            self._read_reply()
+
+    def _read_output(self, descriptor: int) -> bool:
+        data = os.read(descriptor, _CHUNK)
+        self._outputs[descriptor].add(data)
+        if not data:
+            self._poll.unregister(descriptor)
+            del self._outputs[descriptor]
+            os.close(descriptor)
+        return bool(data)
+
+    def _read_reply(self) -> None:
+        try:
+            data = self._channel.recv(_CHUNK)
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            self._poll.unregister(self._channel)
+            return
+        self._rest += data
+        if len(self._rest) > _REPLY_BYTES:
+            self._refuse("output")
+        while b"\n" in self._rest:
+            line, _, self._rest = self._rest.partition(b"\n")
+            try:
+                question = self._grader.take(line)
+            except ValueError:
+                self._refuse("reply")
+                return
+            self._send(question)
+            if question is None:
+                self._poll.unregister(self._channel)
+                return
+
+    def _refuse(self, why: str) -> None:
+        """End a program whose replies are of no use; what it passed so far stays counted."""
+        self._poll.unregister(self._channel)
+        self._rest = b""
+        self._server.kill(self._program, why)
+
+    def _result(self, report: Report, duration_ms: float) -> RunResult:
+        if report.error:
+            raise InputError(f"the sandbox could not be set up: {report.error}")
+        killed_by = report.killed_by
+        stderr = self._stderr.text()
+        last_line = stderr.rstrip().rpartition("\n")[2]
+        if killed_by is None and report.status < 0:
+            killed_by = signal.Signals(-report.status).name
+        if killed_by is None and report.status > 0 and last_line.startswith(_OUT_OF_MEMORY):
+            killed_by = "memory"
+        grader = self._grader
+        code = report.status if report.status >= 0 else 128 - report.status
+        if grader.total:
+            code = int(grader.passed < grader.total or killed_by is not None)
+        if grader.error:
+            stderr += f"{grader.error}\n"
+        if killed_by in TIMEOUTS:
+            code = TIMEOUT_CODE
+            limit_s = self._limits[f"{killed_by}_s"]
+            stderr += f"\nExecution timed out: {limit_s} s of {killed_by} time"
+        elif killed_by is not None:
+            stderr += f"\nExecution ended by the sandbox: {killed_by}"
+        return RunResult(
+            ok=code == 0 and killed_by is None,
+            stdout=self._stdout.text(),
+            stderr=stderr,
+            exit_code=code,
+            duration_ms=duration_ms,
+            cpu_ms=report.cpu_s * 1000,
+            peak_rss_mb=report.rss_mb,
+            killed_by=killed_by,
+            queue_for_cloud=killed_by in TIMEOUTS,
+            queue_reason="timeout" if killed_by in TIMEOUTS else None,
+            tests_passed=grader.passed,
+            tests_total=grader.total,
+            layers=self._server.layers,
+        )

@@ -1,0 +1,68 @@
+"""A forked child becomes a case: descriptors, private /tmp, no rights, limits, then its work."""
+
+import ctypes
+import fcntl
+import os
+import signal
+from typing import Any
+
+from . import judge, landlock, limits, namespaces, program, seccomp, syscalls
+from .channel import Channel
+
+_CHANNEL, _REPORT = 3, 4  # after stdin, stdout and stderr
+_FREE = 64  # above every descriptor that is put in place
+
+
+def become(
+    request: dict[str, Any],
+    descriptors: list[int],
+    report: int,
+    layers: set[str],
+    denied: ctypes.Structure | None,
+) -> None:
+    """Turn this process into the case that a request describes; never returns.
+
+    `denied` is the filter of `seccomp.build`, None without that layer.
+
+    What goes wrong before any of the program's code runs is written to `report`.
+    """
+    code = 1
+    try:
+        _place(descriptors, report)
+        try:
+            _confine(request["limits"], layers, denied)
+        except OSError as error:
+            os.write(_REPORT, str(error).encode())
+            return
+        os.close(_REPORT)
+        if request["role"] == "judge":
+            code = judge.main(Channel(_CHANNEL))
+        else:
+            code = program.main(Channel(_CHANNEL), request["limits"])
+    finally:
+        os._exit(code)
+
+
+def _place(descriptors: list[int], report: int) -> None:
+    """Put the descriptors at 0, 1, 2, ... and close all others, the server's among them."""
+    wanted = [*descriptors, report]
+    high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, _FREE) for descriptor in wanted]
+    for number, descriptor in enumerate(high):
+        os.dup2(descriptor, number)
+    syscalls.close_from(len(wanted))
+
+
+def _confine(values: dict[str, Any], layers: set[str], denied: ctypes.Structure | None) -> None:
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if "tmpfs" in layers:
+        namespaces.mount_private(values["file_mb"])
+    else:
+        os.chdir("/")
+    syscalls.drop_capabilities()
+    limits.apply(values)
+    if "no_new_privs" in layers:
+        syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+    if "landlock" in layers:
+        landlock.restrict(namespaces.PRIVATE if "tmpfs" in layers else None)
+    if denied is not None:
+        seccomp.restrict(denied)
