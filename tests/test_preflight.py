@@ -42,6 +42,7 @@ PARAMS = {
 def check(tmp_path, monkeypatch):
     """Write a project and return a function that checks it with other settings."""
     (tmp_path / "stages").mkdir()
+    (tmp_path / "stages/__init__.py").touch()
     for name in ("one", "two", "three", "four"):
         (tmp_path / f"stages/stage_{name}.py").write_text(SCRIPT)
     (tmp_path / "dvc.yaml").write_text(DVC_YAML)
@@ -56,7 +57,7 @@ def check(tmp_path, monkeypatch):
     run.folder = tmp_path
     yield run
     for name in [name for name in sys.modules if name.split(".")[0] == "stages"]:
-        monkeypatch.delitem(sys.modules, name)
+        del sys.modules[name]
 
 
 def test_good_settings_have_no_problem(check):
@@ -70,7 +71,7 @@ def test_good_settings_have_no_problem(check):
         ({"stage_one": {"steps": "1"}}, ["stage_one.steps: got '1' (str)"]),
         (
             {"stage_two": {"variants": {"kd": {}, "ce": {"steps": 0.5}}}},
-            ["stage_two.variants.kd.steps is missing", "stage_two.variants.ce.steps: got 0.5"],
+            ["stage_two.variants.ce.steps: got 0.5", "stage_two.variants.kd.steps is missing"],
         ),
         # stage_three loops over the same entries, and has settings of its own.
         ({"stage_two": {"varients": {}}}, ["no section stage_two.variants; allowed: varients"]),
@@ -139,11 +140,45 @@ def test_an_old_or_broken_node_is_named(tmp_path, monkeypatch, version):
     assert problem.startswith(f"node is {version or 'broken'}, 20 or later")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("deps: [a", "deps: [a", []),
+        ("outs: [models/a", "outs: [models/b", ["reader reads models/a, which no stage makes"]),
+        ("deps: [a", "deps: [b", ["maker reads b, which is missing"]),
+        ("cmd: two", "cmd: '${none}'", ["none"]),
+        ("models/a/x]", "data/left]", ["reader reads data/left, which no stage makes"]),
+        ("outs: [o]", "outs: [models/a/x]", ["overlap"]),
+        ("deps: [a", "deps: [o, a", ["both a dependency and an output"]),
+    ],
+)
+def test_what_a_stage_reads_is_there_or_made(tmp_path, old, new, named):
+    (tmp_path / "a").touch()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/left").touch()  # by a variant that is no more
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").write_text("[core]\n    no_scm = true\n")
+    text = """
+stages:
+  maker: {cmd: one, deps: [a], outs: [models/a]}
+  reader: {cmd: two, deps: [models, models/a, models/a/x], outs: [o]}
+"""
+    assert old in text
+    (tmp_path / "dvc.yaml").write_text(text.replace(old, new))
+    problems = preflight.check_graph(tmp_path)
+    assert len(problems) >= len(named)
+    assert bool(problems) == bool(named)
+    for problem, part in zip(problems, named, strict=False):
+        assert part in problem
+        assert "\n" not in problem
+
+
 @needs_pipeline
 def test_the_project_itself_passes_in_under_3_s(monkeypatch):
     monkeypatch.chdir(ROOT)
     started = time.perf_counter()
     assert preflight.check_settings(Path("dvc.yaml"), Path("params.yaml")) == []
+    assert preflight.check_graph(Path()) == []
     assert time.perf_counter() - started < 3
 
 

@@ -24,6 +24,7 @@ TOOLS = (
     ("g++", "g++", "builds llama-cpp-python"),
 )
 NODE_MAJOR = 20
+OUTPUTS = {"data", "models", "metrics"}
 
 
 def check_all() -> list[str]:
@@ -31,7 +32,8 @@ def check_all() -> list[str]:
     problems = [*check_tools(), *check_packages(Path("requirements.lock"))]
     if problems:  # without its packages the rest cannot even be imported
         return problems
-    return check_settings(Path("dvc.yaml"), Path("params.yaml"))
+    problems = check_settings(Path("dvc.yaml"), Path("params.yaml"))
+    return problems or check_graph(Path())
 
 
 def check_tools() -> list[str]:
@@ -154,3 +156,36 @@ def _keys(loop: Any, tree: dict[str, Any]) -> list[Any]:  # noqa: ANN401 - YAML 
                 raise InputError(f"params.yaml has no section {path}; {allowed}")
             loop = loop[part]
     return list(loop or ())
+
+
+def check_graph(root: Path) -> list[str]:
+    """Return what DVC finds wrong with dvc.yaml, and what a stage reads that nothing makes.
+
+    Files that a removed variant left below data, models or metrics do not count.
+    """
+    from dvc.dependency import ParamsDependency
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    problems = []
+    try:
+        with Repo(str(root)) as repo:
+            repo.index.check_graph()
+            made = [Path(out.def_path) for out in repo.index.outs]
+            for stage in repo.index.stages:
+                reads = (d.def_path for d in stage.deps if not isinstance(d, ParamsDependency))
+                for path in map(Path, reads):
+                    related = any(path.is_relative_to(o) or o.is_relative_to(path) for o in made)
+                    if not related and path.parts[0] in OUTPUTS:
+                        problems.append(
+                            f"{stage.addressing} reads {path}, which no stage makes: remove this "
+                            "variant from params.yaml, or add the one that makes it"
+                        )
+                    elif not related and not (root / path).exists():
+                        problems.append(
+                            f"{stage.addressing} reads {path}, which is missing: "
+                            f"`git checkout {path}`, or create it"
+                        )
+    except DvcException as error:
+        return [f"dvc.yaml: {' '.join(str(error).split())}"]
+    return problems
