@@ -15,7 +15,7 @@ import pytest
 from potstill import stage
 
 SCRIPT = """
-import os, sys, time
+import os, subprocess, sys, time
 from pathlib import Path
 from potstill import stage
 from potstill.errors import InputError
@@ -41,6 +41,10 @@ def main(params: Params, *, source: Path, folder_out: Path, out: Path, scratch: 
     out.write_text("new")
     if params.mode == "nan":
         return {"num": float("nan")}
+    if params.mode == "child":
+        beat = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+        with Path("beats").open("a") as beats:
+            subprocess.run([sys.executable, "-c", beat], stdout=beats)
     if params.mode == "slow":
         with Path("beats").open("a") as beats:
             for _ in range(400):
@@ -209,9 +213,9 @@ def test_the_second_run_waits_until_the_first_has_ended(project):
 
 
 # A shell that stays between DVC and the stage, and one that replaces itself by the stage.
-@pytest.mark.parametrize("before", ["", "exec "])
-def test_kill_9_of_the_parent_leaves_no_writer(project, before):
-    set_mode(project, "slow")
+@pytest.mark.parametrize(("before", "mode"), [("", "slow"), ("exec ", "slow"), ("", "child")])
+def test_kill_9_of_the_parent_leaves_no_writer(project, before, mode):
+    set_mode(project, mode)
     shell = repr(["/bin/sh", "-c", f"{before}{command()}" + ("" if before else "; true")])
     parent = subprocess.Popen(
         [sys.executable, "-c", f"import subprocess; subprocess.run({shell})"], cwd=project
