@@ -87,7 +87,8 @@ def endpoint(
 
     import httpx
 
-    client = httpx.Client(base_url=url, timeout=600, headers={"Authorization": f"Bearer {api_key}"})
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    client = httpx.Client(base_url=url, timeout=600, headers=headers)
 
     def one(row: dict[str, Any]) -> dict[str, Any]:
         body = {

@@ -14,8 +14,15 @@ def causal_lm(folder: Path, dtype: torch.dtype, device: torch.device) -> Any:  #
     Raises:
         InputError: transformers does not know the architecture.
     """
-    from transformers import AutoModelForCausalLM
+    import logging
 
+    # transformers imports torchao, which warns about kernels for hardware that is not here.
+    for name in ("torchao", "torch.utils._pytree"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging as progress
+
+    progress.disable_progress_bar()
     try:
         model = AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, attn_implementation="sdpa", use_safetensors=True

@@ -7,14 +7,16 @@ Pickled weights are refused: only safetensors and GGUF are read.
 """
 
 import importlib.metadata
-import json
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from potstill import files
 from potstill.errors import InputError
+
+if TYPE_CHECKING:
+    from gguf import GGUFReader
 
 KINDS = ("package", "hub", "folder", "gguf")
 CHECKPOINT_PATTERNS = (
@@ -54,7 +56,7 @@ def fetch(source: str, revision: str | None, dtype: DType, out: Path) -> Origin:
     weights = [found] if found.is_file() else sorted(found.glob("*.safetensors"))
     if found.is_file():
         _from_gguf(found, dtype, out)
-        licence = _gguf_fields(found).get("general.license", licence)
+        licence = _read_gguf(found)[0].get("general.license", licence)
     else:
         _from_folder(found, out)
     hashes = {path.name: files.sha256_file(path) for path in weights}
@@ -129,46 +131,37 @@ def _from_folder(folder: Path, out: Path) -> None:
             shutil.copyfile(path, out / path.name)
 
 
-def _gguf_fields(path: Path) -> dict[str, Any]:
+def _from_gguf(path: Path, dtype: DType, out: Path) -> None:
+    """Dequantise a GGUF file into a checkpoint; the tokenizer is rebuilt from its metadata."""
+    import numpy as np
+    import torch
+    from safetensors.torch import save_file
+
+    from potstill.models import gguf_tokenizer, gguf_weights
+
+    fields, reader = _read_gguf(path)
+    gguf_tokenizer.write_tokenizer(fields, out)
+    config = gguf_weights.config_of(fields, tied=True)
+    weights = gguf_weights.read_weights(
+        reader, config["num_attention_heads"], config["num_key_value_heads"]
+    )
+    head = weights.get("lm_head.weight")
+    if head is not None and np.array_equal(head, weights["model.embed_tokens.weight"]):
+        del weights["lm_head.weight"]  # some files store the tied head twice
+    config["tie_word_embeddings"] = "lm_head.weight" not in weights
+    config["dtype"] = dtype
+    state = {name: torch.from_numpy(w).to(getattr(torch, dtype)) for name, w in weights.items()}
+    save_file(state, out / "model.safetensors", metadata={"format": "pt"})
+    files.write_json(out / "config.json", config)
+    ids = {key: config[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    files.write_json(out / "generation_config.json", ids)
+
+
+def _read_gguf(path: Path) -> tuple[dict[str, Any], "GGUFReader"]:
     from gguf import GGUFReader
 
     try:
         reader = GGUFReader(path)
-        return {name: field.contents() for name, field in reader.fields.items()}
+        return {name: field.contents() for name, field in reader.fields.items()}, reader
     except (ValueError, IndexError, KeyError, OSError) as error:
         raise InputError(f"{path} is not a readable GGUF file ({error}): fetch it again") from None
-
-
-def _from_gguf(path: Path, dtype: DType, out: Path) -> None:
-    """Dequantise a GGUF file into a checkpoint; the tokenizer is rebuilt from its metadata.
-
-    transformers refuses to save a model loaded from GGUF, so its weights are saved directly.
-    """
-    import torch
-    from safetensors.torch import save_file
-    from transformers import AutoModelForCausalLM
-
-    from potstill.models import gguf_tokenizer
-
-    fields = _gguf_fields(path)
-    gguf_tokenizer.write_tokenizer(fields, out)
-    model = AutoModelForCausalLM.from_pretrained(
-        path.parent, gguf_file=path.name, dtype=getattr(torch, dtype)
-    )
-    config = model.config.to_dict()
-    config.pop("quantization_config", None)
-    for name in ("bos", "eos"):
-        if f"tokenizer.ggml.{name}_token_id" in fields:
-            config[f"{name}_token_id"] = fields[f"tokenizer.ggml.{name}_token_id"]
-    config["architectures"] = [type(model).__name__]
-    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    tied = "lm_head.weight" in state and torch.equal(
-        state["lm_head.weight"], state["model.embed_tokens.weight"]
-    )
-    config["tie_word_embeddings"] = bool(tied)
-    if tied:
-        del state["lm_head.weight"]
-    save_file(state, out / "model.safetensors", metadata={"format": "pt"})
-    files.write_json(out / "config.json", config)
-    ids = {"bos_token_id": config.get("bos_token_id"), "eos_token_id": config.get("eos_token_id")}
-    (out / "generation_config.json").write_text(json.dumps(ids), encoding="utf-8")

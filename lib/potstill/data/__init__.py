@@ -1,0 +1,1 @@
+"""Prompts, mined code, teacher samples and how they become training rows."""

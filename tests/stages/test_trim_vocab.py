@@ -1,0 +1,44 @@
+"""The trimmed teacher computes what the full one computes on the kept tokens."""
+
+import pytest
+import torch
+from potstill import files
+from potstill.models import load
+from potstill.models.chat import ChatTokenizer
+from stages.trim_vocab import Params, main
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    chat = [{"role": "user", "content": "wrap the text"}, {"role": "assistant", "content": "def"}]
+    (tmp_path / "dataset").mkdir()
+    for side in ("train", "heldout"):
+        files.write_jsonl(tmp_path / "dataset" / f"{side}.jsonl", [{"messages": chat}])
+    files.write_jsonl(tmp_path / "functions.jsonl", [{"code": "def wrap(text):\n    return text"}])
+    return {"dataset": tmp_path / "dataset", "functions": tmp_path / "functions.jsonl"}
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2"])
+def test_logits_are_those_of_the_kept_rows(tiny_checkpoint, inputs, tmp_path, family):
+    teacher = tiny_checkpoint(family)
+    metrics = main(Params(size=320), teacher=teacher, out=tmp_path / "out", **inputs)
+    assert metrics["vocab_after"] <= 320
+    assert metrics["heldout_kept_share"] == 1
+    assert metrics["heldout_token_growth"] == 1
+    kept = files.read_json(tmp_path / "out/kept_ids.json")
+    full, small = ChatTokenizer(teacher), ChatTokenizer(tmp_path / "out")
+    text = "def wrap(text):\n    return text"
+    ids = small.encode(text)
+    assert [kept[i] for i in ids] == full.encode(text)
+    with torch.inference_mode():
+        before = load.causal_lm(teacher, torch.float32, CPU)(torch.tensor([full.encode(text)]))
+        after = load.causal_lm(tmp_path / "out", torch.float32, CPU)(torch.tensor([ids]))
+    assert torch.allclose(before.logits[..., kept], after.logits, atol=1e-5)
+    assert small.stop_ids == {kept.index(i) for i in full.stop_ids}
+
+
+def test_size_zero_keeps_all(tiny_llama, inputs, tmp_path):
+    metrics = main(Params(size=0), teacher=tiny_llama, out=tmp_path / "out", **inputs)
+    assert metrics["vocab_after"] <= metrics["vocab_before"]
