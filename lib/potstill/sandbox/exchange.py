@@ -6,6 +6,7 @@ import select
 import signal
 import socket
 import time
+from collections import deque
 from dataclasses import asdict
 
 from potstill.errors import InputError
@@ -16,6 +17,7 @@ from potstill.sandbox.grading import CallsGrader, Grader, ScriptGrader, SourceGr
 TIMEOUT_CODE = 124  # as timeout(1) has it
 TIMEOUTS = ("cpu", "wall")
 _CHUNK = 1 << 16
+_AHEAD_BYTES = 1 << 15
 _REPLY_BYTES = 1 << 22  # of one line
 _OUT_OF_MEMORY = ("MemoryError", "InternalError: out of memory")
 
@@ -74,6 +76,7 @@ class _Exchange:
         self._outputs: dict[int, _Output] = {}  # by our ends of the pipes still open
         self._channel, self._theirs = socket.socketpair()
         self._rest = b""  # of a reply that has begun
+        self._in_flight: deque[int] = deque()  # lengths of the calls without a reply
         self._program = 0
         self._report: Report | None = None
 
@@ -82,10 +85,8 @@ class _Exchange:
         self._poll.register(self._server, select.POLLIN)
         self._start_program()
         self._send(self._grader.job())
-        question = self._grader.ask()
-        self._send(question)
-        if question is not None:
-            self._poll.register(self._channel, select.POLLIN)
+        self._poll.register(self._channel, select.POLLIN)
+        self._send_calls()
         while self._report is None:
             for descriptor, _ in self._poll.poll():
                 self._handle(descriptor)
@@ -118,13 +119,19 @@ class _Exchange:
                 for descriptor in given[:-1]:
                     os.close(descriptor)
 
-    def _send(self, line: bytes | None) -> None:
-        """Send a line, or say that no more comes; a process that has ended reports itself."""
-        with contextlib.suppress(OSError):
-            if line is None:
-                self._channel.shutdown(socket.SHUT_WR)
-            else:
-                self._channel.sendall(line)
+    def _send_calls(self) -> None:
+        """Send calls ahead of their replies, as far as they surely fit into the socket."""
+        while sum(self._in_flight) < _AHEAD_BYTES and (line := self._grader.call()) is not None:
+            self._in_flight.append(len(line))
+            self._send(line)
+        if self._grader.is_done:
+            self._poll.unregister(self._channel)
+            with contextlib.suppress(OSError):
+                self._channel.shutdown(socket.SHUT_WR)  # a program ends when no call can come
+
+    def _send(self, line: bytes) -> None:
+        with contextlib.suppress(OSError):  # a process that has ended reports itself
+            self._channel.sendall(line)
 
     def _handle(self, descriptor: int) -> None:
         if descriptor in self._outputs:
@@ -157,17 +164,16 @@ class _Exchange:
         self._rest += data
         if len(self._rest) > _REPLY_BYTES:
             self._refuse("output")
+            return
         while b"\n" in self._rest:
             line, _, self._rest = self._rest.partition(b"\n")
             try:
-                question = self._grader.take(line)
+                self._grader.take(line)
             except ValueError:
                 self._refuse("reply")
                 return
-            self._send(question)
-            if question is None:
-                self._poll.unregister(self._channel)
-                return
+            self._in_flight.popleft()
+        self._send_calls()
 
     def _refuse(self, why: str) -> None:
         """End a program whose replies are of no use; what it passed so far stays counted."""

@@ -16,22 +16,23 @@ class Grader(Protocol):
     passed: int
     total: int
     error: str  # what a test's source says, else empty
+    is_done: bool  # no call is left and no reply is awaited
 
     def job(self) -> bytes:
         """Return the line that gives the program's process its code."""
 
-    def ask(self) -> bytes | None:
-        """Return the first call for the program, or None: nothing is asked."""
+    def call(self) -> bytes | None:
+        """Return the next call that can be made now, or None."""
 
-    def take(self, line: bytes) -> bytes | None:
-        """Take a reply; return the next call, or None: enough.
+    def take(self, line: bytes) -> None:
+        """Take the reply to the oldest call that has none yet.
 
         Raises:
             ValueError: it is no reply that this run can have made.
         """
 
     def end(self) -> None:
-        """Come to a verdict; the program has ended."""
+        """Come to a verdict: the program has ended."""
 
 
 class ScriptGrader:
@@ -39,6 +40,7 @@ class ScriptGrader:
 
     passed = total = 0
     error = ""
+    is_done = True
 
     def __init__(self, language: str, code: str) -> None:
         self._job = {"language": language, "code": code, "calls": False}
@@ -46,7 +48,7 @@ class ScriptGrader:
     def job(self) -> bytes:  # noqa: D102
         return wire.line(self._job)
 
-    def ask(self) -> None:  # noqa: D102
+    def call(self) -> None:  # noqa: D102
         return None
 
     def take(self, line: bytes) -> None:  # noqa: D102
@@ -57,31 +59,33 @@ class ScriptGrader:
 
 
 class _Calls:
-    """Numbers a program's calls and checks that a reply is to the one that was asked."""
+    """Numbers a program's calls and checks that each reply is to the call whose turn it is."""
 
     def __init__(self, language: str, code: str) -> None:
         self._nonce = secrets.token_hex(8)
-        self._seq = -1
         self._job = {"language": language, "code": code, "calls": True, "nonce": self._nonce}
+        self._num_sent = self._num_taken = 0
 
     def job(self) -> bytes:
         return wire.line(self._job)
 
-    def _call(self, call: dict[str, Any]) -> bytes:
-        """Return the line of the next call; its arguments are encoded."""
-        self._seq += 1
-        return wire.line({"seq": self._seq, **call})
+    def _line(self, call: dict[str, Any]) -> bytes:
+        seq = self._num_sent
+        self._num_sent += 1
+        return wire.line({"seq": seq, **call})
 
     def _read(self, line: bytes) -> dict[str, Any]:
         reply = wire.parse(line)
-        if reply.get("nonce") != self._nonce or reply.get("seq") != self._seq:
+        seq = self._num_taken
+        if reply.get("nonce") != self._nonce or reply.get("seq") != seq or seq >= self._num_sent:
             raise ValueError("not a reply to this call")
-        if "error" in reply:
-            kind, text = reply["error"]
-            return {"error": [str(kind), str(text)]}
-        if "value" not in reply:
-            raise ValueError("a reply without a value")
-        return {"value": reply["value"]}
+        self._num_taken += 1
+        if "value" in reply:
+            return {"value": reply["value"]}
+        match reply.get("error"):
+            case [str(kind), str(text)]:
+                return {"error": [kind, text]}
+        raise ValueError("a reply without a value")
 
 
 class CallsGrader(_Calls):
@@ -97,19 +101,21 @@ class CallsGrader(_Calls):
         self._name = entry_point
         self.passed, self.total = 0, len(tests)
 
-    def ask(self) -> bytes | None:  # noqa: D102
-        following = self._seq + 1
-        if following == self.total:
-            return None
-        args = wire.encode(self._tests[following]["args"])
-        return self._call({"name": self._name, "args": args, "kwargs": wire.encode({})})
+    @property
+    def is_done(self) -> bool:  # noqa: D102
+        return self._num_taken == self.total
 
-    def take(self, line: bytes) -> bytes | None:  # noqa: D102
+    def call(self) -> bytes | None:  # noqa: D102
+        if self._num_sent == self.total:
+            return None
+        args = wire.encode(self._tests[self._num_sent]["args"])
+        return self._line({"name": self._name, "args": args, "kwargs": wire.encode({})})
+
+    def take(self, line: bytes) -> None:  # noqa: D102
+        test = self._tests[min(self._num_taken, self.total - 1)]
         reply = self._read(line)
         if "value" in reply:
-            value = wire.decode(reply["value"])
-            self.passed += equal(value, self._tests[self._seq]["expected"])
-        return self.ask()
+            self.passed += equal(wire.decode(reply["value"]), test["expected"])
 
     def end(self) -> None:  # noqa: D102
         return None
@@ -123,34 +129,43 @@ class SourceGrader(_Calls):
     ) -> None:
         super().__init__(language, code)
         self._server = server
-        self._start = {"tests": tests, "entry_point": entry_point}
-        self._is_open = True
+        self._message: dict[str, Any] = {"tests": tests, "entry_point": entry_point}
+        self._calls: list[dict[str, Any]] = []  # that the judge awaits
+        self._replies: list[dict[str, Any]] = []
+        self.is_done = False
         self.error = ""
         self.passed, self.total = 0, 1
 
-    def ask(self) -> bytes | None:  # noqa: D102
-        return self._forward(self._start)
+    def call(self) -> bytes | None:  # noqa: D102
+        if not self._calls and not self.is_done:
+            self._ask_judge()
+        made = self._num_sent - self._num_taken + len(self._replies)
+        return self._line(self._calls[made]) if made < len(self._calls) else None
 
-    def take(self, line: bytes) -> bytes | None:  # noqa: D102
-        return self._forward(self._read(line))
+    def take(self, line: bytes) -> None:  # noqa: D102
+        self._replies.append(self._read(line))
+        if len(self._replies) == len(self._calls):
+            self._message = {"replies": self._replies}
+            self._ask_judge()
 
     def end(self) -> None:  # noqa: D102
-        while self._is_open:
-            self._forward({"gone": "the program has ended"})
+        while not self.is_done:
+            self._message = {"replies": self._replies, "gone": "the program has ended"}
+            self._ask_judge()
 
-    def _forward(self, message: dict[str, Any]) -> bytes | None:
-        """Ask the judge; return the call that it wants to be made, or None after its verdict."""
+    def _ask_judge(self) -> None:
+        """Send the judge what it awaits; take the calls that it wants, or its verdict."""
         try:
-            answer = self._server.judge().ask(message)
+            answer = self._server.judge().ask(self._message)
         except JudgeGone as problem:
             self._server.drop_judge()
             answer = {"passed": False, "error": f"the tests did not come to an end: {problem}"}
-        if "call" in answer:
-            return self._call(answer["call"])
-        self._is_open = False
-        self.passed = int(answer["passed"] is True)
-        self.error = answer["error"] or ""
-        return None
+        self._replies = []
+        self._calls = answer.get("calls", [])
+        if not self._calls:
+            self.is_done = True
+            self.passed = int(answer["passed"] is True)
+            self.error = answer["error"] or ""
 
 
 def equal(actual: object, expected: object) -> bool:

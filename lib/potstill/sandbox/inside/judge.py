@@ -5,10 +5,12 @@ the parent brings from the program, so the asserts run where no line of the prog
 of built-in types. One judge serves many cases, one after the other: a test's source is trusted not
 to spoil it for the next, which a program never reaches.
 
-Takes {"tests", "entry_point"}; sends {"call": {"name", "args", "kwargs"}} and takes {"value"},
-{"error": [type, message]} or {"gone": why} for each; ends with {"passed", "error"}.
+Takes {"tests", "entry_point"}; sends {"calls": [{"name", "args", "kwargs"}, ...]} and takes
+{"replies": [{"value"} or {"error": [type, message]}, ...]}, with {"gone": why} if no more can come,
+as often as it likes; ends with {"passed", "error"}.
 """
 
+import ast
 import builtins
 import importlib
 import sys
@@ -26,10 +28,17 @@ class Gone(BaseException):
 
 
 class Link:
-    """The calls of one case."""
+    """The calls of one case, in order.
 
-    def __init__(self, parent: Channel) -> None:
+    Calls that can be told from the source are made ahead, all in one message: to wait for each
+    would take longer than the program.
+    """
+
+    def __init__(self, parent: Channel, ahead: list[dict[str, Any]]) -> None:
         self._parent = parent
+        self._ahead = ahead
+        self._replies: list[dict[str, Any]] = []
+        self._gone = ""
         self.is_broken = False
 
     def call(self, name: str, args: tuple[object, ...], kwargs: dict[str, object]) -> Any:  # noqa: ANN401
@@ -40,8 +49,16 @@ class Link:
             Exception: what the function raised, as the built-in type that it is.
         """
         call = {"name": name, "args": wire.encode(list(args)), "kwargs": wire.encode(kwargs)}
-        self._parent.send(wire.line({"call": call}))
-        reply = self._parent.receive()
+        if not self._ahead or self._ahead[0] != call:  # not as foreseen: one at a time from here
+            self._ahead, self._replies = [call], []
+        if not self._replies and not self._gone:
+            self._parent.send(wire.line({"calls": self._ahead}))
+            message = self._parent.receive()
+            self._replies, self._gone = message["replies"], message.get("gone", "")
+        self._ahead = self._ahead[1:]
+        return self._value(self._replies.pop(0) if self._replies else {})
+
+    def _value(self, reply: dict[str, Any]) -> Any:  # noqa: ANN401
         if "error" in reply:
             kind = getattr(builtins, reply["error"][0], None)
             is_plain = isinstance(kind, type) and issubclass(kind, Exception)
@@ -50,7 +67,29 @@ class Link:
             return wire.decode(reply["value"])
         except (KeyError, ValueError) as problem:
             self.is_broken = True
-            raise Gone(reply.get("gone", str(problem))) from None
+            raise Gone(self._gone or str(problem)) from None
+
+
+def _foreseen(tests: str, entry_point: str) -> list[dict[str, Any]]:
+    """Return the calls candidate(literals) that check() makes unless an assert stops it."""
+    checks = [node for node in ast.parse(tests).body if isinstance(node, ast.FunctionDef)]
+    calls: list[dict[str, Any]] = []
+    for statement in checks[-1].body if checks and checks[-1].name == "check" else ():
+        if not isinstance(statement, ast.Assert):
+            break
+        for node in ast.walk(statement.test):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                if node.func.id != checks[-1].args.args[0].arg:
+                    continue
+                try:
+                    args = [ast.literal_eval(argument) for argument in node.args]
+                except ValueError:
+                    return calls
+                if node.keywords:
+                    return calls
+                encoded = {"args": wire.encode(args), "kwargs": wire.encode({})}
+                calls.append({"name": entry_point, **encoded})
+    return calls
 
 
 class Remote:
@@ -83,11 +122,12 @@ class _Namespace(dict[str, Any]):
 
 
 def _judge(parent: Channel, tests: str, entry_point: str) -> dict[str, Any]:
-    link = Link(parent)
-    names = _Namespace(link)
-    candidate = Remote(link, entry_point)
+    link = Link(parent, [])
     error = None
     try:
+        link = Link(parent, _foreseen(tests, entry_point))
+        names = _Namespace(link)
+        candidate = Remote(link, entry_point)
         exec(compile(tests, "<tests>", "exec", dont_inherit=True), names)
         names[entry_point] = candidate  # whatever the source made of it
         names["check"](candidate)

@@ -139,9 +139,19 @@ CLONE_THREAD = 0x00010000
 NEWEST = 450  # set_mempolicy_home_node: the last call that the list was checked against
 AUDIT_ARCH = (0xC000003E, 0xC00000B7)
 
-_LOAD, _JUMP_EQUAL, _JUMP_GREATER, _JUMP_SET, _RETURN = 0x20, 0x15, 0x25, 0x45, 0x06
+_LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _OFFSET_NUMBER, _OFFSET_ARCH, _OFFSET_ARGUMENT = 0, 4, 16
-_ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
+_Line = tuple[int, int, int, int]  # code, jump if true, jump if false, value
+_ALLOW: _Line = (_RETURN, 0, 0, 0x7FFF0000)
+_KILL: _Line = (_RETURN, 0, 0, 0x80000000)
+_REFUSE: _Line = (_RETURN, 0, 0, 0x00050000 | errno.EPERM)
+_UNKNOWN: _Line = (_RETURN, 0, 0, 0x00050000 | errno.ENOSYS)
+_THREADS_ONLY: list[_Line] = [
+    (_LOAD, 0, 0, _OFFSET_ARGUMENT),
+    (_JUMP_SET, 0, 1, CLONE_THREAD),
+    _ALLOW,
+    _REFUSE,
+]
 
 
 class _Instruction(ctypes.Structure):
@@ -157,35 +167,43 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_uint16), ("first", ctypes.POINTER(_Instruction)))
 
 
-def instructions() -> list[tuple[int, int, int, int]]:
-    """Return the filter for this machine as classic BPF: (code, jump if true, if false, value)."""
+def instructions() -> list[_Line]:
+    """Return the filter for this machine as classic BPF.
+
+    A tree over the numbers: the kernel tries every number when it installs a filter, and a list of
+    comparisons would cost more than the rest of a case's layers.
+
+    Raises:
+        OSError: the machine's numbers are not known.
+    """
     column = syscalls.machine()
-    refuse = (_RETURN, 0, 0, _ERRNO | errno.EPERM)
-    unknown = (_RETURN, 0, 0, _ERRNO | errno.ENOSYS)
-    allow = (_RETURN, 0, 0, _ALLOW)
-    program = [
-        (_LOAD, 0, 0, _OFFSET_ARCH),
-        (_JUMP_EQUAL, 1, 0, AUDIT_ARCH[column]),
-        (_RETURN, 0, 0, _KILL),
-        (_LOAD, 0, 0, _OFFSET_NUMBER),
-        (_JUMP_GREATER, 0, 1, NEWEST),  # the x32 numbers are above it as well
-        unknown,
-        (_JUMP_EQUAL, 0, 1, CLONE3[column]),
-        unknown,  # its flags are out of a filter's sight; the C library falls back to clone
-    ]
+    answers = [[_ALLOW] for _ in range(NEWEST + 1)]
     for numbers in DENIED.values():
         number = numbers[column]
         if number is not None:
-            program += [(_JUMP_EQUAL, 0, 1, number), refuse]
+            answers[number] = [_REFUSE]
+    answers[CLONE[column]] = _THREADS_ONLY
+    answers[CLONE3[column]] = [_UNKNOWN]  # its flags are out of sight; the C library has clone
+    ranges = [(0, answers[0])]
+    for number, answer in enumerate([*answers, [_UNKNOWN]]):  # x32 numbers are above as well
+        if answer != ranges[-1][1]:
+            ranges.append((number, answer))
     return [
-        *program,
-        (_JUMP_EQUAL, 1, 0, CLONE[column]),
-        allow,
-        (_LOAD, 0, 0, _OFFSET_ARGUMENT),
-        (_JUMP_SET, 0, 1, CLONE_THREAD),
-        allow,
-        refuse,
+        (_LOAD, 0, 0, _OFFSET_ARCH),
+        (_JUMP_EQUAL, 1, 0, AUDIT_ARCH[column]),
+        _KILL,
+        (_LOAD, 0, 0, _OFFSET_NUMBER),
+        *_tree(ranges),
     ]
+
+
+def _tree(ranges: list[tuple[int, list[_Line]]]) -> list[_Line]:
+    """Return a binary search for the answer whose range, from its first number on, fits."""
+    if len(ranges) == 1:
+        return ranges[0][1]
+    middle = len(ranges) // 2
+    below, above = _tree(ranges[:middle]), _tree(ranges[middle:])
+    return [(_JUMP_AT_LEAST, len(below), 0, ranges[middle][0]), *below, *above]
 
 
 def build() -> ctypes.Structure:
