@@ -47,7 +47,7 @@ def test_a_bad_section_is_one_line_that_says_what_was_got(section, named):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("where", ["toi", "toy.kd", "made.kdd"])
+@pytest.mark.parametrize("where", ["tooy", "toy.kd", "made.kdd"])
 def test_an_unknown_section_is_named(where):
     with pytest.raises(InputError, match=f"no section {where}"):
         params.build(Toy, TREE, where)

@@ -74,7 +74,7 @@ def test_good_settings_have_no_problem(check):
             ["stage_two.variants.ce.steps: got 0.5", "stage_two.variants.kd.steps is missing"],
         ),
         # stage_three loops over the same entries, and has settings of its own.
-        ({"stage_two": {"varients": {}}}, ["no section stage_two.variants; allowed: varients"]),
+        ({"stage_two": {"variantz": {}}}, ["no section stage_two.variants; allowed: variantz"]),
         ({"stage_four": {"a": {"steps": 1}}}, ["no section stage_four.b"]),
         ({"stage_onne": {}}, ["unknown section stage_onne; allowed: .*did you mean stage_one"]),
         ({"stage_two": {"variants": {}}}, []),

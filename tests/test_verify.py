@@ -16,6 +16,8 @@ from potstill.errors import InputError
 from tests import tiny_project
 from tests.tiny_project import call
 
+pytestmark = pytest.mark.slow
+
 WEIGHTS = "models/artefacts/q8/weights.bin"
 PROMPTS = "data/prompts.jsonl"
 
@@ -103,7 +105,6 @@ def test_a_damaged_file_is_named(project, path, kind, named):
     assert "\n" not in line
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "kind"), [(WEIGHTS, "flip"), (PROMPTS, "grow"), (PROMPTS, "delete")]
 )
