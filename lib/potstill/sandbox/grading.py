@@ -69,23 +69,31 @@ class _Calls:
     def job(self) -> bytes:
         return wire.line(self._job)
 
-    def _line(self, call: dict[str, Any]) -> bytes:
+    def _line(self, calls: list[dict[str, Any]]) -> bytes:
         seq = self._num_sent
         self._num_sent += 1
-        return wire.line({"seq": seq, **call})
+        return wire.line({"seq": seq, "calls": calls})
 
-    def _read(self, line: bytes) -> dict[str, Any]:
-        reply = wire.parse(line)
+    def _read(self, line: bytes, num_calls: int) -> list[dict[str, Any]]:
+        """Return the replies {"value"} or {"error": [type, message]} to the calls of one line."""
+        message = wire.parse(line)
         seq = self._num_taken
-        if reply.get("nonce") != self._nonce or reply.get("seq") != seq or seq >= self._num_sent:
-            raise ValueError("not a reply to this call")
+        if message.get("nonce") != self._nonce or message.get("seq") != seq:
+            raise ValueError("not a message of this run, or not the next one")
+        replies = message.get("replies")
+        if seq >= self._num_sent or not isinstance(replies, list) or len(replies) != num_calls:
+            raise ValueError("not the replies to this line")
         self._num_taken += 1
-        if "value" in reply:
-            return {"value": reply["value"]}
-        match reply.get("error"):
-            case [str(kind), str(text)]:
-                return {"error": [kind, text]}
-        raise ValueError("a reply without a value")
+        return [_checked(reply) for reply in replies]
+
+
+def _checked(reply: object) -> dict[str, Any]:
+    match reply:
+        case {"error": [str(kind), str(text)]}:
+            return {"error": [kind, text]}
+        case {"value": value}:
+            return {"value": value}
+    raise ValueError("neither a value nor an error")
 
 
 class CallsGrader(_Calls):
@@ -109,11 +117,11 @@ class CallsGrader(_Calls):
         if self._num_sent == self.total:
             return None
         args = wire.encode(self._tests[self._num_sent]["args"])
-        return self._line({"name": self._name, "args": args, "kwargs": wire.encode({})})
+        return self._line([{"name": self._name, "args": args, "kwargs": wire.encode({})}])
 
     def take(self, line: bytes) -> None:  # noqa: D102
         test = self._tests[min(self._num_taken, self.total - 1)]
-        reply = self._read(line)
+        (reply,) = self._read(line, 1)
         if "value" in reply:
             self.passed += equal(wire.decode(reply["value"]), test["expected"])
 
@@ -131,27 +139,27 @@ class SourceGrader(_Calls):
         self._server = server
         self._message: dict[str, Any] = {"tests": tests, "entry_point": entry_point}
         self._calls: list[dict[str, Any]] = []  # that the judge awaits
-        self._replies: list[dict[str, Any]] = []
+        self._num_calls = 0  # of the line that awaits its replies
         self.is_done = False
         self.error = ""
         self.passed, self.total = 0, 1
 
     def call(self) -> bytes | None:  # noqa: D102
-        if not self._calls and not self.is_done:
+        if self._num_calls or self.is_done:
+            return None
+        if not self._calls:
             self._ask_judge()
-        made = self._num_sent - self._num_taken + len(self._replies)
-        return self._line(self._calls[made]) if made < len(self._calls) else None
+        self._num_calls = len(self._calls)
+        return None if self.is_done else self._line(self._calls)
 
     def take(self, line: bytes) -> None:  # noqa: D102
-        self._replies.append(self._read(line))
-        if len(self._replies) == len(self._calls):
-            self._message = {"replies": self._replies}
-            self._ask_judge()
+        self._message = {"replies": self._read(line, self._num_calls)}
+        self._calls, self._num_calls = [], 0
 
     def end(self) -> None:  # noqa: D102
         while not self.is_done:
-            self._message = {"replies": self._replies, "gone": "the program has ended"}
             self._ask_judge()
+            self._message = {"replies": [], "gone": "the program has ended"}
 
     def _ask_judge(self) -> None:
         """Send the judge what it awaits; take the calls that it wants, or its verdict."""
@@ -160,7 +168,6 @@ class SourceGrader(_Calls):
         except JudgeGone as problem:
             self._server.drop_judge()
             answer = {"passed": False, "error": f"the tests did not come to an end: {problem}"}
-        self._replies = []
         self._calls = answer.get("calls", [])
         if not self._calls:
             self.is_done = True

@@ -12,8 +12,10 @@ as often as it likes; ends with {"passed", "error"}.
 
 import ast
 import builtins
+import functools
 import importlib
 import sys
+import types
 from typing import Any
 
 from . import wire
@@ -70,9 +72,9 @@ class Link:
             raise Gone(self._gone or str(problem)) from None
 
 
-def _foreseen(tests: str, entry_point: str) -> list[dict[str, Any]]:
+def _foreseen(tree: ast.Module, entry_point: str) -> list[dict[str, Any]]:
     """Return the calls candidate(literals) that check() makes unless an assert stops it."""
-    checks = [node for node in ast.parse(tests).body if isinstance(node, ast.FunctionDef)]
+    checks = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
     calls: list[dict[str, Any]] = []
     for statement in checks[-1].body if checks and checks[-1].name == "check" else ():
         if not isinstance(statement, ast.Assert):
@@ -90,6 +92,14 @@ def _foreseen(tests: str, entry_point: str) -> list[dict[str, Any]]:
                 encoded = {"args": wire.encode(args), "kwargs": wire.encode({})}
                 calls.append({"name": entry_point, **encoded})
     return calls
+
+
+@functools.lru_cache(maxsize=64)
+def _prepare(tests: str, entry_point: str) -> tuple[types.CodeType, list[dict[str, Any]]]:
+    """Return a source's code and its foreseen calls; samples of one task share them."""
+    tree = ast.parse(tests)
+    calls = _foreseen(tree, entry_point)
+    return compile(tree, "<tests>", "exec", dont_inherit=True), calls
 
 
 class Remote:
@@ -125,10 +135,11 @@ def _judge(parent: Channel, tests: str, entry_point: str) -> dict[str, Any]:
     link = Link(parent, [])
     error = None
     try:
-        link = Link(parent, _foreseen(tests, entry_point))
+        code, ahead = _prepare(tests, entry_point)
+        link = Link(parent, ahead)
         names = _Namespace(link)
         candidate = Remote(link, entry_point)
-        exec(compile(tests, "<tests>", "exec", dont_inherit=True), names)
+        exec(code, names)
         names[entry_point] = candidate  # whatever the source made of it
         names["check"](candidate)
     except Closed:

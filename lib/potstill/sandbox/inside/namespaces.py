@@ -5,7 +5,7 @@ holds the standard library and the system's shared libraries, read-only. Each ca
 namespace, whose end is the end of everything in it, and a private /tmp.
 """
 
-# ruff: noqa: PTH - pathlib and what it imports would be copied for every case
+# ruff: noqa: PTH
 import os
 
 from . import syscalls

@@ -5,6 +5,7 @@ likes. It never holds an expected value, and a reply is only a claim about what 
 """
 
 import atexit
+import json
 import sys
 import types
 from typing import Any, Protocol
@@ -92,18 +93,18 @@ def _load(program: Program, code: str) -> int:
 
 def _answer(program: Program, channel: Channel, nonce: str) -> None:
     while True:
-        call = channel.receive()
-        reply = {"nonce": nonce, "seq": call["seq"]}
-        try:
-            value = program.call(
-                call["name"], wire.decode(call["args"]), wire.decode(call["kwargs"])
-            )
-            reply["value"] = wire.encode(value)
-            text = wire.line(reply)  # fails here for an integer of too many digits
-        except BaseException as error:
-            reply.pop("value", None)
-            text = wire.line({**reply, "error": program.show(error)})
-        channel.send(text)
+        message = channel.receive()
+        replies = ",".join(_reply(program, call) for call in message["calls"])
+        head = json.dumps({"nonce": nonce, "seq": message["seq"]})
+        channel.send(f'{head[:-1]}, "replies": [{replies}]}}\n'.encode())
+
+
+def _reply(program: Program, call: JsonObject) -> str:
+    try:
+        value = program.call(call["name"], wire.decode(call["args"]), wire.decode(call["kwargs"]))
+        return json.dumps({"value": wire.encode(value)})  # fails for an int of too many digits
+    except BaseException as error:  # as above
+        return json.dumps({"error": program.show(error)})
 
 
 def _end_script() -> None:
