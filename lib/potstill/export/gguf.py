@@ -190,7 +190,7 @@ def rotate_pairs(weight: np.ndarray, num_heads: int) -> np.ndarray:
 def _quantise(source: Path, target: Path, quantisation: str) -> None:
     import llama_cpp
 
-    from potstill.models import llama_library
+    from potstill.models.llama_library import take_errors
 
     types = {
         "q8_0": llama_cpp.LLAMA_FTYPE_MOSTLY_Q8_0,
@@ -203,6 +203,4 @@ def _quantise(source: Path, target: Path, quantisation: str) -> None:
         str(source).encode(), str(target).encode(), ctypes.byref(params)
     )
     if code:
-        raise InputError(
-            f"llama.cpp cannot quantise to {quantisation}: {llama_library.take_errors()}"
-        )
+        raise InputError(f"llama.cpp cannot quantise to {quantisation}: {take_errors()}")

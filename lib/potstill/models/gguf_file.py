@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFValueType
+
 from potstill.errors import InputError
 
 MAGIC = b"GGUF"

@@ -18,7 +18,8 @@ import numpy as np
 from potstill.errors import InputError
 from potstill.export import artifact
 from potstill.export.gguf import MODEL_FILE
-from potstill.models import gguf_file, llama_library
+from potstill.models import gguf_file
+from potstill.models.llama_library import take_errors
 from potstill.runtime.llama_decoder import BATCH, Decoder
 
 PARALLEL = 8  # sequences of one batch: benchmarks/gguf_batched_decode.py
@@ -69,7 +70,7 @@ class LlamaCpp:
             str(path).encode(), llama_cpp.llama_model_default_params()
         )
         if not model:
-            raise InputError(f"llama.cpp refuses {path}: {llama_library.take_errors()}")
+            raise InputError(f"llama.cpp refuses {path}: {take_errors()}")
         self._model = model
         self._vocab = llama_cpp.llama_model_get_vocab(model)
         self._threads, self._context = threads, context

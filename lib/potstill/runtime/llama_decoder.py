@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import llama_cpp
 import numpy as np
 
-from potstill.models import llama_library
+from potstill.models.llama_library import take_errors
 
 BATCH = 512  # most ids of one call of llama_decode
 CACHE_GRAIN = 256  # llama.cpp rounds the length of a slot up to a multiple of this
@@ -45,10 +45,11 @@ class Decoder:
         params.n_threads = params.n_threads_batch = threads
         self._context = llama_cpp.llama_init_from_model(model, params)
         if not self._context:
-            raise MemoryError(f"llama.cpp makes no context: {llama_library.take_errors()}")
+            raise MemoryError(f"llama.cpp makes no context: {take_errors()}")
         vocab = llama_cpp.llama_model_get_vocab(model)
         self._vocab_size = llama_cpp.llama_vocab_n_tokens(vocab)
         self._batch = llama_cpp.llama_batch_init(BATCH, 0, 1)
+        self._prompts: dict[int, Sequence[int]] = {}  # by slot
 
     def close(self) -> None:
         """Free the context."""
@@ -56,10 +57,15 @@ class Decoder:
         llama_cpp.llama_free(self._context)
 
     def read(self, slot: int, ids: Sequence[int]) -> np.ndarray:
-        """Empty a slot, let it read a prompt and return the last logits [V]."""
+        """Let a slot read a prompt and return the last logits [V].
+
+        What the prompt shares with the slot's previous one, such as the system's message, is kept.
+        """
+        known = _common(ids[:-1], self._prompts.get(slot, ()))
+        self._prompts[slot] = ids
         memory = llama_cpp.llama_get_memory(self._context)
-        llama_cpp.llama_memory_seq_rm(memory, slot, -1, -1)
-        for start in range(0, len(ids), BATCH):
+        llama_cpp.llama_memory_seq_rm(memory, slot, known, -1)
+        for start in range(known, len(ids), BATCH):
             part = ids[start : start + BATCH]
             scores = self.step(part, [slot] * len(part), range(start, start + len(part)), 1)
         return scores[0]
@@ -82,7 +88,13 @@ class Decoder:
             batch.logits[index] = index >= count - num_outputs
         code = llama_cpp.llama_decode(self._context, batch)
         if code:
-            raise RuntimeError(f"llama_decode returned {code}: {llama_library.take_errors()}")
+            raise RuntimeError(f"llama_decode returned {code}: {take_errors()}")
         scores = llama_cpp.llama_get_logits(self._context)
         flat = ctypes.cast(scores, ctypes.POINTER(ctypes.c_float))
         return np.ctypeslib.as_array(flat, shape=(num_outputs, self._vocab_size))
+
+
+def _common(left: Sequence[int], right: Sequence[int]) -> int:
+    """Return how many ids at the beginning are the same."""
+    pairs = zip(left, right, strict=False)
+    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(left), len(right)))
