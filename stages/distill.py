@@ -8,19 +8,14 @@ Writes  out         checkpoint of the trained student
         metrics     steps, tokens seen, held-out likelihood and perplexity with intervals
 """
 
-import csv
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from potstill import stage
-from potstill.models import checkpoint
-from potstill.models.chat import ChatTokenizer
 from potstill.params import Section
-
-COLUMNS = ("step", "tokens", "loss", "ce", "kl", "lr", "heldout_nll")
 
 
 class Params(Section):
@@ -40,7 +35,7 @@ class Params(Section):
     max_length: int
     max_rows: int
     chunk_tokens: int  # tokens whose logits exist at a time
-    precision: str  # auto | float32 | bfloat16
+    precision: Literal["auto", "float32", "bfloat16"]
     threads: int
     seed: int
 
@@ -56,58 +51,22 @@ def main(
     scratch: Path,
 ) -> dict[str, float]:
     """Train, measure on held-out rows and save."""
-    import torch
+    from potstill.distill import student as library
+    from potstill.distill.training import Schedule
 
-    from potstill.distill import device, examples, heldout, logit_store, training
-    from potstill.models import load
+    def chosen(cls: type) -> dict[str, Any]:
+        return params.model_dump(include={field.name for field in fields(cls)})
 
-    device.make_deterministic(params.seed, params.threads)
-    place = device.pick_device()
-    dtype = device.compute_dtype(params.precision, place)
-    tokenizer = ChatTokenizer(student)
-    rows, _ = examples.load(dataset / "train.jsonl", tokenizer, params.max_length)
-    held, _ = examples.load(dataset / "heldout.jsonl", tokenizer, params.max_length)
-    store = None
-    if params.alpha < 1 and params.steps > 0:
-        store = logit_store.LogitStore(logits)
-        store.check(
-            tokenizer_sha256=logit_store.tokenizer_hash(student),
-            template_sha256=logit_store.template_hash(tokenizer.template),
-            temperature=params.temperature,
-        )
-    model = load.causal_lm(student, torch.float32, place)
-
-    def evaluate(model: torch.nn.Module) -> float:
-        measured = heldout.measure(model, held, batch_rows=params.batch_rows, dtype=dtype)
-        return measured["heldout_nll_nats"]
-
-    names = {field.name for field in fields(training.Schedule)}
-    history = training.train(
-        model,
-        rows[: params.max_rows],
-        training.Loss(params.alpha, params.temperature, params.chunk_tokens, store),
-        training.Schedule(**params.model_dump(include=names)),
-        seed=params.seed,
-        dtype=dtype,
+    schedule = Schedule(**chosen(Schedule))
+    return library.train(
+        library.Recipe(schedule=schedule, **chosen(library.Recipe)),
+        student=student,
+        dataset=dataset,
+        logits=logits,
+        out=out,
+        history_out=history_out,
         scratch=scratch,
-        evaluate=evaluate,
     )
-    measured = heldout.measure(model, held, batch_rows=params.batch_rows, dtype=dtype)
-    if history:
-        history[-1]["heldout_nll"] = measured["heldout_nll_nats"]
-    state = {name: parameter for name, parameter in model.named_parameters()}
-    checkpoint.write(out, state, checkpoint.read_config(student), beside=student)
-    with history_out.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(history)
-    return {
-        "steps": params.steps,
-        "num_tokens": int(history[-1]["tokens"]) if history else 0,
-        "train_loss_last": round(history[-1]["loss"], 6) if history else 0.0,
-        "num_parameters": checkpoint.count_parameters(out),
-        **measured,
-    }
 
 
 if __name__ == "__main__":

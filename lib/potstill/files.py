@@ -62,7 +62,8 @@ def publish(partial: Path, final: Path) -> None:
     """
     for file in files_below(partial):
         _fsync(file)
-    remove(final)
+    if partial.is_dir() or final.is_dir():  # only a file can be replaced in one step
+        remove(final)
     partial.replace(final)
     _fsync(final.parent)
 
@@ -75,9 +76,14 @@ def write_text(path: Path, text: str) -> None:
     publish(partial, path)
 
 
+def to_json(value: object) -> str:
+    """Return JSON with sorted keys and a final newline; NaN and infinity raise `ValueError`."""
+    return json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+
 def write_json(path: Path, value: object) -> None:
-    """Write JSON with sorted keys and a final newline, atomically."""
-    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+    """Write JSON atomically, as `to_json` has it."""
+    write_text(path, to_json(value))
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON has no narrower type

@@ -1,6 +1,7 @@
 """Settings: a section of params.yaml becomes a checked, frozen object, or one clear line."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +20,16 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-SectionT = TypeVar("SectionT", bound=Section)
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 but for floats: 1e-4 is a number, as for DVC, which writes such (`exp run -S`)."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"),
+    list("-+0123456789"),
+)
+SettingsT = TypeVar("SettingsT", bound=Section)
 
 
 def closest(name: str, allowed: Iterable[str]) -> str:
@@ -37,17 +47,17 @@ def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
         InputError: the file is missing or is not YAML with sections at the top.
     """
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError:
         raise InputError(f"{path} is missing: run from the project's root") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(tree, dict):
         raise InputError(f"{path} holds a {type(tree).__name__}; sections are expected")
     return tree
 
 
-def build(cls: type[SectionT], tree: dict[str, Any], where: str) -> SectionT:
+def build(cls: type[SettingsT], tree: dict[str, Any], where: str) -> SettingsT:
     """Build the settings object of the section `where` ("distill.students.kd") of a params tree.
 
     A key that the section does not give itself is taken from the block named `common` beside it or

@@ -14,6 +14,7 @@ What this gives every stage, so that none has to think of it:
 """
 
 import argparse
+import contextlib
 import fcntl
 import hashlib
 import inspect
@@ -32,6 +33,7 @@ from potstill import files, params
 from potstill.errors import InputError
 
 WORK = Path(".potstill")  # locks, logs, scratch: never an input, never shared
+SHELLS = {"sh", "dash", "bash", "zsh"}  # DVC starts a stage through one, which may stay
 log = logging.getLogger("potstill")
 StageMain = Callable[..., dict[str, Any]]
 
@@ -67,7 +69,7 @@ def run(main: StageMain, section: type[params.Section]) -> None:
 
 
 def _parse_flags(main: StageMain) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=inspect.getmodule(main).__doc__)  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=inspect.getmodule(main).__doc__)
     parser.add_argument("--params", required=True, help="section of params.yaml")
     parser.add_argument("--metrics", type=Path, required=True, help="JSON file to write")
     for flag in path_parameters(main):
@@ -97,6 +99,9 @@ def _run_locked(
         arguments["scratch"] = scratch
     try:
         metrics = main(settings, **arguments)
+        files.to_json(metrics)  # a NaN must stop here, before the first output is replaced
+        absent = [flag for flag in outputs if not arguments[flag].exists()]
+        assert not absent, f"main returned without writing {absent}"
         for flag, path in outputs.items():
             files.publish(arguments[flag], path)
         files.write_json(flags.metrics, metrics)
@@ -108,9 +113,7 @@ def _run_locked(
     _record(name, time.monotonic() - started)
 
 
-def _scratch(
-    name: str, main: StageMain, settings: params.Section, inputs: dict[str, Path]
-) -> Path:
+def _scratch(name: str, main: StageMain, settings: params.Section, inputs: dict[str, Path]) -> Path:
     """Return the crash-proof folder of this very run: same settings, inputs and code."""
     digest = hashlib.sha256(settings.model_dump_json().encode())
     for flag, path in sorted(inputs.items()):
@@ -130,7 +133,11 @@ def _record(name: str, seconds: float) -> None:
     """Log the stage's cost; it is kept out of the metrics, which are equal on every rerun."""
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     children_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    row = {"stage": name, "seconds": round(seconds, 1), "peak_rss_mb": round(max(peak_mb, children_mb))}
+    row = {
+        "stage": name,
+        "seconds": round(seconds, 1),
+        "peak_rss_mb": round(max(peak_mb, children_mb)),
+    }
     with (WORK / "timings.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
     log.info("%s: done in %.1f s, peak memory %.0f MB", name, seconds, row["peak_rss_mb"])
@@ -156,14 +163,27 @@ class _Lock:
 
 
 def _die_with_parent(poll_s: float = 0.2) -> None:
-    """End this process when its parent, or the parent's parent (DVC behind a shell), dies."""
+    """End this process and its children when DVC dies.
+
+    DVC is its parent, or the parent of the shell between the two.
+    """
     import psutil
 
-    parents = psutil.Process().parents()[:2]
+    parents = psutil.Process().parents()
+    between = next((n for n, p in enumerate(parents) if p.name() not in SHELLS), 0)
+
+    def gone(process: psutil.Process) -> bool:
+        try:
+            return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
 
     def watch() -> None:
-        while all(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in parents):
+        while not any(gone(parent) for parent in parents[: between + 1]):
             time.sleep(poll_s)
+        with contextlib.suppress(psutil.Error):
+            for child in psutil.Process().children(recursive=True):
+                child.kill()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

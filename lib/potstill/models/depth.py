@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 
+from potstill.errors import InputError
+
 Batch = tuple[torch.Tensor, torch.Tensor]  # ids_BT, counted_BT (bool: the loss counts this target)
 
 
@@ -58,8 +60,13 @@ def choose_layers(
     """Return (the layers to keep, the likelihood in nats after each removal).
 
     The model's layer list is changed while it runs and is whole again at the end.
+
+    Raises:
+        InputError: `keep` is not between 2 and the model's number of layers.
     """
     layers = model.model.layers
+    if not 2 <= keep <= len(layers):
+        raise InputError(f"num_layers is {keep}; 2 to {len(layers)} (the teacher's) are allowed")
     influence = block_influence(model, batches[0][0])
     kept, path = list(range(len(layers))), [mean_nll(model, batches)]
     while len(kept) > keep:

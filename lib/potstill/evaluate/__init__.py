@@ -1,0 +1,1 @@
+"""Measure what was made: tasks, parity, latency, intervals."""

@@ -1,0 +1,30 @@
+"""The store is whole, says who made it, and is the same after a crash."""
+
+from potstill import files
+from potstill.distill.logit_store import LogitStore, tokenizer_hash
+from stages.cache_logits import Params, main
+
+SETTINGS = {
+    "k": 8, "temperature": 2.0, "max_length": 128, "max_rows": 10, "batch_rows": 4, "threads": 2,
+    "seed": 0,
+}
+
+
+def cache(tiny_llama, dataset, tmp_path, name):
+    scratch = tmp_path / f"scratch-{name}"
+    scratch.mkdir(exist_ok=True)
+    return main(
+        Params(**SETTINGS), teacher=tiny_llama, dataset=dataset, out=tmp_path / name,
+        scratch=scratch,
+    )
+
+
+def test_the_store_names_its_teacher(tiny_llama, dataset, tmp_path):
+    metrics = cache(tiny_llama, dataset, tmp_path, "a")
+    store = LogitStore(tmp_path / "a")
+    assert store.header.tokenizer_sha256 == tokenizer_hash(tiny_llama)
+    assert len(store) == metrics["num_rows"] == 10
+    assert 0 < metrics["kept_mass_mean"] <= 1
+    assert metrics["teacher_heldout_perplexity"] > 1
+    assert cache(tiny_llama, dataset, tmp_path, "b") == metrics
+    assert files.sha256_tree(tmp_path / "a") == files.sha256_tree(tmp_path / "b")

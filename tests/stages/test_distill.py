@@ -1,0 +1,87 @@
+"""One student a call: with the teacher's logits, with labels alone, or left as it starts."""
+
+import csv
+import shutil
+
+import pytest
+import torch
+from potstill import files
+from potstill.errors import InputError
+from potstill.models import checkpoint
+from stages import cache_logits, distill
+
+SETTINGS = {
+    "alpha": 0.5, "temperature": 2.0, "steps": 4, "batch_rows": 4, "accumulate": 1,
+    "learning_rate": 1e-2, "warmup_steps": 1, "weight_decay": 0.0, "clip_norm": 1.0,
+    "evaluate_every": 2, "checkpoint_every": 2, "max_length": 128, "max_rows": 12,
+    "chunk_tokens": 16, "precision": "float32", "threads": 2, "seed": 0,
+}
+
+
+@pytest.fixture
+def logits(tiny_llama, dataset, tmp_path):
+    (tmp_path / "s").mkdir()
+    params = cache_logits.Params(
+        k=8, temperature=2.0, max_length=128, max_rows=12, batch_rows=4, threads=2, seed=0
+    )
+    cache_logits.main(
+        params, teacher=tiny_llama, dataset=dataset, out=tmp_path / "logits", scratch=tmp_path / "s"
+    )
+    return tmp_path / "logits"
+
+
+def train(tiny_llama, dataset, logits, tmp_path, name, **changes):
+    metrics = distill.main(
+        distill.Params(**(SETTINGS | changes)),
+        student=tiny_llama, dataset=dataset, logits=logits, out=tmp_path / name,
+        history_out=tmp_path / f"{name}.csv", scratch=tmp_path / f"scratch-{name}",
+    )
+    with (tmp_path / f"{name}.csv").open() as file:
+        return metrics, list(csv.DictReader(file))
+
+
+def test_labels_lower_the_heldout_loss_and_the_history_tells(tiny_llama, dataset, logits, tmp_path):
+    start, none = train(tiny_llama, dataset, logits, tmp_path, "untrained", steps=0)
+    metrics, history = train(tiny_llama, dataset, logits, tmp_path, "labels", alpha=1.0)
+    assert none == []
+    assert metrics["heldout_nll_nats"] < start["heldout_nll_nats"]
+    assert [bool(row["heldout_nll"]) for row in history] == [False, True, False, True]
+    assert all(float(row["kl"]) == 0 for row in history)
+    assert metrics["num_tokens"] == int(history[-1]["tokens"]) > 0
+
+
+def test_without_steps_the_weights_are_the_start(tiny_llama, dataset, logits, tmp_path):
+    train(tiny_llama, dataset, logits, tmp_path, "untrained", steps=0)
+    before, after = checkpoint.read_state(tiny_llama), checkpoint.read_state(tmp_path / "untrained")
+    assert all(torch.equal(tensor, before[name]) for name, tensor in after.items())
+
+
+def test_distilling_twice_gives_the_same_bytes(tiny_llama, dataset, logits, tmp_path):
+    first, history = train(tiny_llama, dataset, logits, tmp_path, "a")
+    second, _ = train(tiny_llama, dataset, logits, tmp_path, "b")
+    assert first == second
+    assert any(float(row["kl"]) > 0 for row in history[1:])
+    assert files.sha256_tree(tmp_path / "a") == files.sha256_tree(tmp_path / "b")
+
+
+def test_logits_of_another_tokenizer_are_refused(tiny_qwen2, dataset, logits, tmp_path):
+    with pytest.raises(InputError, match="tokenizer_sha256.*run cache_logits"):
+        train(tiny_qwen2, dataset, logits, tmp_path, "a")
+
+
+def test_logits_at_another_temperature_are_refused(tiny_llama, dataset, logits, tmp_path):
+    with pytest.raises(InputError, match="temperature 2.0, the student needs 3.0"):
+        train(tiny_llama, dataset, logits, tmp_path, "a", temperature=3.0)
+
+
+def test_a_chat_template_that_changed_is_refused(tiny_llama, dataset, logits, tmp_path):
+    student = shutil.copytree(tiny_llama, tmp_path / "student")
+    template = student / "chat_template.jinja"
+    template.write_text(template.read_text().replace("<|im_start|>", "<|im_start|> "))
+    with pytest.raises(InputError, match="template_sha256"):
+        train(student, dataset, logits, tmp_path, "a")
+
+
+def test_no_row_that_fits_is_an_input_error(tiny_llama, dataset, logits, tmp_path):
+    with pytest.raises(InputError, match="none of 12 rows fits max_length 5"):
+        train(tiny_llama, dataset, logits, tmp_path, "a", max_length=5)
