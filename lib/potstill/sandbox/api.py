@@ -91,9 +91,9 @@ def run_many(cases: Iterable[Case], workers: int = 2, *, mode: Mode = "require")
 
 
 def _outside_subset(language: str, code: str, policy: str) -> RunResult | None:
-    from potstill import subset
+    from potstill.subset import check
 
-    verdict = subset.check(language, code, policy)
+    verdict = check(language, code, policy)
     if verdict.supported:
         return None
     text = "\n".join(f"{reason.kind}: {reason.detail}" for reason in verdict.reasons)

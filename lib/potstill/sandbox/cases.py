@@ -52,6 +52,8 @@ class Case:
             return
         if self.entry_point is None or not _NAME.fullmatch(self.entry_point):
             raise InputError(f"tests need the name of a function, got {self.entry_point!r}")
+        if not self.tests:
+            raise InputError("tests are empty: a program without a test cannot be right; give None")
         if isinstance(self.tests, list):
             for number, test in enumerate(self.tests):
                 if not {"args", "expected"} <= test.keys() or not isinstance(test["args"], list):

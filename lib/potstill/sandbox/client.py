@@ -44,7 +44,7 @@ def _visible_paths() -> list[str]:
     return [path for path in dict.fromkeys(wanted) if Path(path).exists()]
 
 
-class ServerGone(Exception):
+class ServerGone(Exception):  # noqa: N818 - an event, not always an error
     """The fork server has ended in the middle of something."""
 
 
@@ -64,7 +64,7 @@ class Server:
     """One fork server; used by one thread at a time. It ends when this process does."""
 
     def __init__(self) -> None:
-        import _quickjs
+        import _quickjs  # type: ignore[import-not-found]  # a compiled module without stubs
 
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         modules = [str(Path(__file__).parent), str(Path(_quickjs.__file__).parent)]
@@ -128,6 +128,7 @@ class Server:
     def drop_judge(self) -> None:
         """End a judge that is stuck or gone; the next case gets another."""
         if self._judge is not None:
+            self.kill(self._judge.id, "stuck")
             self._judge.close()
             self._judge = None
 
@@ -142,18 +143,21 @@ class Server:
 
     def close(self) -> None:
         """End the server and every case in it."""
-        self.drop_judge()
-        self._control.close()
+        self._close_sockets()
         self._process.wait()
 
     def forget(self) -> None:
         """Close this process's copies of what a fork inherited."""
-        self.drop_judge()
-        self._control.close()
+        self._close_sockets()
         self._process.returncode = 0  # not ours to wait for
 
+    def _close_sockets(self) -> None:
+        if self._judge is not None:
+            self._judge.close()
+        self._control.close()
 
-class JudgeGone(Exception):
+
+class JudgeGone(Exception):  # noqa: N818 - as above
     """The judge has ended, or a test's source does not come to an end."""
 
 
@@ -170,7 +174,8 @@ class Judge:
         self._channel = Channel(self._socket.fileno())
         nowhere = os.open(os.devnull, os.O_RDWR)
         with theirs:
-            server.spawn("judge", self._LIMITS, [nowhere, nowhere, nowhere, theirs.fileno()])
+            given = [nowhere, nowhere, nowhere, theirs.fileno()]
+            self.id = server.spawn("judge", self._LIMITS, given)
         os.close(nowhere)
 
     def ask(self, message: dict[str, Any]) -> dict[str, Any]:
@@ -186,7 +191,7 @@ class Judge:
             raise JudgeGone(str(error)) from None
 
     def close(self) -> None:
-        """Let the judge end; one that computes is ended with its server at the latest."""
+        """Let the judge end; one that computes must be killed."""
         self._socket.close()
 
 

@@ -103,7 +103,7 @@ class _Exchange:
 
     def _start_program(self) -> None:
         stdin = os.memfd_create("stdin")
-        os.write(stdin, (self._case.stdin or "").encode(errors="surrogateescape"))
+        os.write(stdin, (self._case.stdin or "").encode(errors="surrogatepass"))
         os.lseek(stdin, 0, os.SEEK_SET)
         given = [stdin]
         for output in (self._stdout, self._stderr):

@@ -4,8 +4,8 @@ import math
 import secrets
 from typing import Any, Protocol
 
-from potstill.sandbox.inside import wire
 from potstill.sandbox.client import JudgeGone, Server
+from potstill.sandbox.inside import wire
 
 TOLERANCE = 1e-6  # of floats, absolute and relative
 
@@ -16,7 +16,10 @@ class Grader(Protocol):
     passed: int
     total: int
     error: str  # what a test's source says, else empty
-    is_done: bool  # no call is left and no reply is awaited
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no call is left and no reply is awaited."""
 
     def job(self) -> bytes:
         """Return the line that gives the program's process its code."""

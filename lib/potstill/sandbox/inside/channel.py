@@ -5,7 +5,6 @@ from typing import Any
 
 from . import wire
 
-
 _CHUNK = 1 << 12  # a larger buffer is fresh memory in every case
 
 

@@ -8,7 +8,7 @@ import json
 import sys
 from typing import Any
 
-import _quickjs
+import _quickjs  # type: ignore[import-not-found]  # a compiled module without stubs
 
 _CONSOLE = """
 ((write, join) => {

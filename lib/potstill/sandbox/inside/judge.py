@@ -63,8 +63,9 @@ class Link:
     def _value(self, reply: dict[str, Any]) -> Any:  # noqa: ANN401
         if "error" in reply:
             kind = getattr(builtins, reply["error"][0], None)
-            is_plain = isinstance(kind, type) and issubclass(kind, Exception)
-            raise (kind if is_plain else RuntimeError)(reply["error"][1])
+            if isinstance(kind, type) and issubclass(kind, Exception):
+                raise kind(reply["error"][1])
+            raise RuntimeError(reply["error"][1])
         try:
             return wire.decode(reply["value"])
         except (KeyError, ValueError) as problem:
@@ -109,7 +110,8 @@ class Remote:
         self._link = link
         self.__name__ = name
 
-    def __call__(self, *args: object, **kwargs: object) -> Any:  # noqa: ANN401, D102
+    def __call__(self, *args: object, **kwargs: object) -> Any:  # noqa: ANN401
+        """Call it in the program's process."""
         return self._link.call(self.__name__, args, kwargs)
 
 

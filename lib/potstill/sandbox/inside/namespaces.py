@@ -5,7 +5,8 @@ holds the standard library and the system's shared libraries, read-only. Each ca
 namespace, whose end is the end of everything in it, and a private /tmp.
 """
 
-# ruff: noqa: PTH
+# ruff: noqa: PTH103, PTH110, PTH114, PTH115, PTH120, PTH211
+# pathlib and what it imports would be copied for every case.
 import os
 
 from . import syscalls
@@ -93,6 +94,7 @@ def _enter_user_namespace(proc: int) -> None:
 
 def _build_root(visible: list[str]) -> None:
     syscalls.mount(None, "/", None, MS_REC | MS_PRIVATE)
+    os.umask(0o022)
     links = {path: os.readlink(path) for path in visible if os.path.islink(path)}
     sources = {path: os.open(path, os.O_PATH) for path in visible if path not in links}
     # The old /tmp is hidden from here on, hence the descriptors.

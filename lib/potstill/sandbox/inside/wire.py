@@ -10,10 +10,10 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-_SEQUENCES: dict[str, type] = {"tuple": tuple, "set": set, "frozenset": frozenset}
+_COLLECTIONS: dict[str, type] = {"tuple": tuple, "set": set, "frozenset": frozenset}
 
 
-def encode(value: object) -> Any:  # noqa: ANN401 - JSON has no narrower type
+def encode(value: object) -> Any:  # noqa: ANN401, PLR0911 - JSON has no narrower type
     """Return a JSON value for `decode`.
 
     Raises:
@@ -26,7 +26,7 @@ def encode(value: object) -> Any:  # noqa: ANN401 - JSON has no narrower type
         return [encode(item) for item in value]
     if isinstance(value, dict):
         return {"dict": [[encode(key), encode(item)] for key, item in value.items()]}
-    for name, kind in _SEQUENCES.items():
+    for name, kind in _COLLECTIONS.items():
         if isinstance(value, kind):
             return {name: [encode(item) for item in value]}  # type: ignore[attr-defined]
     if isinstance(value, complex):
@@ -52,22 +52,25 @@ def decode(value: Any) -> Any:  # noqa: ANN401 - as above
 
 def _decode(value: Any) -> Any:  # noqa: ANN401 - as above
     if isinstance(value, list):
-        return [_decode(item) for item in value]
+        return _items(value)
     if isinstance(value, dict):
         ((name, payload),) = value.items()
         return _DECODERS[name](payload)
     return value
 
 
+def _items(payload: Any) -> list[Any]:  # noqa: ANN401 - as above
+    return [_decode(item) for item in payload]
+
+
 _DECODERS: dict[str, Callable[[Any], Any]] = {
-    **{
-        name: lambda payload, kind=kind: kind(map(_decode, payload))
-        for name, kind in _SEQUENCES.items()
-    },
+    "tuple": lambda payload: tuple(_items(payload)),
+    "set": lambda payload: set(_items(payload)),
+    "frozenset": lambda payload: frozenset(_items(payload)),
     "dict": lambda payload: {_decode(key): _decode(item) for key, item in payload},
     "complex": lambda payload: complex(float(payload[0]), float(payload[1])),
     "bytes": bytes.fromhex,
-    "iterator": lambda payload: iter([_decode(item) for item in payload]),
+    "iterator": lambda payload: iter(_items(payload)),
 }
 
 
