@@ -1,0 +1,41 @@
+"""Differences of pass rates between two artefacts on the same katas."""
+
+from dataclasses import dataclass
+
+from potstill.evaluate import statistics
+from potstill.report.results import Estimate, Variant
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A paired difference of pass rates, or the reason why there is none."""
+
+    estimate: Estimate | None
+    reason: str = ""
+
+
+def between(first: Variant | None, second: Variant | None, benchmark: str = "katas") -> Difference:
+    """Return first minus second over the problems that both tried, paired by id.
+
+    The interval is a cluster bootstrap by family: problems of one family are alike.
+    """
+    if first is None or second is None:
+        return Difference(None, "no such artefact")
+    tried = {
+        variant.name: {row["id"]: row for row in variant.rows if row["benchmark"] == benchmark}
+        for variant in (first, second)
+    }
+    for name, rows in tried.items():
+        if not rows:
+            return Difference(None, f"{name} tried no {benchmark}")
+    mine, other = tried[first.name], tried[second.name]
+    common = sorted(mine.keys() & other.keys())
+    if not common:
+        return Difference(None, f"{first.name} and {second.name} tried different {benchmark}")
+    measured = statistics.paired_difference(
+        [bool(mine[key]["passed"]) for key in common],
+        [bool(other[key]["passed"]) for key in common],
+        [str(mine[key]["family"]) for key in common],
+    )
+    low, high = float(measured.low), float(measured.high)
+    return Difference(Estimate(float(measured.value), low, high, len(common)))

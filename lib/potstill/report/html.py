@@ -1,0 +1,37 @@
+"""The report: one HTML file with everything in it, for a screen of any width, light or dark."""
+
+from pathlib import Path
+
+from potstill.report import plots, tables, verdict
+from potstill.report.comparison import View
+from potstill.report.gates import Verdict
+
+TEMPLATE = Path(__file__).with_name("report.html")
+
+
+def render(view: View, verdicts: list[Verdict]) -> str:
+    """Return the page; equal numbers give equal bytes. All text is escaped, nothing is fetched."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        headline=verdict.headline(view, verdicts),
+        sentences=verdict.sentences(view, verdicts),
+        tables={table.title: table for table in tables.all_tables(view, verdicts)},
+        artefacts=tables.artefacts(view),
+        plots={plot.name: plot for plot in plots.all_plots(view)},
+        lineage=view.results.lineage,
+        student=view.settings.student,
+        baseline=view.baseline.name,
+    )
+    return page.rstrip() + "\n"
+
+
+def markdown(view: View, verdicts: list[Verdict]) -> str:
+    """Return the same verdict and tables as Markdown, for the terminal and the README."""
+    said = "\n".join(f"- {line}" for line in verdict.sentences(view, verdicts))
+    parts = [f"## {verdict.headline(view, verdicts)}\n\n{said}\n"]
+    parts += [tables.markdown(table) for table in tables.all_tables(view, verdicts)]
+    return "\n".join(parts)

@@ -1,0 +1,35 @@
+"""Where the student comes from: teacher, data and what was cut, as pairs for a table."""
+
+from potstill.report import text
+from potstill.report.record import Record
+
+Fact = tuple[str, str]
+
+
+def facts(
+    *, teacher: Record, dataset: Record, vocabulary: Record, start: Record, cached: Record
+) -> list[Fact]:
+    """Return what each step took and gave, in the order of the pipeline."""
+    whole, percent = text.whole, text.percent
+    rows = f"{whole(dataset.number('train_rows'))} to train"
+    held = f"{whole(dataset.number('heldout_rows'))} held out"
+    both = f"families or modules in both: {whole(dataset.number('groups_in_both_splits'))}"
+    ids = f"{whole(vocabulary.number('vocab_before'))} ids"
+    kept = f"cut to {whole(vocabulary.number('vocab_after'))}"
+    covered = percent(vocabulary.number("heldout_kept_share"), digits=2)
+    layers = [whole(start.number(f"num_layers_{when}")) for when in ("before", "after")]
+    tokens = f"{whole(cached.number('num_tokens'))} tokens"
+    mass = f"{percent(cached.number('kept_mass_mean'), digits=2)} of the probability kept"
+    size = f"{cached.number('bytes_per_token'):.0f} bytes a token"
+    return [
+        ("Teacher", teacher.text("source")),
+        ("Revision", teacher.text("revision")),
+        ("Licence", teacher.text("licence")),
+        ("SHA-256 of its source", teacher.text("sha256").replace(",", " ")),
+        ("Parameters of the teacher", whole(teacher.number("num_parameters"))),
+        ("Rows", f"{rows}, {held}; {both}"),
+        ("Vocabulary", f"{ids} {kept}; they cover {covered} of held-out tokens"),
+        ("Layers", " cut to ".join(layers)),
+        ("Parameters of the student", whole(start.number("num_parameters"))),
+        ("Teacher's distributions", f"{tokens}, {mass}, {size}"),
+    ]

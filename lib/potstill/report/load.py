@@ -1,0 +1,193 @@
+"""Read what the other stages measured into one typed object; name the file and key that is wrong.
+
+Three things look alike in a folder of JSON and are kept apart here: a file that should be there and
+is not (an error), a measurement that was not made (None, with the reason where it is shown), and a
+number that is no number (an error: it must not travel on as a gap).
+"""
+
+import csv
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from potstill import files
+from potstill.errors import InputError
+from potstill.report import lineage
+from potstill.report.record import Record
+from potstill.report.results import (
+    Curated,
+    History,
+    Latency,
+    Parity,
+    Results,
+    Student,
+    Variant,
+)
+
+ROW_KEYS = ("id", "benchmark", "family", "level", "passed")
+HISTORY_KEYS = ("step", "ce", "heldout_nll")
+VERDICTS = ("pass", "fail", "not-run")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Where the other stages' results lie: a file each, or a folder with a file a variant."""
+
+    fetch_teacher: Path
+    curate: Path
+    build_dataset: Path
+    trim_vocab: Path
+    init_student: Path
+    cache_logits: Path
+    distill: Path
+    histories: Path
+    export: Path
+    artefacts: Path
+    check_parity: Path
+    score_code: Path
+    scores: Path
+    measure_latency: Path
+
+
+def load(sources: Sources, students: dict[str, str]) -> Results:
+    """Read everything.
+
+    Args:
+        sources: where it lies.
+        students: name of each student -> the variant through which it is scored.
+
+    Raises:
+        InputError: a file, key or row that is needed is missing or no number.
+    """
+    cached = Record(sources.cache_logits)
+    return Results(
+        students={name: _student(sources, name) for name in students},
+        variants={
+            path.stem: _variant(sources, path.stem)
+            for path in sorted(sources.export.glob("*.json"))
+        },
+        teacher_perplexity=cached.estimate("teacher_heldout_perplexity", "teacher_heldout_rows"),
+        curated=_curated(Record(sources.curate)),
+        lineage=lineage.facts(
+            teacher=Record(sources.fetch_teacher),
+            dataset=Record(sources.build_dataset),
+            vocabulary=Record(sources.trim_vocab),
+            start=Record(sources.init_student),
+            cached=cached,
+        ),
+    )
+
+
+def _student(sources: Sources, name: str) -> Student:
+    record = Record(sources.distill / f"{name}.json")
+    perplexity = record.estimate("heldout_perplexity", "heldout_rows")
+    if perplexity is None:
+        raise InputError(f"{record.path}: no held-out rows: raise build_dataset.max_heldout_rows")
+    return Student(
+        name=name,
+        steps=record.whole("steps"),
+        num_tokens=record.whole("num_tokens"),
+        num_parameters=record.whole("num_parameters"),
+        perplexity=perplexity,
+        history=read_history(sources.histories / f"{name}.csv"),
+    )
+
+
+def read_history(path: Path) -> History:
+    """Read a training history; a student that was not trained has one without rows.
+
+    Raises:
+        InputError: the file or a column is missing, or a cell is no number.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: run `dvc repro` or `dvc pull`") from None
+    reader = csv.DictReader(text.splitlines())
+    missing = [key for key in HISTORY_KEYS if key not in (reader.fieldnames or ())]
+    if missing:
+        raise InputError(f"{path} has no column {', '.join(missing)}: run distill again")
+    losses, heldout = [], []
+    for row in reader:
+        step = _cell(path, row, "step")
+        losses.append((step, _cell(path, row, "ce")))
+        if row["heldout_nll"]:
+            heldout.append((step, _cell(path, row, "heldout_nll")))
+    return History(losses, heldout)
+
+
+def _cell(path: Path, row: dict[str, str], key: str) -> float:
+    try:
+        value = float(row[key])
+    except (TypeError, ValueError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(f"{path}: {key} is {row[key]!r} at step {row['step']}, not a number")
+    return value
+
+
+def _variant(sources: Sources, name: str) -> Variant:
+    exported = Record(sources.export / f"{name}.json")
+    described = Record(sources.artefacts / name / "artifact.json")
+    scored = _if_there(sources.score_code / f"{name}.json")
+    katas = scored.estimate("katas_pass_at_1", "katas_n") if scored else None
+    return Variant(
+        name=name,
+        checkpoint=exported.text("checkpoint"),
+        format=exported.text("format"),
+        quantisation=exported.text("quantisation"),
+        size_bytes=exported.whole("bytes"),
+        sha256={file: str(entry["sha256"]) for file, entry in described.values["files"].items()},
+        parity=_parity(sources.check_parity / f"{name}.json"),
+        katas=katas,
+        humaneval=scored.estimate("humaneval_pass_at_1", "humaneval_n") if scored else None,
+        inside_subset=scored.number("katas_inside_subset") if scored and katas else None,
+        latency=_latency(sources.measure_latency / f"{name}.json"),
+        rows=_rows(sources.scores / f"{name}.jsonl"),
+    )
+
+
+def _if_there(path: Path) -> Record | None:
+    return Record(path) if path.exists() else None
+
+
+def _parity(path: Path) -> Parity:
+    record = _if_there(path)
+    if record is None:
+        return Parity("not-run", f"{path} is missing", None)
+    verdict = record.text("verdict")
+    if verdict not in VERDICTS:
+        raise InputError(f"{path}: verdict is {verdict!r}; allowed: {', '.join(VERDICTS)}")
+    if verdict == "not-run":
+        return Parity(verdict, record.text("reason"), None)
+    reason = str(record.values.get("reason") or "")
+    return Parity(verdict, reason, record.estimate("top1_agreement", "n_tokens"))
+
+
+def _latency(path: Path) -> Latency | None:
+    record = _if_there(path)
+    if record is None or not record.optional("n"):
+        return None
+    return Latency(
+        load_ms=record.number("load_ms"),
+        first_token_ms_p50=record.number("ttft_ms_p50"),
+        first_token_ms_p95=record.number("ttft_ms_p95"),
+        tokens_per_s=record.number("tokens_per_s_p50"),
+        peak_rss_mb=record.number("peak_rss_mb"),
+        n=record.whole("n"),
+        cpu=record.text("cpu"),
+    )
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    return list(files.read_jsonl(path, ROW_KEYS)) if path.exists() else []
+
+
+def _curated(record: Record) -> Curated:
+    reasons = [key for key in record.values if key.startswith("rejected_")]
+    return Curated(
+        num_in=record.whole("num_in"),
+        num_kept=record.whole("num_kept"),
+        rejected={key.removeprefix("rejected_"): record.whole(key) for key in reasons},
+    )

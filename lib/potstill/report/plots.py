@@ -1,0 +1,219 @@
+"""The plots: quality against size and speed, loss curves, rejections, levels."""
+
+import math
+import textwrap
+from collections import defaultdict
+from typing import Any
+
+from potstill.report import figure, text
+from potstill.report.comparison import View
+from potstill.report.figure import Plot, drawing, to_svg
+from potstill.report.labels import Box, Label, fix_layout, place
+from potstill.report.results import Latency, Variant
+
+MOST_REASONS = 12
+
+
+def all_plots(view: View) -> list[Plot]:
+    """Return all plots in reading order."""
+    return [
+        against_size(view), against_speed(view), against_first_token(view), loss_curves(view),
+        levels(view), rejections(view),
+    ]  # fmt: skip
+
+
+def colour(view: View, owner: str) -> str:
+    """Return the placeholder colour of a role: student, teacher or a control's name."""
+    if owner in ("student", view.settings.student):
+        return figure.STUDENT
+    if owner in view.settings.controls:
+        return figure.CONTROLS[view.settings.controls.index(owner) % len(figure.CONTROLS)]
+    return figure.TEACHER
+
+
+def against_size(view: View) -> Plot:
+    """Pass@1 of every export over its size."""
+    points = [(item.size_bytes / 1e6, item) for item in view.variants if item.katas]
+    best = max(view.delivered, key=lambda item: item.katas.value if item.katas else -1.0)
+    smallest = view.delivered[-1]
+    title = (
+        f"From {text.megabytes(view.delivered[0].size_bytes)} to "
+        f"{text.megabytes(smallest.size_bytes)}: {smallest.name} solves "
+        f"{_share(smallest)} of the katas, {best.name} {_share(best)}"
+    )
+    note = "Bars are 95 % intervals. Exports of nearly one size are moved apart sideways."
+    return _scatter(view, "quality-size", title, note, points, "Size, MB")
+
+
+def against_speed(view: View) -> Plot:
+    """Pass@1 over decoding speed, without the controls: they have the student's shape."""
+    points = [(run.tokens_per_s, item) for item, run in _timed(view)]
+    fast = max(points, key=lambda point: point[0], default=None)
+    title = (
+        f"Fastest: {fast[1].name}, {fast[0]:.0f} tokens/s at {_share(fast[1])} of the katas"
+        if fast
+        else "Speed was not measured"
+    )
+    note = "Further right is faster. The controls have the student's shape and are left out."
+    return _scatter(view, "quality-speed", title, note, points, "Tokens/s")
+
+
+def against_first_token(view: View) -> Plot:
+    """Pass@1 over the time to the first token."""
+    points = [(run.first_token_ms_p50, item) for item, run in _timed(view)]
+    fast = min(points, key=lambda point: point[0], default=None)
+    title = (
+        f"Shortest wait: {fast[1].name}, {fast[0]:.0f} ms to the first token"
+        if fast
+        else "Time to the first token was not measured"
+    )
+    note = "Medians; further left is faster."
+    return _scatter(view, "quality-first-token", title, note, points, "Time to first token, ms")
+
+
+def _share(item: Variant) -> str:
+    return text.percent(item.katas.value) if item.katas else "an unknown share"
+
+
+def _timed(view: View) -> list[tuple[Variant, Latency]]:
+    shown = [item for item in view.variants if view.role(item) in ("student", "teacher")]
+    return [(item, item.latency) for item in shown if item.katas and item.latency]
+
+
+def _scatter(
+    view: View, name: str, title: str, note: str, points: list[tuple[float, Variant]], x_label: str
+) -> Plot:
+    if not points:
+        return Plot(name, title, None, "No export has both numbers.")
+    with drawing(name) as (figure_, axes):
+        axes.set_xlabel(x_label)
+        axes.set_ylabel("Katas pass@1, %")
+        labels = []
+        for x, item in points:
+            assert item.katas is not None
+            y, low, high = (100 * v for v in (item.katas.value, item.katas.low, item.katas.high))
+            paint = colour(view, view.role(item))
+            labels.append((x, y, low, high, item.name, paint))
+        _frame(axes, labels)
+        _draw_points(figure_, axes, labels)
+        return Plot(name, title, to_svg(figure_, name, title), note)
+
+
+def _frame(axes: Any, points: list[Any]) -> None:  # noqa: ANN401 - matplotlib's Axes
+    """Fix the limits before names are placed: room on both sides, nothing below zero."""
+    xs = [point[0] for point in points]
+    margin = 0.18 * ((max(xs) - min(xs)) or max(xs) or 1.0)
+    axes.set_xlim(max(0.0, min(xs) - margin), max(xs) + 1.5 * margin)
+    axes.set_ylim(0, min(103.0, 1.12 * max(point[3] for point in points) + 2))
+
+
+def _draw_points(figure_: Any, axes: Any, points: list[Any]) -> None:  # noqa: ANN401
+    """Draw points with error bars, from left to right and at least a few pixels apart."""
+    fix_layout(figure_)
+    labels: list[Label] = []
+    avoid: list[Box] = []
+    last = -math.inf
+    for x, y, low, high, name, paint in sorted(points):
+        pixel = last = max(axes.transData.transform((x, y))[0], last + 7)
+        at = axes.transData.inverted().transform((pixel, 0))[0]
+        axes.errorbar(
+            at, y, yerr=[[max(0.0, y - low)], [max(0.0, high - y)]], fmt="o", markersize=6,
+            color=paint, elinewidth=1.2, capsize=2.5,
+        )  # fmt: skip
+        bottom, top = (axes.transData.transform((at, v))[1] for v in (low, high))
+        avoid.append((pixel - 3, bottom, pixel + 3, top))
+        labels.append(Label(at, y, name, paint))
+    place(axes, labels, avoid)
+
+
+def loss_curves(view: View) -> Plot:
+    """Training and held-out loss of every student; one that was not trained is a level line."""
+    mine = view.student
+    end = math.log(mine.perplexity.value)
+    title = f"{mine.name} ends at {end:.2f} nats a held-out token after {mine.steps} steps"
+    with drawing("loss") as (figure_, axes):
+        for name, student in view.results.students.items():
+            paint = colour(view, name)
+            last = math.log(student.perplexity.value)
+            if not student.history.losses:
+                axes.axhline(last, color=paint, linestyle="--", label=f"{name} (held out)")
+                continue
+            axes.plot(*zip(*student.history.losses, strict=True), color=paint, alpha=0.35)
+            steps, losses = [[pair[i] for pair in student.history.heldout] for i in (0, 1)]
+            axes.plot(
+                steps, losses, color=paint, marker="o", markersize=5, label=f"{name} (held out)"
+            )
+        if view.results.teacher_perplexity:
+            level = math.log(view.results.teacher_perplexity.value)
+            axes.axhline(level, color=figure.TEACHER, linestyle=":", label="teacher (held out)")
+        axes.set_xlabel("Step")
+        axes.set_ylabel("Cross-entropy, nats a token")
+        figure_.legend(loc="outside upper left", ncols=2, fontsize=8)
+        note = (
+            "Faint lines: the labels' cross-entropy on each training batch. Points: held-out rows."
+        )
+        return Plot("loss", title, to_svg(figure_, "loss", title), note)
+
+
+def levels(view: View) -> Plot:
+    """Pass rate by the katas' level, for the students and the teacher."""
+    shown = {"teacher": view.teacher} | {n: view.scored(n) for n in view.results.students}
+    rates = {name: _by_level(item) for name, item in shown.items()}
+    rates = {name: found for name, found in rates.items() if found}
+    every = sorted({level for found in rates.values() for level in found})
+    mine = rates.get(view.settings.student)
+    if not mine:
+        return Plot("levels", "Levels were not measured", None, "The student tried no katas.")
+    first, last = min(mine), max(mine)
+    title = (
+        f"{view.settings.student} solves {text.percent(mine[first][0] / mine[first][1])} at level "
+        f"{first} and {text.percent(mine[last][0] / mine[last][1])} at level {last}"
+    )
+    width = 0.8 / len(rates)
+    with drawing("levels") as (figure_, axes):
+        for place_, (name, found) in enumerate(rates.items()):
+            xs = [every.index(level) + (place_ - (len(rates) - 1) / 2) * width for level in found]
+            heights = [100 * passed / tried for passed, tried in found.values()]
+            axes.bar(xs, heights, 0.88 * width, color=colour(view, name), label=name)
+        counts = [max(found.get(level, (0, 0))[1] for found in rates.values()) for level in every]
+        ticks = [f"level {level}\nn {n}" for level, n in zip(every, counts, strict=True)]
+        axes.set_xticks(range(len(every)), ticks)
+        axes.set_ylabel("Katas pass@1, %")
+        axes.grid(visible=False, axis="x")
+        figure_.legend(loc="outside upper left", ncols=4, fontsize=8)
+        note = "Levels go by how hard a kata is to write; n is the number of katas tried."
+        return Plot("levels", title, to_svg(figure_, "levels", title), note)
+
+
+def _by_level(item: Variant) -> dict[int, tuple[int, int]]:
+    """Return level -> katas passed and tried."""
+    found: dict[int, list[bool]] = defaultdict(list)
+    for row in item.rows:
+        if row["benchmark"] == "katas":
+            found[row["level"]].append(row["passed"])
+    return {level: (sum(passed), len(passed)) for level, passed in sorted(found.items())}
+
+
+def rejections(view: View) -> Plot:
+    """Rows that curation rejected, by reason."""
+    curated = view.results.curated
+    ranked = sorted(curated.rejected.items(), key=lambda item: (-item[1], item[0]))
+    ranked = [(reason, count) for reason, count in ranked if count > 0]
+    title = f"{text.whole(curated.num_kept)} of {text.whole(curated.num_in)} candidates were kept"
+    if not ranked:
+        return Plot("rejections", title, None, "No row was rejected.")
+    title += f"; most others: {ranked[0][0].replace('_', ' ')}"
+    if len(ranked) > MOST_REASONS:
+        rest = sum(count for _, count in ranked[MOST_REASONS - 1 :])
+        ranked = [*ranked[: MOST_REASONS - 1], ("all others", rest)]
+    with drawing("rejections", 0.9 + 0.24 * len(ranked)) as (figure_, axes):
+        names = [textwrap.shorten(reason.replace("_", " "), 32) for reason, _ in ranked]
+        bars = axes.barh(range(len(ranked)), [n for _, n in ranked], 0.7, color=figure.PLAIN)
+        axes.set_yticks(range(len(ranked)), names)
+        axes.bar_label(bars, padding=3, fontsize=8)
+        axes.invert_yaxis()
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel("Rows rejected")
+        return Plot(
+            "rejections", title, to_svg(figure_, "rejections", title), "First reason that held."
+        )

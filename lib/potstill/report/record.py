@@ -1,0 +1,57 @@
+"""One flat JSON file of metrics whose keys are checked as they are used."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from potstill import files
+from potstill.errors import InputError
+from potstill.report.results import Estimate
+
+
+class Record:
+    """The values of one file; keys that nobody asks for do not matter."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.values: dict[str, Any] = files.read_json(path)
+        if not isinstance(self.values, dict):
+            raise InputError(f"{path} holds a {type(self.values).__name__}, not a JSON object")
+
+    def number(self, key: str) -> float:
+        """Return a finite number.
+
+        Raises:
+            InputError: the key is missing, no number, NaN or infinite.
+        """
+        value = self._get(key)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise InputError(f"{self.path}: {key} is {value!r}, not a number: run its stage again")
+        if not math.isfinite(value):
+            raise InputError(f"{self.path}: {key} is {value}: find out why in the stage's log")
+        return value
+
+    def whole(self, key: str) -> int:
+        """Return a whole number."""
+        return int(self.number(key))
+
+    def optional(self, key: str) -> float | None:
+        """Return a number, or None where it was not measured (no such key, or null)."""
+        return None if self.values.get(key) is None else self.number(key)
+
+    def text(self, key: str) -> str:
+        """Return a value as text."""
+        return str(self._get(key))
+
+    def estimate(self, key: str, count_key: str) -> Estimate | None:
+        """Return a number with its interval and count; None where the count is absent or 0."""
+        count = int(self.optional(count_key) or 0)
+        if count == 0:
+            return None
+        low, high = self.number(f"{key}_low"), self.number(f"{key}_high")
+        return Estimate(self.number(key), low, high, count)
+
+    def _get(self, key: str) -> Any:  # noqa: ANN401 - JSON has no narrower type
+        if key not in self.values:
+            raise InputError(f"{self.path} has no {key}: run its stage again with `dvc repro`")
+        return self.values[key]

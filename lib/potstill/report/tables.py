@@ -1,0 +1,191 @@
+"""The tables, as text: the HTML report and the Markdown file show the same cells."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from potstill.report import text
+from potstill.report.comparison import View
+from potstill.report.gates import Verdict
+from potstill.report.results import Variant
+
+NONE = "-"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Column heads and rows of text.
+
+    Attributes:
+        left: how many columns are text; the others are numbers and stand to the right.
+        state: the column that holds pass, fail or not-run; -1 for none.
+    """
+
+    title: str
+    note: str
+    head: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    left: int = 1
+    state: int = -1
+
+
+def all_tables(view: View, verdicts: list[Verdict]) -> list[Table]:
+    """Return the tables of results in reading order."""
+    return [students(view), quality(view), cost(view), gates(verdicts)]
+
+
+def students(view: View) -> Table:
+    """The student beside its controls and the teacher."""
+    settings = view.settings
+    rows = []
+    for name in view.results.students:
+        student, variant = view.results.students[name], view.scored(name)
+        difference = NONE
+        if name != settings.student:
+            found = view.over_students[name]
+            difference = text.points(found.estimate) if found.estimate else _not_run(found.reason)
+        rows.append((
+            name, text.whole(student.num_parameters), text.whole(student.num_tokens),
+            text.plain(student.perplexity), text.rate(variant.katas), difference,
+            text.rate(variant.humaneval),
+        ))  # fmt: skip
+    teacher, found = view.teacher, view.over_students["teacher"]
+    rows.append((
+        f"teacher ({teacher.name})", NONE, NONE, text.plain(view.results.teacher_perplexity),
+        text.rate(teacher.katas),
+        text.points(found.estimate) if found.estimate else _not_run(found.reason),
+        text.rate(teacher.humaneval),
+    ))  # fmt: skip
+    shown = ", ".join(sorted({view.scored(name).name for name in settings.students}))
+    return Table(
+        "Students",
+        f"Scored through {shown}. Perplexity is the checkpoint's, on held-out rows; the teacher's "
+        "is that of its trimmed vocabulary.",
+        (
+            "Student",
+            "Parameters",
+            "Tokens trained on",
+            "Held-out perplexity",
+            "Katas pass@1",
+            f"{settings.student} minus this, points",
+            "HumanEval pass@1",
+        ),
+        rows,
+    )
+
+
+def quality(view: View) -> Table:
+    """What each export can do."""
+    rows = []
+    for item in view.variants:
+        agreement = item.parity.top1_agreement
+        inside = NONE if item.inside_subset is None else text.percent(item.inside_subset)
+        rows.append((
+            item.name, item.format, item.parity.verdict,
+            text.rate(agreement) if agreement else NONE, text.rate(item.katas),
+            _over_baseline(view, item), inside,
+        ))  # fmt: skip
+    return Table(
+        "Exports: quality",
+        "Each artefact answers through its own runtime. Parity compares it with the checkpoint "
+        f"that it came from; the difference is to {view.baseline.name} on the katas both tried.",
+        (
+            "Export",
+            "Format",
+            "Parity",
+            "Same top token",
+            "Katas pass@1",
+            f"Minus {view.baseline.name}, points",
+            "Inside the subset",
+        ),
+        rows,
+        left=3,
+        state=2,
+    )
+
+
+def _over_baseline(view: View, item: Variant) -> str:
+    found = view.over_baseline.get(item.name)
+    if found is None:
+        return NONE
+    return text.points(found.estimate) if found.estimate else _not_run(found.reason)
+
+
+def cost(view: View) -> Table:
+    """What each export takes."""
+    rows = []
+    for item in view.variants:
+        size, run = text.megabytes(item.size_bytes), item.latency
+        if run is None:
+            rows.append((item.name, size, *[text.NOT_RUN] * 5))
+            continue
+        rows.append((
+            item.name, size, f"{run.load_ms:.0f}", f"{run.first_token_ms_p50:.0f}",
+            f"{run.first_token_ms_p95:.0f}", f"{run.tokens_per_s:.1f}", f"{run.peak_rss_mb:.0f}",
+        ))  # fmt: skip
+    runs = [item.latency for item in view.variants if item.latency]
+    counts = sorted({run.n for run in runs})
+    where = "; ".join(sorted({run.cpu for run in runs})) or "not run anywhere"
+    times = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else "".join(map(str, counts)) or "0"
+    return Table(
+        "Exports: cost",
+        f"Medians over {times} runs, in a fresh process; {where}.",
+        (
+            "Export",
+            "Size",
+            "Load, ms",
+            "First token, ms (p50)",
+            "First token, ms (p95)",
+            "Tokens/s",
+            "Peak RSS, MB",
+        ),
+        rows,
+    )
+
+
+def gates(verdicts: list[Verdict]) -> Table:
+    """Every requirement and whether it holds."""
+    rows = [
+        (v.gate.replace("_", " "), v.subject, v.state, v.measured, v.bound, v.reason or NONE)
+        for v in verdicts
+    ]
+    return Table(
+        "Gates",
+        "pass, fail, or not-run with the reason; what was not measured does not pass.",
+        ("Gate", "Of", "State", "Measured", "Required", "Remark"),
+        rows,
+        left=6,
+        state=2,
+    )
+
+
+def artefacts(view: View) -> Table:
+    """The files of each export with their hashes."""
+    rows = [
+        (item.name, file, sha256)
+        for item in view.variants
+        for file, sha256 in sorted(item.sha256.items())
+    ]
+    return Table("Artefacts", "SHA-256 of every file.", ("Export", "File", "SHA-256"), rows, left=3)
+
+
+def _not_run(reason: str) -> str:
+    return f"{text.NOT_RUN}: {reason}"
+
+
+def markdown(table: Table) -> str:
+    """Return a table in Markdown, its title a heading, every cell one line of plain text."""
+    aligned = ["---" if place < table.left else "---:" for place in range(len(table.head))]
+    lines = [_line(table.head), _line(aligned), *map(_line, table.rows)]
+    return f"### {table.title}\n\n{_plain(table.note)}\n\n" + "\n".join(lines) + "\n"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(map(_plain, cells))} |"
+
+
+def _plain(cell: str) -> str:
+    """Escape what Markdown would read as markup, a column or HTML."""
+    cell = " ".join(cell.split())
+    for sign in "\\|`*<>[":
+        cell = cell.replace(sign, f"\\{sign}")
+    return cell

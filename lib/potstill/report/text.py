@@ -1,0 +1,58 @@
+"""Numbers as people read them; every table, sentence and label goes through here."""
+
+from potstill.report.results import Estimate
+
+NOT_RUN = "not run"
+MINUS = "\N{MINUS SIGN}"
+GLUE = "\N{NO-BREAK SPACE}"  # keeps a number and its unit on one line
+
+
+def whole(value: float) -> str:
+    """Return 1234567 as 1,234,567."""
+    return f"{value:,.0f}"
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """Return a share of one in per cent."""
+    return f"{100 * share:.{digits}f}{GLUE}%"
+
+
+def megabytes(size_bytes: float) -> str:
+    """Return bytes in units of a million."""
+    return f"{size_bytes / 1e6:.1f}{GLUE}MB"
+
+
+def signed(share: float) -> str:
+    """Return a difference of two shares in points, with its sign; a rounded 0 has none."""
+    shown = f"{100 * share:+.1f}"
+    return "0.0" if float(shown) == 0 else shown.replace("-", MINUS)
+
+
+def rate(estimate: Estimate | None) -> str:
+    """Return a rate with its interval and count."""
+    if estimate is None:
+        return NOT_RUN
+    low, high = f"{100 * estimate.low:.1f}", f"{100 * estimate.high:.1f}"
+    return f"{percent(estimate.value)} ({low} to {high}), n{GLUE}{estimate.n}"
+
+
+def points(estimate: Estimate | None) -> str:
+    """Return a difference of rates with its interval and count."""
+    if estimate is None:
+        return NOT_RUN
+    interval = f"{signed(estimate.low)} to {signed(estimate.high)}"
+    return f"{signed(estimate.value)} ({interval}), n{GLUE}{estimate.n}"
+
+
+def sentence(estimate: Estimate) -> str:
+    """Return a difference of rates as it stands in a sentence."""
+    interval = f"95{GLUE}% interval {signed(estimate.low)} to {signed(estimate.high)}"
+    return f"{signed(estimate.value)}{GLUE}points ({interval}, n{GLUE}{estimate.n})"
+
+
+def plain(estimate: Estimate | None, digits: int = 2) -> str:
+    """Return a number with its interval."""
+    if estimate is None:
+        return NOT_RUN
+    low, high = f"{estimate.low:.{digits}f}", f"{estimate.high:.{digits}f}"
+    return f"{estimate.value:.{digits}f} ({low} to {high})"

@@ -1,0 +1,57 @@
+"""Fan in what every stage measured: one table, gates in three states, one HTML report.
+
+Reads   one JSON file a stage, or a folder with one a variant (see the flags)
+        histories   folder of CSV: loss of every student over its steps
+        artefacts   folder of artefacts, for the hashes in artifact.json
+        scores      folder of JSONL: one row a problem, for paired differences
+Writes  table_out   Markdown tables
+        report_out  self-contained HTML
+        metrics     gates by state, perplexity ratios, differences in pass@1 with intervals
+"""
+
+from pathlib import Path
+
+from potstill import files, stage
+from potstill.report import gates, html, load, summary
+from potstill.report.comparison import View
+from potstill.report.settings import Comparison as Params
+
+
+def main(  # noqa: PLR0913 - one flag for each thing that is compared
+    params: Params,
+    *,
+    fetch_teacher: Path,
+    curate: Path,
+    build_dataset: Path,
+    trim_vocab: Path,
+    init_student: Path,
+    cache_logits: Path,
+    distill: Path,
+    histories: Path,
+    export: Path,
+    artefacts: Path,
+    check_parity: Path,
+    score_code: Path,
+    scores: Path,
+    measure_latency: Path,
+    table_out: Path,
+    report_out: Path,
+) -> dict[str, float]:
+    """Compare, judge and write."""
+    sources = load.Sources(
+        fetch_teacher=fetch_teacher, curate=curate, build_dataset=build_dataset,
+        trim_vocab=trim_vocab, init_student=init_student, cache_logits=cache_logits,
+        distill=distill, histories=histories, export=export, artefacts=artefacts,
+        check_parity=check_parity, score_code=score_code, scores=scores,
+        measure_latency=measure_latency,
+    )  # fmt: skip
+    view = View(load.load(sources, params.students), params)
+    verdicts = gates.judge(view)
+    gates.stop_unless_passed(verdicts, params)
+    files.write_text(table_out, html.markdown(view, verdicts))
+    files.write_text(report_out, html.render(view, verdicts))
+    return summary.summary(view, verdicts)
+
+
+if __name__ == "__main__":
+    stage.run(main, Params)

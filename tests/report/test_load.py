@@ -1,0 +1,137 @@
+"""What is missing, what was not measured and what is no number are three different things."""
+
+import json
+
+import pytest
+from potstill.errors import InputError
+from potstill.report import load
+
+from tests.report.fake_tree import change
+
+
+def test_numbers_arrive_as_they_were_written(look, tmp_path):
+    results = look().results
+    assert results.students["kd"].perplexity.value == 4.1
+    assert [step for step, _ in results.students["kd"].history.heldout] == [20, 40]
+    assert results.students["untrained"].history.losses == []
+    assert results.variants["kd-q4_0"].size_bytes == 61_112_332
+    assert results.variants["kd-q4_0"].latency.tokens_per_s == 219.0
+    assert results.variants["kd-q4_0"].humaneval is None
+    assert results.curated.rejected["tests_failed"] == 171
+    assert ("Revision", "0.1.2") in results.lineage
+
+
+def test_keys_that_nobody_asks_for_do_not_matter(look, tmp_path):
+    before = look().results
+    change(tmp_path / "metrics/distill/kd.json", new_key=float("nan"), other="x")
+    assert look().results == before
+
+
+@pytest.mark.parametrize(
+    ("file", "key"),
+    [
+        ("fetch_teacher", "revision"),
+        ("curate", "num_in"),
+        ("trim_vocab", "heldout_kept_share"),
+        ("cache_logits", "bytes_per_token"),
+        ("distill/kd", "heldout_perplexity_low"),
+        ("export/kd-f16", "bytes"),
+        ("check_parity/kd-f16", "verdict"),
+        ("score_code/kd-f16", "katas_pass_at_1_high"),
+        ("score_code/kd-f16", "katas_inside_subset"),
+        ("measure_latency/kd-f16", "peak_rss_mb"),
+    ],
+)
+def test_a_missing_key_is_named_with_its_file(look, tmp_path, file, key):
+    change(tmp_path / f"metrics/{file}.json", **{key: None})
+    with pytest.raises(InputError, match=rf"{file}\.json has no {key}"):
+        look()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "4.1", True, [4.1]])
+@pytest.mark.parametrize("file", ["distill/kd", "score_code/kd-q8_0"])
+def test_what_is_no_number_is_named_with_its_file(look, tmp_path, file, value):
+    key = {"distill/kd": "heldout_perplexity", "score_code/kd-q8_0": "katas_pass_at_1"}[file]
+    change(tmp_path / f"metrics/{file}.json", **{key: value})
+    with pytest.raises(InputError, match=rf"{file}\.json: {key} is"):
+        look()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "metrics/curate.json",
+        "metrics/distill/labels_only.json",
+        "data/history/labels_only.csv",
+        "models/artefacts/kd-f16/artifact.json",
+    ],
+)
+def test_a_missing_file_is_named(look, tmp_path, path):
+    (tmp_path / path).unlink()
+    with pytest.raises(InputError, match=f"{path} is missing"):
+        look()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3"])
+def test_a_file_that_is_no_json_object_is_named(look, tmp_path, text):
+    (tmp_path / "metrics/export/kd-q4_0.json").write_text(text)
+    with pytest.raises(InputError, match=r"export/kd-q4_0\.json"):
+        look()
+
+
+def test_a_variant_without_scores_parity_and_latency_is_kept_as_not_measured(look, tmp_path):
+    for folder in ("score_code", "check_parity", "measure_latency"):
+        (tmp_path / f"metrics/{folder}/kd-q4_0.json").unlink()
+    (tmp_path / "data/scores/kd-q4_0.jsonl").unlink()
+    variant = look().results.variants["kd-q4_0"]
+    assert (variant.katas, variant.humaneval, variant.latency) == (None, None, None)
+    assert variant.inside_subset is None
+    assert variant.rows == []
+    assert variant.parity.verdict == "not-run"
+    assert "kd-q4_0.json is missing" in variant.parity.reason
+
+
+def test_no_problems_and_no_runs_are_not_measured(look, tmp_path):
+    change(tmp_path / "metrics/score_code/kd-q4_0.json", katas_n=0, katas_pass_at_1=0.0)
+    change(tmp_path / "metrics/measure_latency/kd-q4_0.json", n=0, tokens_per_s_p50=0.0)
+    variant = look().results.variants["kd-q4_0"]
+    assert (variant.katas, variant.inside_subset, variant.latency) == (None, None, None)
+
+
+def test_an_unknown_verdict_is_refused(look, tmp_path):
+    change(tmp_path / "metrics/check_parity/kd-f16.json", verdict="ok")
+    with pytest.raises(InputError, match="'ok'; allowed: pass, fail, not-run"):
+        look()
+
+
+def test_no_held_out_rows_is_an_error(look, tmp_path):
+    change(tmp_path / "metrics/distill/kd.json", heldout_rows=0)
+    with pytest.raises(InputError, match=r"kd\.json: no held-out rows"):
+        look()
+
+
+@pytest.mark.parametrize("row", ['{"id": "x"}', "nonsense", '["id"]'])
+def test_a_bad_score_row_is_named_with_its_line(look, tmp_path, row):
+    path = tmp_path / "data/scores/kd-q8_0.jsonl"
+    path.write_text(path.read_text() + row + "\n")
+    with pytest.raises(InputError, match=r"kd-q8_0\.jsonl line 201"):
+        look()
+
+
+@pytest.mark.parametrize("cell", ["nan", "", "x"])
+def test_a_bad_cell_of_a_history_is_named_with_its_step(tmp_path, cell):
+    path = tmp_path / "kd.csv"
+    path.write_text(f"step,ce,heldout_nll\n1,2.0,\n2,{cell},\n")
+    with pytest.raises(InputError, match=r"ce is .* at step 2"):
+        load.read_history(path)
+
+
+def test_a_history_without_its_columns_is_refused(tmp_path):
+    (tmp_path / "kd.csv").write_text("")
+    with pytest.raises(InputError, match="has no column step, ce, heldout_nll"):
+        load.read_history(tmp_path / "kd.csv")
+
+
+def test_the_tree_of_these_tests_is_json_as_the_stages_write_it(flags):
+    for path in flags["score_code"].glob("*.json"):
+        json.dumps(json.loads(path.read_text()), allow_nan=False)

@@ -1,0 +1,87 @@
+"""The stage writes a table, a report and flat numbers, also when gates fail."""
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+from potstill.errors import InputError
+
+from stages.compare import Params, main
+from tests.report import fake_tree
+from tests.tiny_project import ROOT, environment
+
+
+@pytest.fixture
+def flags(tmp_path):
+    return fake_tree.write_tree(tmp_path)
+
+
+def run(flags, out, **changes):
+    out.mkdir()
+    paths = {"table_out": out / "results.md", "report_out": out / "report.html"}
+    return main(Params.model_validate(fake_tree.SETTINGS | changes), **flags, **paths)
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """Return the folder of one run's outputs, and its metrics."""
+    root = tmp_path_factory.mktemp("first")
+    return root / "out", run(fake_tree.write_tree(root), root / "out")
+
+
+def test_outputs_are_whole_and_a_second_run_is_equal(first, flags, tmp_path):
+    out, metrics = first
+    assert run(flags, tmp_path / "out") == metrics
+    written = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert set(written) == {"results.md", "report.html"}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == written
+
+
+def test_metrics_are_flat_numbers_that_add_up(first):
+    _, metrics = first
+    assert {type(value) for value in metrics.values()} <= {int, float}
+    states = [metrics[f"gates_{state}"] for state in ("passed", "failed", "not_run")]
+    assert (sum(states), states[1:]) == (30, [2, 0])
+    for pair in ("kd_minus_labels_only", "kd_minus_untrained", "kd-q4_0_minus_kd-f16"):
+        low, value, high = (metrics[f"{pair}_pass_at_1{end}"] for end in ("_low", "", "_high"))
+        assert low <= value <= high
+    assert (metrics["kd_minus_untrained_n"], metrics["kd-q8_0_minus_kd-f16_n"]) == (200, 60)
+    assert metrics["kd_over_labels_only_perplexity"] == pytest.approx(4.1 / 4.6, abs=1e-6)
+    assert metrics["smallest_passing_variant_bytes"] == 73_400_320
+
+
+def test_only_latency_changes_when_only_latency_changed(first, flags, tmp_path):
+    out, metrics = first
+    path = flags["measure_latency"] / "kd-q8_0.json"
+    fake_tree.change(path, tokens_per_s_p50=171.5)
+    assert run(flags, tmp_path / "out") == metrics
+    before, after = [(folder / "results.md").read_text() for folder in (out, tmp_path / "out")]
+    assert before != after
+    assert before.replace("170.0", "171.5") == after
+
+
+def test_a_stop_writes_nothing(flags, tmp_path):
+    with pytest.raises(InputError, match="gates did not pass"):
+        run(flags, tmp_path / "out", on_failure="stop")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_bad_number_is_one_line_and_keeps_the_old_report(flags, tmp_path):
+    fake_tree.change(flags["distill"] / "kd.json", heldout_perplexity=float("nan"))
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"compare": fake_tree.SETTINGS}))
+    outs = {"table_out": tmp_path / "results.md", "report_out": tmp_path / "report.html"}
+    outs["table_out"].write_text("old")
+    command = [sys.executable, "-m", "stages.compare", "--params", "compare"]
+    for name, path in (flags | outs | {"metrics": tmp_path / "metrics/compare.json"}).items():
+        command += [f"--{name.replace('_', '-')}", str(path)]
+    variables = environment() | {"PYTHONPATH": f"{ROOT}:{ROOT / 'lib'}"}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert "kd.json: heldout_perplexity is nan" in last
+    assert "Traceback" not in done.stderr
+    assert outs["table_out"].read_text() == "old"
+    assert not outs["report_out"].exists()
