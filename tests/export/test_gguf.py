@@ -1,0 +1,144 @@
+"""GGUF export against transformers as the oracle; quality on real weights is in test_gguf_real."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from potstill import runtime
+from potstill.errors import InputError
+from potstill.export import artifact, gguf, gguf_vocabulary
+from potstill.models import gguf_file
+from potstill.models.chat import ChatTokenizer
+
+FAMILIES = ["llama", "qwen2"]
+TEXTS = [
+    "", " ", "  ", "\n", "\n\n\n", "\t", "\r\n", " \n \t x", "a", " a", "  a", "a  ", "def f(x):\n",
+    "    return x\n\n\n", "\treturn x", "x=1234567890", "1 23 456", "3.14e-10", "don't we'LL I'M",
+    "naïve café", "日本語のテキスト", "Привет, мир", "مرحبا", "🙂", "👩‍👩‍👧‍👦 🇨🇭", "a\u00a0b\u2003c\u200b",
+    "½ ² Ⅳ ٣", "\x00\x01\x7f", "\ufeffbom", "\U0010ffff", "<|im_end|>", "a<|im_start|>b",
+    "<|im_start|>user\nhi <|im_end|> \n<|im_start|>assistant\n", "<|im_start", "<|endoftext|><|im_end|>",
+    "if (a&&b||!c){x+=1;}//\"'`", "__init__ _ __", "ǅ ß ﬁ İ", "a\u3000b", "'s 'S 't", "\\n\\t", "\v\f\x85\u2028",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_llama_cpp_tokenizes_as_the_checkpoint_does(family, tiny_gguf, tiny_checkpoint):
+    chat = ChatTokenizer(tiny_checkpoint(family))
+    loaded = runtime.load(tiny_gguf(family, "f16"))
+    wrong = [text for text in TEXTS if loaded.tokenize(text) != chat.encode(text)]
+    loaded.close()
+    assert not wrong
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_f16_logits_are_those_of_transformers(family, tiny_gguf, tiny_checkpoint):
+    reference = AutoModelForCausalLM.from_pretrained(tiny_checkpoint(family), dtype=torch.float32)
+    ids = [int(i) for i in np.random.default_rng(0).integers(0, 500, 61)]
+    with torch.no_grad():
+        expected = reference(torch.tensor([ids])).logits[0].numpy()
+    loaded = runtime.load(tiny_gguf(family, "f16"))
+    found = loaded.logits(ids)
+    loaded.close()
+    assert found.shape == expected.shape
+    assert found.dtype == np.float32
+    assert np.abs(found - expected).max() < 0.03  # of a standard deviation of 1
+    best = np.sort(expected, axis=1)
+    clear = best[:, -1] - best[:, -2] > 0.06
+    assert clear.sum() > 30
+    assert (found.argmax(1) == expected.argmax(1))[clear].all()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_tied_head_is_stored_once_and_norms_stay_float32(family, tiny_gguf):
+    tensors = gguf_file.read_header(tiny_gguf(family, "f16") / "model.gguf").tensors
+    assert "output.weight" not in {tensor.name for tensor in tensors}
+    kinds = {(len(t.shape), t.type.name) for t in tensors}
+    assert kinds == {(1, "F32"), (2, "F16")}
+
+
+def test_types_that_rows_do_not_fit_are_reported(tiny_gguf):
+    for quantisation, count in (("q8_0", 15), ("q4_0", 14)):
+        folder = tiny_gguf("llama", quantisation)
+        description = artifact.read(folder)
+        assert description["tensor_types"] == gguf.tensor_types(folder / "model.gguf")
+        assert description["tensor_types"][quantisation.upper()] == count
+        assert description["token_embedding_type"] == "Q8_0"
+    mixed = artifact.read(tiny_gguf("llama", "q4_k_m"))["tensor_types"]
+    assert "Q4_K" not in mixed  # width 64 is not a multiple of 256
+    assert mixed["Q5_0"] > 0
+
+
+def test_quantised_weights_are_smaller(tiny_gguf):
+    sizes = [
+        sum(t.num_bytes for t in gguf_file.read_header(tiny_gguf("llama", q) / "model.gguf").tensors)
+        for q in gguf.QUANTISATIONS
+    ]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[1] < sizes[0] * 34 / 64 * 1.05  # 34 bytes instead of 64 for 32 weights
+
+
+def test_rotated_rows_lie_in_pairs():
+    rows = np.arange(8)  # 2 heads of 4
+    assert gguf.rotate_pairs(rows, 2).tolist() == [0, 2, 1, 3, 4, 6, 5, 7]
+
+
+def test_export_is_the_same_bytes_twice(tiny_gguf, tiny_llama, tmp_path):
+    gguf.export(tiny_llama, tmp_path, quantisation="q4_k_m")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.gguf"]
+    first = tiny_gguf("llama", "q4_k_m") / "model.gguf"
+    assert (tmp_path / "model.gguf").read_bytes() == first.read_bytes()
+
+
+@pytest.fixture
+def changed(tiny_llama, tmp_path):
+    """Return a function that copies the tiny checkpoint with one JSON file changed."""
+
+    def change(name, update):
+        folder = tmp_path / "changed"
+        shutil.copytree(tiny_llama, folder)
+        content = json.loads((folder / name).read_text())
+        update(content)
+        (folder / name).write_text(json.dumps(content))
+        return folder
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("model_type", "gpt_neox", "model_type is 'gpt_neox'"),
+        ("hidden_act", "gelu", "hidden_act is 'gelu'"),
+        ("rope_parameters", {"rope_type": "yarn", "rope_theta": 1e4}, "rope type is 'yarn'"),
+        ("vocab_size", 7, "not of one model"),
+    ],
+)
+def test_a_model_that_would_run_differently_is_refused(changed, tmp_path, key, value, reason):
+    folder = changed("config.json", lambda config: config.update({key: value}))
+    with pytest.raises(InputError, match=reason):
+        gguf.export(folder, tmp_path, quantisation="f16")
+
+
+def test_an_unknown_pre_tokenizer_is_refused_with_those_supported(changed):
+    def without_digits(tokenizer):
+        tokenizer["pre_tokenizer"]["pretokenizers"].pop(0)
+
+    folder = changed("tokenizer.json", without_digits)
+    with pytest.raises(InputError, match="supported: those of qwen2, smollm"):
+        gguf_vocabulary.pre_tokenizer_name(json.loads((folder / "tokenizer.json").read_text()))
+
+
+def test_a_damaged_weight_is_named(tiny_llama, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "damaged"
+    shutil.copytree(tiny_llama, folder)
+    state = load_file(folder / "model.safetensors")
+    state["model.layers.1.mlp.up_proj.weight"][3, 5] = 1e6  # infinite as float16
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"layers\.1\.mlp\.up_proj\.weight.*not finite"):
+        gguf.export(folder, tmp_path, quantisation="f16")
