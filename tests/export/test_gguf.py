@@ -6,22 +6,24 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
-
 from potstill import runtime
 from potstill.errors import InputError
 from potstill.export import artifact, gguf, gguf_vocabulary
 from potstill.models import gguf_file
 from potstill.models.chat import ChatTokenizer
+from transformers import AutoModelForCausalLM
 
 FAMILIES = ["llama", "qwen2"]
 TEXTS = [
     "", " ", "  ", "\n", "\n\n\n", "\t", "\r\n", " \n \t x", "a", " a", "  a", "a  ", "def f(x):\n",
     "    return x\n\n\n", "\treturn x", "x=1234567890", "1 23 456", "3.14e-10", "don't we'LL I'M",
-    "naïve café", "日本語のテキスト", "Привет, мир", "مرحبا", "🙂", "👩‍👩‍👧‍👦 🇨🇭", "a\u00a0b\u2003c\u200b",
+    "naïve café", "日本語のテキスト", "Привет, мир", "مرحبا", "🙂", "👩‍👩‍👧‍👦 🇨🇭",
+    "a\u00a0b\u2003c\u200b",
     "½ ² Ⅳ ٣", "\x00\x01\x7f", "\ufeffbom", "\U0010ffff", "<|im_end|>", "a<|im_start|>b",
-    "<|im_start|>user\nhi <|im_end|> \n<|im_start|>assistant\n", "<|im_start", "<|endoftext|><|im_end|>",
-    "if (a&&b||!c){x+=1;}//\"'`", "__init__ _ __", "ǅ ß ﬁ İ", "a\u3000b", "'s 'S 't", "\\n\\t", "\v\f\x85\u2028",
+    "<|im_start|>user\nhi <|im_end|> \n<|im_start|>assistant\n", "<|im_start",
+    "<|endoftext|><|im_end|>",
+    "if (a&&b||!c){x+=1;}//\"'`", "__init__ _ __", "ǅ ß ﬁ İ", "a\u3000b", "'s 'S 't", "\\n\\t",
+    "\v\f\x85\u2028",
 ]  # fmt: skip
 
 
@@ -74,7 +76,9 @@ def test_types_that_rows_do_not_fit_are_reported(tiny_gguf):
 
 def test_quantised_weights_are_smaller(tiny_gguf):
     sizes = [
-        sum(t.num_bytes for t in gguf_file.read_header(tiny_gguf("llama", q) / "model.gguf").tensors)
+        sum(
+            t.num_bytes for t in gguf_file.read_header(tiny_gguf("llama", q) / "model.gguf").tensors
+        )
         for q in gguf.QUANTISATIONS
     ]
     assert sizes == sorted(sizes, reverse=True)

@@ -5,7 +5,6 @@ import struct
 
 import pytest
 from gguf import GGUFReader
-
 from potstill.errors import InputError
 from potstill.models import gguf_file
 

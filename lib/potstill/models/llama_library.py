@@ -8,7 +8,7 @@ from collections import deque
 
 import llama_cpp
 
-_GGML_LOG_LEVEL_ERROR = 3
+_GGML_LOG_LEVEL_ERROR = 4  # ggml.h; the package's own comment is out of date
 _GGML_LOG_LEVEL_CONT = 5  # goes on with the previous message
 _errors: deque[str] = deque(maxlen=20)
 _last_level = 0
