@@ -1,12 +1,19 @@
 """What a caller gets from the sandbox: outputs, verdicts, limits. Not tested: attacks, speed."""
 
+# Programs are kept on one line.
+# ruff: noqa: E501
+
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
+import _quickjs
 import psutil
 import pytest
 from potstill.errors import InputError
@@ -230,3 +237,50 @@ def test_killed_parent_leaves_nothing_behind():
     parent.kill()
     parent.wait()
     assert psutil.wait_procs(family, timeout=10)[1] == []
+
+
+def test_forked_process_starts_its_own_servers():
+    run("python", "")
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if run("python", "print(1)").stdout == "1\n" else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert run("python", "print(2)").stdout == "2\n"
+
+
+def test_policy_refuses_what_is_outside_the_subset(monkeypatch):
+    reason = SimpleNamespace(kind="builtin", detail="open")
+
+    def check(language, code, policy):
+        assert (language, policy) == ("python", "edgecoder")
+        return SimpleNamespace(supported="open" not in code, reasons=[reason])
+
+    monkeypatch.setitem(sys.modules, "potstill.subset", SimpleNamespace(check=check))
+    refused = run("python", "open('x'); print(1)", policy="edgecoder")
+    assert (refused.ok, refused.exit_code, refused.queue_reason) == (False, 1, "outside_subset")
+    assert (refused.stdout, refused.stderr) == ("", "builtin: open")
+    assert run("python", "print(1)", policy="edgecoder").ok
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="the other tests run as an ordinary user already")
+def test_ordinary_user_has_every_layer():
+    python = shutil.which("python3", path="/usr/bin:/usr/local/bin")
+    roots = [Path(api.__file__).parents[2], Path(_quickjs.__file__).parent]
+    code = (
+        f"import sys; sys.path[:0] = {[str(root) for root in roots]}\n"
+        "from potstill.sandbox import run\n"
+        "print(len(run('python', 'print(1)').layers), run('javascript', 'console.log(2)').stdout)"
+    )
+    if python is None:
+        pytest.skip("no Python outside root's home")
+    done = subprocess.run(
+        [python, "-c", code],
+        user=65534,
+        group=65534,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+    )
+    if "No module named 'potstill'" in done.stderr:
+        pytest.skip("an ordinary user cannot read this checkout")
+    assert done.stdout == "10 2\n", done.stderr

@@ -141,8 +141,11 @@ def _execute(case: Case, mode: Mode) -> RunResult:
 
 def _check_layers(server: Server, mode: Mode) -> None:
     if server.missing and mode == "require":
-        reasons = "; ".join(f"{layer} ({why})" for layer, why in server.missing.items())
+        layers_of: dict[str, list[str]] = {}
+        for layer, reason in server.missing.items():
+            layers_of.setdefault(reason, []).append(layer)
+        lacks = "; ".join(f"{', '.join(names)} ({why})" for why, names in layers_of.items())
         raise InputError(
-            f"the sandbox lacks {reasons}: allow it on this machine, or accept less with mode "
+            f"the sandbox lacks {lacks}: allow it on this machine, or accept less with mode "
             "best_effort"
         )

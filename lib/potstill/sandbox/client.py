@@ -38,7 +38,8 @@ _ENVIRONMENT = {"PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "1", "LANG": "C.UTF-8
 
 def _visible_paths() -> list[str]:
     """Return what a program may read: the standard library and what its modules link to."""
-    library = [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")]
+    base = {"platbase": sys.base_exec_prefix}  # not a virtual environment's
+    library = [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib", vars=base)]
     shared = sysconfig.get_config_var("LIBDIR")
     wanted = [*_SHARED_LIBRARIES, *library, *([shared] if shared else [])]
     return [path for path in dict.fromkeys(wanted) if Path(path).exists()]
@@ -164,7 +165,7 @@ class JudgeGone(Exception):  # noqa: N818 - as above
 class Judge:
     """A process of a server's that runs tests' sources, one after the other."""
 
-    _WAIT_S = 30  # for the next call that a test makes
+    _WAIT_S = 10  # for the next call that a test makes
     _LIMITS = asdict(Limits(cpu_s=10**6, wall_s=10**6))  # it outlives its cases
 
     def __init__(self, server: Server) -> None:
@@ -188,7 +189,7 @@ class Judge:
             self._channel.send(wire.line(message))
             return self._channel.receive()
         except Closed as error:
-            raise JudgeGone(str(error)) from None
+            raise JudgeGone(f"{error}, after at most {self._WAIT_S} s") from None
 
     def close(self) -> None:
         """Let the judge end; one that computes must be killed."""
@@ -210,6 +211,8 @@ class Pool:
         Raises:
             InputError: no server starts here.
         """
+        if sys.platform != "linux":
+            raise InputError(f"the sandbox is made of Linux's layers; this is {sys.platform}")
         with self._lock:
             if self._idle:
                 return self._idle.pop()

@@ -77,6 +77,9 @@ class _Exchange:
         self._channel, self._theirs = socket.socketpair()
         self._rest = b""  # of a reply that has begun
         self._in_flight: deque[int] = deque()  # lengths of the calls without a reply
+        self._is_listening = False  # to the channel
+        self._refused: str | None = None  # why its replies are of no use
+        self._is_cut_short = False  # the program ended with calls to answer
         self._program = 0
         self._report: Report | None = None
 
@@ -86,14 +89,18 @@ class _Exchange:
         self._start_program()
         self._send(self._grader.job())
         self._poll.register(self._channel, select.POLLIN)
+        self._is_listening = True
         self._send_calls()
         while self._report is None:
             for descriptor, _ in self._poll.poll():
                 self._handle(descriptor)
-        self._grader.end()
         for descriptor in list(self._outputs):  # all who could write are dead: each has an end
             while self._read_output(descriptor):
                 pass
+        while self._is_listening:
+            self._read_reply()
+        self._is_cut_short = not self._grader.is_done
+        self._grader.end()
         return self._result(self._report, (time.monotonic() - started) * 1000)
 
     def close(self) -> None:
@@ -124,8 +131,8 @@ class _Exchange:
         while sum(self._in_flight) < _AHEAD_BYTES and (line := self._grader.call()) is not None:
             self._in_flight.append(len(line))
             self._send(line)
-        if self._grader.is_done:
-            self._poll.unregister(self._channel)
+        if self._grader.is_done and self._is_listening:
+            self._stop_listening()
             with contextlib.suppress(OSError):
                 self._channel.shutdown(socket.SHUT_WR)  # a program ends when no call can come
 
@@ -141,7 +148,7 @@ class _Exchange:
             report = self._server.report()
             if report.id == self._program:  # else a judge has ended; its asker notices
                 self._report = report
-        else:
+        elif self._is_listening:
             self._read_reply()
 
     def _read_output(self, descriptor: int) -> bool:
@@ -159,7 +166,7 @@ class _Exchange:
         except ConnectionResetError:
             data = b""
         if not data:
-            self._poll.unregister(self._channel)
+            self._stop_listening()
             return
         self._rest += data
         if len(self._rest) > _REPLY_BYTES:
@@ -177,36 +184,31 @@ class _Exchange:
 
     def _refuse(self, why: str) -> None:
         """End a program whose replies are of no use; what it passed so far stays counted."""
+        self._stop_listening()
+        self._refused = why
+        if self._report is None:
+            self._server.kill(self._program, why)
+
+    def _stop_listening(self) -> None:
         self._poll.unregister(self._channel)
+        self._is_listening = False
         self._rest = b""
-        self._server.kill(self._program, why)
 
     def _result(self, report: Report, duration_ms: float) -> RunResult:
         if report.error:
             raise InputError(f"the sandbox could not be set up: {report.error}")
-        killed_by = report.killed_by
-        stderr = self._stderr.text()
-        last_line = stderr.rstrip().rpartition("\n")[2]
-        if killed_by is None and report.status < 0:
-            killed_by = signal.Signals(-report.status).name
-        if killed_by is None and report.status > 0 and last_line.startswith(_OUT_OF_MEMORY):
-            killed_by = "memory"
         grader = self._grader
+        stderr = self._stderr.text()
+        killed_by = report.killed_by or self._refused or _own_end(report.status, stderr)
         code = report.status if report.status >= 0 else 128 - report.status
         if grader.total:
             code = int(grader.passed < grader.total or killed_by is not None)
-        if grader.error:
-            stderr += f"{grader.error}\n"
         if killed_by in TIMEOUTS:
             code = TIMEOUT_CODE
-            limit_s = self._limits[f"{killed_by}_s"]
-            stderr += f"\nExecution timed out: {limit_s} s of {killed_by} time"
-        elif killed_by is not None:
-            stderr += f"\nExecution ended by the sandbox: {killed_by}"
         return RunResult(
             ok=code == 0 and killed_by is None,
             stdout=self._stdout.text(),
-            stderr=stderr,
+            stderr=stderr + self._remark(killed_by),
             exit_code=code,
             duration_ms=duration_ms,
             cpu_ms=report.cpu_s * 1000,
@@ -218,3 +220,22 @@ class _Exchange:
             tests_total=grader.total,
             layers=self._server.layers,
         )
+
+    def _remark(self, killed_by: str | None) -> str:
+        """Return what the sandbox has to say, to stand below the program's own stderr."""
+        lines = [self._grader.error] if self._grader.error else []
+        if killed_by in TIMEOUTS:
+            lines.append(f"Execution timed out: {self._limits[f'{killed_by}_s']} s of {killed_by}")
+        elif killed_by is not None:
+            lines.append(f"Execution ended by the sandbox: {killed_by}")
+        elif self._is_cut_short:
+            lines.append("Execution ended before the tests did")
+        return "".join(f"{line}\n" for line in lines)
+
+
+def _own_end(status: int, stderr: str) -> str | None:
+    """Return what ended a program that the sandbox did not kill, if anything did."""
+    if status < 0:
+        return signal.Signals(-status).name
+    last_line = stderr.rstrip().rpartition("\n")[2]
+    return "memory" if status > 0 and last_line.startswith(_OUT_OF_MEMORY) else None

@@ -160,9 +160,9 @@ class SourceGrader(_Calls):
         self._calls, self._num_calls = [], 0
 
     def end(self) -> None:  # noqa: D102
-        while not self.is_done:
-            self._ask_judge()
+        if not self.is_done:
             self._message = {"replies": [], "gone": "the program has ended"}
+            self._ask_judge()
 
     def _ask_judge(self) -> None:
         """Send the judge what it awaits; take the calls that it wants, or its verdict."""

@@ -15,6 +15,7 @@ from .channel import Channel, Closed
 from .javascript import JavaScriptProgram
 
 JsonObject = dict[str, Any]
+_FILE = "<string>"  # the program's name in a traceback, as for `python -c`
 
 
 class Program(Protocol):
@@ -39,17 +40,19 @@ class PythonProgram:
 
     def load(self, code: str) -> None:
         """Run the program as `python -c` does."""
-        exec(compile(code, "<string>", "exec", dont_inherit=True), self._module.__dict__)
+        exec(compile(code, _FILE, "exec", dont_inherit=True), self._module.__dict__)
 
     def call(self, name: str, args: list[Any], kwargs: JsonObject) -> Any:  # noqa: ANN401
         """Call a function that the program defined."""
+        if name not in self._module.__dict__:
+            raise NameError(f"name {name!r} is not defined")
         return self._module.__dict__[name](*args, **kwargs)
 
     @staticmethod
     def show(error: BaseException) -> tuple[str, str]:
-        """Write a traceback from the program's first frame on."""
+        """Write a traceback that begins with the program's first frame."""
         trace = error.__traceback__
-        while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        while trace is not None and trace.tb_frame.f_code.co_filename != _FILE:
             trace = trace.tb_next
         sys.excepthook(type(error), error.with_traceback(trace), trace)
         return type(error).__name__, str(error)

@@ -96,7 +96,7 @@ def setns(descriptor: int, kind: int) -> None:
 
 
 def mount(source: str | None, target: str, kind: str | None, flags: int, data: str = "") -> None:
-    """Attach a file system, or change one, as mount(2) does."""
+    """Attach a file system or change one; arguments as in section 2 of the manual."""
     names = [None if text is None else text.encode() for text in (source, target, kind)]
     _check("mount", _libc.mount(*names, ctypes.c_ulong(flags), data.encode()))
 
