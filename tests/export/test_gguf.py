@@ -54,6 +54,46 @@ def test_f16_logits_are_those_of_transformers(family, tiny_gguf, tiny_checkpoint
     assert (found.argmax(1) == expected.argmax(1))[clear].all()
 
 
+def dequantised(folder, model):
+    """Return the weights of an artefact under transformers' names and in its row order."""
+    from gguf import MODEL_ARCH, GGUFReader, get_tensor_name_map, quants
+
+    stored = {tensor.name: tensor for tensor in GGUFReader(folder / "model.gguf").tensors}
+    config = model.config
+    names = get_tensor_name_map(MODEL_ARCH[config.model_type.upper()], config.num_hidden_layers)
+    heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
+    state = {}
+    for name, weight in model.named_parameters():
+        tensor = stored[names.get_name(name, try_suffixes=(".weight", ".bias"))]
+        values = quants.dequantize(tensor.data, tensor.tensor_type).reshape(weight.shape)
+        count = heads.get(name.split(".")[-2])
+        if count and config.model_type == "llama":  # undo the order of pairs
+            pairs = values.reshape(count, -1, 2, *values.shape[1:])
+            values = pairs.swapaxes(1, 2).reshape(weight.shape)
+        state[name] = torch.from_numpy(np.array(values))
+    return state
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("quantisation", ["q8_0", "q4_k_m", "q4_0"])
+def test_quantised_logits_are_those_of_the_weights_that_are_stored(
+    family, quantisation, tiny_gguf, tiny_checkpoint
+):
+    reference = AutoModelForCausalLM.from_pretrained(tiny_checkpoint(family), dtype=torch.float32)
+    ids = list(range(5, 66))
+    with torch.no_grad():
+        original = reference(torch.tensor([ids])).logits[0].numpy()
+        folder = tiny_gguf(family, quantisation)
+        reference.load_state_dict(dequantised(folder, reference), strict=False)
+        expected = reference(torch.tensor([ids])).logits[0].numpy()
+    loaded = runtime.load(folder)
+    found = loaded.logits(ids)
+    loaded.close()
+    # llama.cpp rounds activations too, to 8 bits in blocks.
+    assert np.abs(found - expected).mean() < 0.05
+    assert np.abs(original - expected).mean() > 0.005  # the weights were indeed rounded
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_tied_head_is_stored_once_and_norms_stay_float32(family, tiny_gguf):
     tensors = gguf_file.read_header(tiny_gguf(family, "f16") / "model.gguf").tensors
