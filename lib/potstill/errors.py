@@ -8,3 +8,7 @@ class InputError(ValueError):
     line print it without a traceback and exit with 1; any other exception is a bug of ours and
     keeps its traceback.
     """
+
+
+class MissingPackageError(InputError):
+    """A package that this machine lacks: what needed it is reported as not run, never as passed."""

@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar, cast
 
-from potstill.errors import InputError
+from potstill.errors import InputError, MissingPackageError
 from potstill.params import closest
 
 ModuleT = TypeVar("ModuleT")
@@ -24,7 +24,8 @@ class Registry(Mapping[str, ModuleT], Generic[ModuleT]):
         """Import and return the module of a name.
 
         Raises:
-            InputError: the name is unknown, or a package that the module needs is not installed.
+            InputError: the name is unknown.
+            MissingPackageError: a package that the module needs is not installed.
         """
         if name not in self._modules:
             raise InputError(f"unknown {self._kind} {name!r}; {closest(name, self._modules)}")
@@ -34,7 +35,7 @@ class Registry(Mapping[str, ModuleT], Generic[ModuleT]):
             package = (error.name or "").partition(".")[0]
             if package == __name__.partition(".")[0]:
                 raise
-            raise InputError(
+            raise MissingPackageError(
                 f"{self._kind} {name} needs the package {package}, which is not installed: "
                 "pip install -r requirements.lock"
             ) from None

@@ -1,8 +1,10 @@
 """Load a checkpoint folder as a transformers model for sampling, caching and training."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from potstill.errors import InputError
@@ -30,3 +32,16 @@ def causal_lm(folder: Path, dtype: torch.dtype, device: torch.device) -> Any:  #
     except (ValueError, KeyError, OSError) as error:
         raise InputError(f"{folder} cannot be loaded: {' '.join(str(error).split())}") from None
     return model.to(device).eval()
+
+
+def reference_logits(folder: Path, threads: int) -> Callable[[Sequence[int]], np.ndarray]:
+    """Return a function ids -> float32 logits [T, V] of a checkpoint on the CPU."""
+    torch.set_num_threads(threads)
+    model = causal_lm(folder, torch.float32, torch.device("cpu"))
+
+    def logits(ids: Sequence[int]) -> np.ndarray:
+        with torch.inference_mode():
+            row: np.ndarray = model(torch.tensor([list(ids)]), use_cache=False).logits[0].numpy()
+        return row
+
+    return logits

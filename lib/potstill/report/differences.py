@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from potstill.evaluate import statistics
+from potstill import statistics
 from potstill.report.results import Estimate, Variant
 
 
