@@ -36,6 +36,15 @@ def test_llama_cpp_tokenizes_as_the_checkpoint_does(family, tiny_gguf, tiny_chec
     assert not wrong
 
 
+def test_decomposed_accents_are_the_one_known_difference(tiny_gguf, tiny_qwen2):
+    chat, text = ChatTokenizer(tiny_qwen2), "caf" + "e\u0301"
+    loaded = runtime.load(tiny_gguf("qwen2", "f16"))
+    found, composed = loaded.tokenize(text), loaded.tokenize("caf\u00e9")
+    loaded.close()
+    assert found != chat.encode(text)  # llama.cpp does not normalise
+    assert composed == chat.encode(text)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_f16_logits_are_those_of_transformers(family, tiny_gguf, tiny_checkpoint):
     reference = AutoModelForCausalLM.from_pretrained(tiny_checkpoint(family), dtype=torch.float32)
