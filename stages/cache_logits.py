@@ -8,8 +8,9 @@ Writes  out         logit store (header.json and shards)
 
 import shutil
 from pathlib import Path
+from typing import Any
 
-from potstill import files, stage
+from potstill import stage
 from potstill.models.chat import ChatTokenizer
 from potstill.params import Section
 
@@ -30,38 +31,28 @@ def main(
     params: Params, *, teacher: Path, dataset: Path, out: Path, scratch: Path
 ) -> dict[str, float]:
     """Cache, then measure the teacher on the held-out rows as the students will be."""
-    import torch
-
     from potstill.distill import caching, device, examples, heldout, logit_store
     from potstill.models import load
 
     device.make_deterministic(params.seed, params.threads)
     place = device.pick_device()
-    dtype = device.compute_dtype("auto", place)
+    how: dict[str, Any] = {
+        "batch_rows": params.batch_rows,
+        "dtype": device.compute_dtype("auto", place),
+    }
     tokenizer = ChatTokenizer(teacher)
     rows, too_long = examples.load(dataset / "train.jsonl", tokenizer, params.max_length)
     held, _ = examples.load(dataset / "heldout.jsonl", tokenizer, params.max_length)
-    model = load.causal_lm(teacher, torch.float32, place)
-    metrics = caching.cache(
-        model, rows[: params.max_rows], scratch, k=params.k, temperature=params.temperature,
-        batch_rows=params.batch_rows, batches_per_shard=16, dtype=dtype,
-    )
-    header = logit_store.Header(
-        teacher_sha256=files.sha256_file(teacher / "model.safetensors"),
-        tokenizer_sha256=logit_store.tokenizer_hash(teacher),
-        template_sha256=logit_store.template_hash(tokenizer.template),
-        vocab_size=tokenizer.vocab_size,
-        k=params.k,
-        temperature=params.temperature,
-    )
+    rows, model = rows[: params.max_rows], load.trainable(teacher, place)
+    metrics = caching.cache(model, rows, scratch, k=params.k, temperature=params.temperature, **how)
+    header = logit_store.describe(teacher, k=params.k, temperature=params.temperature)
     logit_store.write_header(scratch, header)
     shutil.copytree(scratch, out)
-    store = logit_store.LogitStore(out)
     return {
         **metrics,
         "rows_too_long": too_long,
-        "kept_mass_mean": caching.kept_mass(store, rows[: params.max_rows]),
-        **heldout.measure(model, held, batch_rows=params.batch_rows, dtype=dtype, prefix="teacher_"),
+        "kept_mass_mean": caching.kept_mass(logit_store.LogitStore(out), rows),
+        **heldout.measure(model, held, prefix="teacher_", **how),
     }
 
 

@@ -10,13 +10,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
-
 from potstill import files, runtime, stage
 from potstill.errors import MissingPackageError
 from potstill.evaluate import parity
 from potstill.models.chat import ChatTokenizer
 from potstill.params import Section
+from pydantic import Field
 
 
 class Params(Section):

@@ -8,12 +8,11 @@ Writes  out         folder with train.jsonl and heldout.jsonl (task rows)
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
-
 from potstill import files, stage
 from potstill.data import katas, prompts
 from potstill.errors import InputError
 from potstill.params import Section
+from pydantic import Field
 
 
 class Params(Section):
@@ -42,12 +41,11 @@ def main(params: Params, *, extra: Path, out: Path) -> dict[str, int]:
             split[side].append(row)
     out.mkdir()
     metrics = {}
-    for side, chosen in split.items():
+    for name, chosen in split.items():
         if not chosen:
-            raise InputError(f"collect_prompts: no {side} tasks: change heldout_share or languages")
-        files.write_jsonl(out / f"{side}.jsonl", chosen)
-        metrics[f"{side}_rows"] = len(chosen)
-        metrics[f"{side}_families"] = len({row["family"] for row in chosen})
+            raise InputError(f"collect_prompts: no {name} tasks: change heldout_share or languages")
+        metrics[f"{name}_rows"] = files.write_jsonl(out / f"{name}.jsonl", chosen)
+        metrics[f"{name}_families"] = len({row["family"] for row in chosen})
     return metrics
 
 

@@ -22,9 +22,7 @@ class Params(Section):
 
 def main(params: Params, *, checkpoint: Path, out: Path) -> dict[str, float | str]:
     """Build the artefact."""
-    made = artifact.build(
-        checkpoint, out, format=params.format, quantisation=params.quantisation
-    )
+    made = artifact.build(checkpoint, out, format=params.format, quantisation=params.quantisation)
     return {
         "format": params.format,
         "quantisation": params.quantisation,

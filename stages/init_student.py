@@ -27,20 +27,14 @@ class Params(Section):
 
 def main(params: Params, *, teacher: Path, dataset: Path, out: Path) -> dict[str, float | str]:
     """Choose the layers and write the student."""
-    import torch
-
     from potstill.distill import device, examples
     from potstill.models import depth, load
 
     device.make_deterministic(params.seed, params.threads)
     place = device.pick_device()
-    model = load.causal_lm(teacher, torch.float32, place)
+    model = load.trainable(teacher, place)
     rows, _ = examples.load(dataset / "train.jsonl", ChatTokenizer(teacher), params.max_length)
-    chosen = [rows[i] for batch in examples.order(rows, 1, params.seed, 0) for i in batch]
-    batches = [
-        tuple(tensor.to(place) for tensor in examples.collate(batch))
-        for batch in examples.by_length(chosen[: params.calibration_rows], 8)
-    ]
+    batches = examples.calibration(rows, params.calibration_rows, params.seed, place)
     kept, path = depth.choose_layers(model, batches, params.num_layers, params.candidates)
     state, config = depth.keep_layers(
         checkpoint.read_state(teacher), checkpoint.read_config(teacher), kept
@@ -49,9 +43,7 @@ def main(params: Params, *, teacher: Path, dataset: Path, out: Path) -> dict[str
     return {
         "num_layers_before": len(model.model.layers),
         "num_layers_after": len(kept),
-        "dropped_layers": ",".join(
-            str(i) for i in range(len(model.model.layers)) if i not in kept
-        ),
+        "kept_layers": ",".join(map(str, kept)),
         "calibration_nll_before_nats": path[0],
         "calibration_nll_after_nats": path[-1],
         "num_parameters_before": checkpoint.count_parameters(teacher),

@@ -7,11 +7,10 @@ Writes  metrics     see `potstill.evaluate.latency.measure`; the only figures th
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
-
 from potstill import stage
 from potstill.evaluate import latency
 from potstill.params import Section
+from pydantic import Field
 
 
 class Params(Section):

@@ -9,11 +9,10 @@ import platform
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
-
 from potstill import files, stage
 from potstill.data import mining
 from potstill.params import Section
+from pydantic import Field
 
 
 class Params(Section):

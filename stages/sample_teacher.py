@@ -8,13 +8,12 @@ Writes  out         JSONL: task id, answer text, why it ended
 
 import os
 from pathlib import Path
-from typing import Annotated
-
-from pydantic import Field
+from typing import Annotated, Any
 
 from potstill import files, stage
 from potstill.data import formats, sampling
 from potstill.params import Section
+from pydantic import Field
 
 
 class Params(Section):
@@ -40,7 +39,11 @@ def main(
         {"id": row["id"], "messages": formats.code_prompt(row["task"], row["language"])}
         for row in chosen[: params.max_rows]
     ]
-    how = {"max_tokens": params.max_tokens, "temperature": params.temperature, "seed": params.seed}
+    how: dict[str, Any] = {
+        "max_tokens": params.max_tokens,
+        "temperature": params.temperature,
+        "seed": params.seed,
+    }
     if params.backend == "local":
         ask = sampling.local(teacher, threads=params.threads, **how)
     else:

@@ -9,12 +9,11 @@ Writes  out         JSONL: one row a problem, with the answer and why it failed
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
-
 from potstill import files, runtime, sandbox, stage
 from potstill.evaluate import code_tasks, rates
 from potstill.models.chat import ChatTokenizer
 from potstill.params import Section
+from pydantic import Field
 
 
 class Params(Section):

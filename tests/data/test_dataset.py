@@ -10,8 +10,14 @@ from potstill.errors import InputError
 
 def row(number, **changes):
     base = {
-        "id": f"id{number}", "language": "python", "group": f"g{number}", "origin": "reference",
-        "licence": "x", "task": f"Task {number}.", "plan": ["do it"], "code": f"x = {number}",
+        "id": f"id{number}",
+        "language": "python",
+        "group": f"g{number}",
+        "origin": "reference",
+        "licence": "x",
+        "task": f"Task {number}.",
+        "plan": ["do it"],
+        "code": f"x = {number}",
     }
     return base | changes
 

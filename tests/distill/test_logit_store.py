@@ -25,7 +25,13 @@ def teacher(tiny_llama):
 
 def make(teacher, out, k=9, batch_rows=2):
     caching.cache(
-        teacher, ROWS, out, k=k, temperature=2.0, batch_rows=batch_rows, batches_per_shard=1,
+        teacher,
+        ROWS,
+        out,
+        k=k,
+        temperature=2.0,
+        batch_rows=batch_rows,
+        batches_per_shard=1,
         dtype=torch.float32,
     )
     logit_store.write_header(out, Header("t", "tok", "tpl", 509, k, 2.0))

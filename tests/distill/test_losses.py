@@ -122,8 +122,13 @@ def mixed(alpha, chunk, *, teacher=True):
     hidden.requires_grad_()
     top = truncate(torch.randn(N, V, generator=torch.Generator().manual_seed(9)), 6, 2.0)
     sums = distillation_loss(
-        hidden, head, labels, top if teacher else None,
-        alpha=alpha, temperature=2.0, chunk_tokens=chunk,
+        hidden,
+        head,
+        labels,
+        top if teacher else None,
+        alpha=alpha,
+        temperature=2.0,
+        chunk_tokens=chunk,
     )
     sums.loss.backward()
     return sums, hidden.grad, head.weight.grad

@@ -8,7 +8,8 @@ import torch
 from potstill import files
 from potstill.distill import training
 from potstill.distill.examples import Example
-from potstill.distill.training import Loss, Schedule
+from potstill.distill.recipe import Recipe
+from potstill.distill.training import Loss
 from potstill.models import load
 
 CPU = torch.device("cpu")
@@ -18,10 +19,25 @@ ROWS = [Example(tuple((7 * i + j) % 300 for j in range(6 + i % 5)), 2, "g") for 
 
 def schedule(**changes):
     values = {
-        "steps": 6, "batch_rows": 4, "accumulate": 1, "learning_rate": 3e-3, "warmup_steps": 2,
-        "weight_decay": 0.01, "clip_norm": 1.0, "evaluate_every": 0, "checkpoint_every": 2,
+        "steps": 6,
+        "batch_rows": 4,
+        "accumulate": 1,
+        "learning_rate": 3e-3,
+        "warmup_steps": 2,
+        "weight_decay": 0.01,
+        "clip_norm": 1.0,
+        "evaluate_every": 0,
+        "checkpoint_every": 2,
+        "alpha": 1.0,
+        "temperature": 1.0,
+        "max_length": 64,
+        "max_rows": 99,
+        "chunk_tokens": 16,
+        "precision": "float32",
+        "threads": 2,
+        "seed": 5,
     }
-    return Schedule(**(values | changes))
+    return Recipe(**(values | changes))
 
 
 @pytest.fixture
@@ -32,12 +48,12 @@ def model(tiny_llama):
 
 def run(model, plan, scratch, rows=ROWS, evaluate=lambda _: 1.25):
     history = training.train(
-        model, rows, LABELS, plan, seed=5, dtype=torch.float32, scratch=scratch, evaluate=evaluate
+        model, rows, LABELS, plan, dtype=torch.float32, scratch=scratch, evaluate=evaluate
     )
     return history, {name: p.detach().clone() for name, p in model.named_parameters()}
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -51,11 +67,11 @@ def test_a_killed_run_goes_on_to_the_same_bytes(model, tmp_path, stop_at):
         nonlocal calls
         calls += 1
         if calls == stop_at:
-            raise Killed
+            raise KilledError
         return 1.25
 
     start = copy.deepcopy(other)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         run(other, schedule(evaluate_every=1), tmp_path / "cut", evaluate=dies)
     assert list((tmp_path / "cut").glob("step-*"))
     history, weights = run(start, schedule(evaluate_every=1), tmp_path / "cut")

@@ -40,9 +40,7 @@ def changed(tiny_llama, tmp_path, change):
     """Return a copy of the checkpoint whose weights went through `change`."""
     state = checkpoint.read_state(tiny_llama)
     change(state)
-    checkpoint.write(
-        tmp_path / "c", state, checkpoint.read_config(tiny_llama), beside=tiny_llama
-    )
+    checkpoint.write(tmp_path / "c", state, checkpoint.read_config(tiny_llama), beside=tiny_llama)
     return tmp_path / "c"
 
 
@@ -93,7 +91,9 @@ def test_a_dropped_merge_is_caught(artefact, tiny_llama, tmp_path):
 def test_another_stop_token_is_caught(artefact, tiny_llama, tmp_path):
     copy = shutil.copytree(tiny_llama, tmp_path / "c")
     path = copy / "tokenizer_config.json"
-    path.write_text(path.read_text().replace('"eos_token": "<|im_end|>"', '"eos_token": "<|endoftext|>"'))
+    path.write_text(
+        path.read_text().replace('"eos_token": "<|im_end|>"', '"eos_token": "<|endoftext|>"')
+    )
     assert "stops at" in compare(artefact, copy)["reason"]
 
 
@@ -121,7 +121,11 @@ def test_rows_that_a_runtime_pads_do_not_count():
 def test_a_value_that_is_not_a_number_fails():
     names = ("agreement", "kl_mean_nats", "nll_difference_nats", "tokenizer_equal_share")
     for name in names:
-        good = {"agreement": 1.0, "kl_mean_nats": 0.0, "nll_difference_nats": 0.0,
-                "tokenizer_equal_share": 1.0}
+        good = {
+            "agreement": 1.0,
+            "kl_mean_nats": 0.0,
+            "nll_difference_nats": 0.0,
+            "tokenizer_equal_share": 1.0,
+        }
         assert parity._reasons(good, STRICT) == []
         assert parity._reasons(good | {name: float("nan")}, STRICT)

@@ -5,8 +5,14 @@ from potstill.evaluate import rates
 
 def row(number, *, passed, benchmark="katas", family="f", inside=True, level=1, language="python"):
     return {
-        "id": str(number), "benchmark": benchmark, "family": family, "level": level,
-        "language": language, "passed": passed, "inside_subset": inside, "hit_length_limit": False,
+        "id": str(number),
+        "benchmark": benchmark,
+        "family": family,
+        "level": level,
+        "language": language,
+        "passed": passed,
+        "inside_subset": inside,
+        "hit_length_limit": False,
     }
 
 

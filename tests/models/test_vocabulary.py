@@ -57,7 +57,7 @@ def test_keeping_everything_changes_nothing(source):
 
 
 def test_every_kept_token_can_still_be_built(pair, source):
-    _, trimmed, kept = pair
+    _, trimmed, _ = pair
     state = json.loads(trimmed.to_str())
     made = {left + right for left, right in state["model"]["merges"]}
     single = {token for token in state["model"]["vocab"] if len(token) == 1}
@@ -78,5 +78,8 @@ def test_a_tokenizer_that_is_not_bpe_is_refused(source):
 def test_special_ids_of_a_config_are_renumbered():
     config = {"vocab_size": 9, "eos_token_id": [4, 7], "bos_token_id": 4, "pad_token_id": None}
     assert vocabulary.renumber_config(config, [0, 4, 7]) == {
-        "vocab_size": 3, "eos_token_id": [1, 2], "bos_token_id": 1, "pad_token_id": None,
+        "vocab_size": 3,
+        "eos_token_id": [1, 2],
+        "bos_token_id": 1,
+        "pad_token_id": None,
     }

@@ -2,10 +2,16 @@
 
 from potstill import files
 from potstill.distill.logit_store import LogitStore, tokenizer_hash
+
 from stages.cache_logits import Params, main
 
 SETTINGS = {
-    "k": 8, "temperature": 2.0, "max_length": 128, "max_rows": 10, "batch_rows": 4, "threads": 2,
+    "k": 8,
+    "temperature": 2.0,
+    "max_length": 128,
+    "max_rows": 10,
+    "batch_rows": 4,
+    "threads": 2,
     "seed": 0,
 }
 
@@ -14,7 +20,10 @@ def cache(tiny_llama, dataset, tmp_path, name):
     scratch = tmp_path / f"scratch-{name}"
     scratch.mkdir(exist_ok=True)
     return main(
-        Params(**SETTINGS), teacher=tiny_llama, dataset=dataset, out=tmp_path / name,
+        Params(**SETTINGS),
+        teacher=tiny_llama,
+        dataset=dataset,
+        out=tmp_path / name,
         scratch=scratch,
     )
 

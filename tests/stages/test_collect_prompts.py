@@ -5,11 +5,15 @@ import json
 import pytest
 from potstill import files
 from potstill.errors import InputError
+
 from stages.collect_prompts import Params, main
 
 SETTINGS = {
-    "train_per_family": 2, "heldout_per_family": 3, "heldout_share": 0.3,
-    "languages": ["python", "javascript"], "seed": 0,
+    "train_per_family": 2,
+    "heldout_per_family": 3,
+    "heldout_share": 0.3,
+    "languages": ["python", "javascript"],
+    "seed": 0,
 }
 
 

@@ -8,13 +8,27 @@ import torch
 from potstill import files
 from potstill.errors import InputError
 from potstill.models import checkpoint
+
 from stages import cache_logits, distill
 
 SETTINGS = {
-    "alpha": 0.5, "temperature": 2.0, "steps": 4, "batch_rows": 4, "accumulate": 1,
-    "learning_rate": 1e-2, "warmup_steps": 1, "weight_decay": 0.0, "clip_norm": 1.0,
-    "evaluate_every": 2, "checkpoint_every": 2, "max_length": 128, "max_rows": 12,
-    "chunk_tokens": 16, "precision": "float32", "threads": 2, "seed": 0,
+    "alpha": 0.5,
+    "temperature": 2.0,
+    "steps": 4,
+    "batch_rows": 4,
+    "accumulate": 1,
+    "learning_rate": 1e-2,
+    "warmup_steps": 1,
+    "weight_decay": 0.0,
+    "clip_norm": 1.0,
+    "evaluate_every": 2,
+    "checkpoint_every": 2,
+    "max_length": 128,
+    "max_rows": 12,
+    "chunk_tokens": 16,
+    "precision": "float32",
+    "threads": 2,
+    "seed": 0,
 }
 
 
@@ -33,8 +47,12 @@ def logits(tiny_llama, dataset, tmp_path):
 def train(tiny_llama, dataset, logits, tmp_path, name, **changes):
     metrics = distill.main(
         distill.Params(**(SETTINGS | changes)),
-        student=tiny_llama, dataset=dataset, logits=logits, out=tmp_path / name,
-        history_out=tmp_path / f"{name}.csv", scratch=tmp_path / f"scratch-{name}",
+        student=tiny_llama,
+        dataset=dataset,
+        logits=logits,
+        out=tmp_path / name,
+        history_out=tmp_path / f"{name}.csv",
+        scratch=tmp_path / f"scratch-{name}",
     )
     with (tmp_path / f"{name}.csv").open() as file:
         return metrics, list(csv.DictReader(file))
@@ -65,12 +83,12 @@ def test_distilling_twice_gives_the_same_bytes(tiny_llama, dataset, logits, tmp_
 
 
 def test_logits_of_another_tokenizer_are_refused(tiny_qwen2, dataset, logits, tmp_path):
-    with pytest.raises(InputError, match="tokenizer_sha256.*run cache_logits"):
+    with pytest.raises(InputError, match=r"tokenizer_sha256.*run cache_logits"):
         train(tiny_qwen2, dataset, logits, tmp_path, "a")
 
 
 def test_logits_at_another_temperature_are_refused(tiny_llama, dataset, logits, tmp_path):
-    with pytest.raises(InputError, match="temperature 2.0, the student needs 3.0"):
+    with pytest.raises(InputError, match=r"temperature 2\.0, the student needs 3\.0"):
         train(tiny_llama, dataset, logits, tmp_path, "a", temperature=3.0)
 
 

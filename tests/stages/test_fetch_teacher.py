@@ -3,6 +3,7 @@
 import pytest
 from potstill import files
 from potstill.errors import InputError
+
 from stages.fetch_teacher import Params, main
 
 

@@ -4,10 +4,15 @@ import pytest
 import torch
 from potstill.errors import InputError
 from potstill.models import checkpoint
+
 from stages.init_student import Params, main
 
 SETTINGS = {
-    "num_layers": 1, "candidates": 2, "calibration_rows": 4, "max_length": 128, "threads": 2,
+    "num_layers": 1,
+    "candidates": 2,
+    "calibration_rows": 4,
+    "max_length": 128,
+    "threads": 2,
     "seed": 0,
 }
 
@@ -30,5 +35,7 @@ def test_an_impossible_depth_is_refused(tiny_llama, dataset, tmp_path, wrong):
     with pytest.raises(InputError, match=f"num_layers is {wrong}; 2 to 2"):
         main(
             Params(**(SETTINGS | {"num_layers": wrong})),
-            teacher=tiny_llama, dataset=dataset, out=tmp_path / "out",
+            teacher=tiny_llama,
+            dataset=dataset,
+            out=tmp_path / "out",
         )

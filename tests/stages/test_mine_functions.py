@@ -1,6 +1,7 @@
 """Mined functions are of the size asked for, and the same on every run."""
 
 from potstill import files
+
 from stages.mine_functions import Params, main
 
 

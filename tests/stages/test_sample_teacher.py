@@ -8,11 +8,18 @@ import pytest
 from potstill import files
 from potstill.data import sampling
 from potstill.errors import InputError
+
 from stages.sample_teacher import Params, main
 
 SETTINGS = {
-    "backend": "local", "model": None, "max_rows": 5, "max_tokens": 6, "temperature": 0.0,
-    "batch_rows": 2, "threads": 2, "seed": 0,
+    "backend": "local",
+    "model": None,
+    "max_rows": 5,
+    "max_tokens": 6,
+    "temperature": 0.0,
+    "batch_rows": 2,
+    "threads": 2,
+    "seed": 0,
 }
 
 
@@ -28,7 +35,10 @@ def prompts(tmp_path):
 def sample(tiny_llama, prompts, out, scratch, **changes):
     scratch.mkdir(exist_ok=True)
     metrics = main(
-        Params(**(SETTINGS | changes)), teacher=tiny_llama, prompts=prompts, out=out,
+        Params(**(SETTINGS | changes)),
+        teacher=tiny_llama,
+        prompts=prompts,
+        out=out,
         scratch=scratch,
     )
     return metrics, list(files.read_jsonl(out, ["id", "text", "finish"]))
@@ -79,8 +89,14 @@ class Server(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        answer = {"choices": [{"message": {"content": body["messages"][-1]["content"][:20]},
-                               "finish_reason": "stop"}]}
+        answer = {
+            "choices": [
+                {
+                    "message": {"content": body["messages"][-1]["content"][:20]},
+                    "finish_reason": "stop",
+                }
+            ]
+        }
         data = json.dumps(answer).encode()
         self.send_response(self.status)
         self.send_header("Content-Length", str(len(data)))

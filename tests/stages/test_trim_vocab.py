@@ -5,6 +5,7 @@ import torch
 from potstill import files
 from potstill.models import load
 from potstill.models.chat import ChatTokenizer
+
 from stages.trim_vocab import Params, main
 
 CPU = torch.device("cpu")

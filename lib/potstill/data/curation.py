@@ -111,8 +111,11 @@ def _first_of_each(rows: list[Row], benchmark: NGramIndex, result: Curated) -> I
 
 def _case(row: Row, limits: sandbox.Limits) -> sandbox.Case:
     return sandbox.Case(
-        language=row["language"], code=row["code"], tests=row["tests"],
-        entry_point=row["entry_point"], limits=limits,
+        language=row["language"],
+        code=row["code"],
+        tests=row["tests"],
+        entry_point=row["entry_point"],
+        limits=limits,
     )
 
 

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from potstill import files
@@ -9,6 +10,29 @@ from potstill.data import formats
 from potstill.errors import InputError
 
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the rows are mixed.
+
+    Attributes:
+        max_train_rows: rows of the training split.
+        max_heldout_rows: rows of the held-out split.
+        shares: of plan, code, reflect and decompose rows.
+        plan_in_prompt: share of code rows whose prompt shows the plan.
+        mined_share: of code rows come from mined functions.
+        heldout_modules: share of mined modules kept for the held-out split.
+        seed: of every draw.
+    """
+
+    max_train_rows: int
+    max_heldout_rows: int
+    shares: dict[str, float]
+    plan_in_prompt: float
+    mined_share: float
+    heldout_modules: float
+    seed: int
 
 
 def _chat(row: Row, name: str, prompt: list[dict[str, str]], answer: str) -> Row:
@@ -92,3 +116,61 @@ def mix(parts: dict[str, list[Row]], shares: dict[str, float], most: int, seed: 
         raise InputError("build_dataset: no rows to train on: every candidate was rejected")
     source.shuffle(chosen)
     return chosen
+
+
+def build(
+    *, accepted: list[Row], broken: list[Row], heldout_tasks: list[Row], recipe: Recipe
+) -> dict[str, list[Row]]:
+    """Return the rows of "train" and "heldout".
+
+    Args:
+        accepted: curated rows of training families and of mined modules.
+        broken: code with its real error and a fix; for training.
+        heldout_tasks: task rows of held-out families; their references are the answers.
+        recipe: sizes and shares.
+
+    Raises:
+        InputError: a group would be in both splits, or there is nothing to train on.
+    """
+    mined = [row for row in accepted if row["origin"] == "mined"]
+    solved = [row for row in accepted if row["origin"] != "mined"]
+    modules = sorted(
+        {row["group"] for row in mined}, key=lambda m: files.row_id(str(recipe.seed), m)
+    )
+    away = set(modules[: round(len(modules) * recipe.heldout_modules)])
+    tasks = [
+        {**task, "group": task["family"], "origin": "reference", "code": task["reference"]}
+        for task in heldout_tasks
+        if task["reference"]
+    ]
+    splits = {
+        "train": _split(
+            solved, [r for r in mined if r["group"] not in away], broken,
+            recipe.max_train_rows, recipe,
+        ),
+        "heldout": _split(
+            tasks, [r for r in mined if r["group"] in away], [], recipe.max_heldout_rows, recipe
+        ),
+    }  # fmt: skip
+    groups = [{row["group"] for row in rows} for rows in splits.values()]
+    shared = sorted(groups[0] & groups[1])
+    if shared:
+        raise InputError(f"build_dataset: {', '.join(shared[:5])} would be in both splits")
+    return splits
+
+
+def _split(
+    known: list[Row], library: list[Row], broken: list[Row], most: int, recipe: Recipe
+) -> list[Row]:
+    source = random.Random(recipe.seed)
+    code = round(most * recipe.shares.get("code", 0))
+    ranked = sorted(library, key=lambda row: row["id"])[: round(code * recipe.mined_share)]
+    known = sorted(known, key=lambda row: row["id"])
+    source.shuffle(known)
+    parts = {
+        "plan": plan_rows(known),
+        "code": code_rows([*known[: code - len(ranked)], *ranked], recipe.plan_in_prompt, source),
+        "reflect": reflect_rows(broken),
+        "decompose": decompose_rows(known, most, source),
+    }
+    return mix(parts, recipe.shares, most, recipe.seed)

@@ -13,7 +13,9 @@ from potstill.models.chat import Message
 
 LANGUAGE_NAMES = {"python": "Python", "javascript": "JavaScript"}
 _SYSTEM = "You are a coding assistant."
-_FENCE = re.compile(r"```[ \t]*(?:python|py|javascript|js|typescript|ts)?[ \t]*\r?\n(.*?)(?:```|\Z)", re.S | re.I)
+_FENCE = re.compile(
+    r"```[ \t]*(?:python|py|javascript|js|typescript|ts)?[ \t]*\r?\n(.*?)(?:```|\Z)", re.S | re.I
+)
 
 
 def _messages(request: str) -> list[Message]:

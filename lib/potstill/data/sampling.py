@@ -34,7 +34,9 @@ def sample(rows: list[dict[str, Any]], ask: Ask, *, batch_rows: int, scratch: Pa
         batch = order[start : start + batch_rows]
         if not path.exists():
             found = ask(batch)
-            files.write_json(path, [{**row, **answer} for row, answer in zip(batch, found, strict=True)])
+            files.write_json(
+                path, [{**row, **answer} for row, answer in zip(batch, found, strict=True)]
+            )
         for row in json.loads(path.read_text(encoding="utf-8")):
             answers[row["id"]] = row
     return [answers[row["id"]] for row in rows]
@@ -58,11 +60,17 @@ def local(checkpoint: Path, *, max_tokens: int, temperature: float, seed: int, t
         prompts = [tokenizer.encode(tokenizer.render(row["messages"])) for row in batch]
         length = max(map(len, prompts))
         ids_BT = torch.tensor([[stops[0]] * (length - len(p)) + p for p in prompts], device=device)
-        mask_BT = torch.tensor([[0] * (length - len(p)) + [1] * len(p) for p in prompts], device=device)
+        mask_BT = torch.tensor(
+            [[0] * (length - len(p)) + [1] * len(p) for p in prompts], device=device
+        )
         torch.manual_seed(int(files.row_id(str(seed), batch[0]["id"]), 16) % 2**63)
         output = model.generate(
-            ids_BT, attention_mask=mask_BT, max_new_tokens=max_tokens, eos_token_id=stops,
-            pad_token_id=stops[0], **how,
+            ids_BT,
+            attention_mask=mask_BT,
+            max_new_tokens=max_tokens,
+            eos_token_id=stops,
+            pad_token_id=stops[0],
+            **how,
         )
         return [_answer(tokenizer, ids) for ids in output[:, length:].tolist()]
 
@@ -92,8 +100,11 @@ def endpoint(
 
     def one(row: dict[str, Any]) -> dict[str, Any]:
         body = {
-            "model": model, "messages": row["messages"], "max_tokens": max_tokens,
-            "temperature": temperature, "seed": seed,
+            "model": model,
+            "messages": row["messages"],
+            "max_tokens": max_tokens,
+            "temperature": temperature,
+            "seed": seed,
         }
         try:
             reply = client.post("chat/completions", json=body)

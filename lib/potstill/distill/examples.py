@@ -97,3 +97,12 @@ def by_length(examples: list[Example], batch_rows: int) -> Iterator[list[Example
 def predicting(hidden_BTD: torch.Tensor, answer_BT: torch.Tensor) -> torch.Tensor:
     """Return the hidden states [N, D] of the positions that predict the answer tokens."""
     return hidden_BTD[:, :-1][answer_BT[:, 1:]]
+
+
+def calibration(
+    rows: list[Example], count: int, seed: int, device: torch.device
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Return batches of ids and answer masks of `count` rows drawn by the seed."""
+    drawn = [rows[row] for batch in order(rows, 1, seed, 0) for row in batch][:count]
+    batches = [collate(batch) for batch in by_length(drawn, 8)]
+    return [(ids_BT.to(device), answer_BT.to(device)) for ids_BT, answer_BT in batches]

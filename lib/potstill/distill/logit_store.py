@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from potstill import files
 from potstill.distill.losses import TopK
 from potstill.errors import InputError
+from potstill.models.chat import ChatTokenizer
 
 CODEC = "topk-tail-1"
 
@@ -47,6 +48,19 @@ def tokenizer_hash(checkpoint: Path) -> str:
 def template_hash(template: str) -> str:
     """Return the hash of a chat template's text."""
     return files.row_id(template)
+
+
+def describe(teacher: Path, *, k: int, temperature: float) -> Header:
+    """Return the header of a store that this teacher fills."""
+    tokenizer = ChatTokenizer(teacher)
+    return Header(
+        teacher_sha256=files.sha256_tree(teacher),
+        tokenizer_sha256=tokenizer_hash(teacher),
+        template_sha256=template_hash(tokenizer.template),
+        vocab_size=tokenizer.vocab_size,
+        k=k,
+        temperature=temperature,
+    )
 
 
 def write_shard(path: Path, rows: Iterable[tuple[str, TopK]]) -> None:

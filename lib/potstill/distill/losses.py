@@ -113,7 +113,13 @@ def distillation_loss(
         part = slice(start, start + chunk_tokens)
         rows = teacher.rows(part) if teacher is not None else None
         chunk = checkpoint(
-            _chunk, hidden_ND[part], head, labels_N[part], rows, alpha, temperature,
+            _chunk,
+            hidden_ND[part],
+            head,
+            labels_N[part],
+            rows,
+            alpha,
+            temperature,
             use_reentrant=False,
         )
         sums = [total + value for total, value in zip(sums, chunk, strict=True)]

@@ -1,44 +1,17 @@
 """Train one student from start to measurement: what the stage `distill` does."""
 
 import csv
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from potstill.distill import device, examples, heldout, logit_store, training
+from potstill.distill.recipe import Recipe
 from potstill.models import checkpoint, load
 from potstill.models.chat import ChatTokenizer
+from potstill.models.load import CausalLM
 
 HISTORY_COLUMNS = ("step", "tokens", "loss", "ce", "kl", "lr", "heldout_nll")
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How one student is trained.
-
-    Attributes:
-        schedule: steps, rows a step, learning rate.
-        alpha: weight of the labels; at 1 the teacher's logits are not read.
-        temperature: T of the KL; the store must be made at the same.
-        chunk_tokens: tokens whose logits exist at a time.
-        max_length: tokens; longer rows are left out.
-        max_rows: rows of the training set.
-        precision: of matrix products.
-        threads: of the processor.
-        seed: of the order of rows.
-    """
-
-    schedule: training.Schedule
-    alpha: float
-    temperature: float
-    chunk_tokens: int
-    max_length: int
-    max_rows: int
-    precision: device.Precision
-    threads: int
-    seed: int
 
 
 def train(
@@ -64,7 +37,7 @@ def train(
     rows, _ = examples.load(dataset / "train.jsonl", tokenizer, recipe.max_length)
     held, _ = examples.load(dataset / "heldout.jsonl", tokenizer, recipe.max_length)
     store = None
-    if recipe.alpha < 1 and recipe.schedule.steps > 0:
+    if recipe.alpha < 1 and recipe.steps > 0:
         store = logit_store.LogitStore(logits)
         store.check(
             tokenizer_sha256=logit_store.tokenizer_hash(student),
@@ -74,14 +47,13 @@ def train(
     model = load.causal_lm(student, torch.float32, place)
 
     def measure() -> dict[str, float]:
-        return heldout.measure(model, held, batch_rows=recipe.schedule.batch_rows, dtype=dtype)
+        return heldout.measure(model, held, batch_rows=recipe.batch_rows, dtype=dtype)
 
     history = training.train(
         model,
         rows[: recipe.max_rows],
         training.Loss(recipe.alpha, recipe.temperature, recipe.chunk_tokens, store),
-        recipe.schedule,
-        seed=recipe.seed,
+        recipe,
         dtype=dtype,
         scratch=scratch,
         evaluate=lambda _: measure()["heldout_nll_nats"],
@@ -91,7 +63,7 @@ def train(
         history[-1]["heldout_nll"] = measured["heldout_nll_nats"]
     _save(model, history, student=student, out=out, history_out=history_out)
     return {
-        "steps": recipe.schedule.steps,
+        "steps": recipe.steps,
         "num_tokens": int(history[-1]["tokens"]) if history else 0,
         "train_loss_last": round(history[-1]["loss"], 6) if history else 0.0,
         "num_parameters": checkpoint.count_parameters(out),
@@ -100,7 +72,7 @@ def train(
 
 
 def _save(
-    model: Any,  # noqa: ANN401 - a transformers model; its classes are untyped here
+    model: CausalLM,
     history: list[dict[str, float]],
     *,
     student: Path,
@@ -114,4 +86,3 @@ def _save(
         writer = csv.DictWriter(file, HISTORY_COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(history)
-

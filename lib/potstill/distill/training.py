@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -20,33 +19,11 @@ from potstill import files
 from potstill.distill import examples
 from potstill.distill.examples import Example
 from potstill.distill.logit_store import LogitStore
-from potstill.distill.losses import TopK, distillation_loss
+from potstill.distill.losses import LossSums, TopK, distillation_loss
+from potstill.distill.recipe import Recipe
+from potstill.models.load import CausalLM
 
 COMPLETE = "COMPLETE"
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast.
-
-    Attributes:
-        steps: optimiser steps.
-        batch_rows: rows a forward pass.
-        accumulate: forward passes a step.
-        learning_rate: peak; linear warm-up over `warmup_steps`, then a cosine to a tenth of it.
-        evaluate_every: steps between held-out measurements; 0 measures only at the end.
-        checkpoint_every: steps between checkpoints; 0 writes none.
-    """
-
-    steps: int
-    batch_rows: int
-    accumulate: int
-    learning_rate: float
-    warmup_steps: int
-    weight_decay: float
-    clip_norm: float
-    evaluate_every: int
-    checkpoint_every: int
 
 
 @dataclass(frozen=True)
@@ -59,41 +36,38 @@ class Loss:
     store: LogitStore | None
 
 
-def learning_rate(schedule: Schedule, step: int) -> float:
+def learning_rate(recipe: Recipe, step: int) -> float:
     """Return the learning rate of a step, counted from 0."""
-    if step < schedule.warmup_steps:
-        return schedule.learning_rate * (step + 1) / schedule.warmup_steps
-    length = max(1, schedule.steps - schedule.warmup_steps)
-    cosine = 0.5 * (1 + math.cos(math.pi * (step - schedule.warmup_steps) / length))
-    return schedule.learning_rate * (0.1 + 0.9 * cosine)
+    if step < recipe.warmup_steps:
+        return recipe.learning_rate * (step + 1) / recipe.warmup_steps
+    length = max(1, recipe.steps - recipe.warmup_steps)
+    cosine = 0.5 * (1 + math.cos(math.pi * (step - recipe.warmup_steps) / length))
+    return recipe.learning_rate * (0.1 + 0.9 * cosine)
 
 
-def batches(
-    rows: list[Example], schedule: Schedule, seed: int, first_step: int
-) -> Iterator[list[list[Example]]]:
+def batches(rows: list[Example], recipe: Recipe, first_step: int) -> Iterator[list[list[Example]]]:
     """Yield the micro-batches of each step from `first_step` on, epoch after epoch."""
-    per_epoch = math.ceil(len(rows) / schedule.batch_rows)
+    per_epoch = math.ceil(len(rows) / recipe.batch_rows)
     plans: dict[int, list[list[int]]] = {}
-    for step in range(first_step, schedule.steps):
+    for step in range(first_step, recipe.steps):
         micro = []
-        for number in range(step * schedule.accumulate, (step + 1) * schedule.accumulate):
+        for number in range(step * recipe.accumulate, (step + 1) * recipe.accumulate):
             epoch, offset = divmod(number, per_epoch)
             if epoch not in plans:
-                plans = {epoch: examples.order(rows, schedule.batch_rows, seed, epoch)}
+                plans = {epoch: examples.order(rows, recipe.batch_rows, recipe.seed, epoch)}
             micro.append([rows[row] for row in plans[epoch][offset]])
         yield micro
 
 
 def train(
-    model: torch.nn.Module,
+    model: CausalLM,
     rows: list[Example],
     loss: Loss,
-    schedule: Schedule,
+    recipe: Recipe,
     *,
-    seed: int,
     dtype: torch.dtype,
     scratch: Path,
-    evaluate: Callable[[torch.nn.Module], float],
+    evaluate: Callable[[CausalLM], float],
 ) -> list[dict[str, float]]:
     """Train in place and return the history, one row a step.
 
@@ -101,8 +75,7 @@ def train(
         model: a causal language model with float32 weights, on its device.
         rows: training examples.
         loss: the loss and the teacher's cache.
-        schedule: steps, rows a step, learning rate.
-        seed: decides the order of the rows.
+        recipe: steps, rows a step, learning rate, seed.
         dtype: of matrix products; bfloat16 runs under autocast.
         scratch: folder for checkpoints; a later call with the same folder goes on from them.
         evaluate: returns the held-out loss in nats a token.
@@ -111,36 +84,36 @@ def train(
         Rows of step, tokens (answer tokens seen), loss, ce, kl (nats a token), lr, heldout_nll.
     """
     optimiser = torch.optim.AdamW(
-        model.parameters(), lr=0.0, betas=(0.9, 0.95), weight_decay=schedule.weight_decay
+        model.parameters(), lr=0.0, betas=(0.9, 0.95), weight_decay=recipe.weight_decay
     )
     history = _resume(model, optimiser, scratch)
     first = len(history)
     tokens = int(history[-1]["tokens"]) if history else 0
     model.train()
-    stream = batches(rows, schedule, seed, first)
+    stream = batches(rows, recipe, first)
     with _progress() as progress:
-        task = progress.add_task("train", total=schedule.steps, completed=first, info="")
-        for step in range(first, schedule.steps):
-            row = _step(model, optimiser, next(stream), loss, schedule, step, dtype)
+        task = progress.add_task("train", total=recipe.steps, completed=first, info="")
+        for step in range(first, recipe.steps):
+            row = _step(model, optimiser, next(stream), loss, recipe, step, dtype)
             tokens += int(row.pop("answer_tokens"))
-            due = schedule.evaluate_every and (step + 1) % schedule.evaluate_every == 0
-            if due and step + 1 < schedule.steps:
+            due = recipe.evaluate_every and (step + 1) % recipe.evaluate_every == 0
+            if due and step + 1 < recipe.steps:
                 row["heldout_nll"] = evaluate(model)
                 model.train()
             history.append({"step": step + 1, "tokens": tokens, **row})
             progress.update(task, advance=1, info=f"loss {row['loss']:.3f}")
-            every = schedule.checkpoint_every
-            if every and (step + 1) % every == 0 and step + 1 < schedule.steps:
+            every = recipe.checkpoint_every
+            if every and (step + 1) % every == 0 and step + 1 < recipe.steps:
                 save_checkpoint(model, optimiser, history, scratch)
     return history
 
 
 def _step(
-    model: torch.nn.Module,
+    model: CausalLM,
     optimiser: torch.optim.Optimizer,
     micro: list[list[Example]],
     loss: Loss,
-    schedule: Schedule,
+    recipe: Recipe,
     step: int,
     dtype: torch.dtype,
 ) -> dict[str, float]:
@@ -154,8 +127,8 @@ def _step(
         sums["kl"] += result.kl.item() / total
     if not math.isfinite(sums["loss"]):
         raise FloatingPointError(f"loss is {sums['loss']} at step {step + 1}: lower learning_rate")
-    torch.nn.utils.clip_grad_norm_(model.parameters(), schedule.clip_norm)
-    rate = learning_rate(schedule, step)
+    torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+    rate = learning_rate(recipe, step)
     for group in optimiser.param_groups:
         group["lr"] = rate
     optimiser.step()
@@ -164,11 +137,11 @@ def _step(
 
 
 def batch_loss(
-    model: Any,  # noqa: ANN401 - a transformers model; its classes are untyped here
+    model: CausalLM,
     rows: list[Example],
     loss: Loss,
     dtype: torch.dtype,
-) -> Any:  # noqa: ANN401
+) -> LossSums:
     """Return the loss sums over the answer tokens of some rows."""
     device = next(model.parameters()).device
     ids_BT, answer_BT = (tensor.to(device) for tensor in examples.collate(rows))
@@ -196,7 +169,7 @@ def _teacher_rows(
 
 
 def row_nlls(
-    model: Any,  # noqa: ANN401
+    model: CausalLM,
     rows: list[Example],
     *,
     batch_rows: int,
@@ -221,7 +194,7 @@ def row_nlls(
 
 
 def save_checkpoint(
-    model: torch.nn.Module,
+    model: CausalLM,
     optimiser: torch.optim.Optimizer,
     history: list[dict[str, float]],
     scratch: Path,
@@ -265,7 +238,7 @@ def _whole(folder: Path) -> bool:
 
 
 def _resume(
-    model: torch.nn.Module, optimiser: torch.optim.Optimizer, scratch: Path
+    model: CausalLM, optimiser: torch.optim.Optimizer, scratch: Path
 ) -> list[dict[str, float]]:
     """Load the newest whole checkpoint into model and optimiser; return its history."""
     for folder in sorted(scratch.glob("step-*"), reverse=True):

@@ -49,8 +49,14 @@ def kata_problems(rows: Iterable[dict[str, Any]], count: int, seed: int) -> list
     chosen = [row for *_, row in sorted(queue, key=lambda item: item[:2])[:count]]
     return [
         Problem(
-            row["id"], "katas", row["language"], row["task"], row["entry_point"], row["tests"],
-            row["family"], row["level"],
+            row["id"],
+            "katas",
+            row["language"],
+            row["task"],
+            row["entry_point"],
+            row["tests"],
+            row["family"],
+            row["level"],
         )
         for row in chosen
     ]
@@ -65,8 +71,15 @@ def humaneval_problems(count: int, seed: int) -> list[Problem]:
     )
     return [
         Problem(
-            row["task_id"], "humaneval", "python", f"Complete this function.\n\n{row['prompt']}",
-            row["entry_point"], row["test"], row["task_id"], 0, _imports(row["prompt"]),
+            row["task_id"],
+            "humaneval",
+            "python",
+            f"Complete this function.\n\n{row['prompt']}",
+            row["entry_point"],
+            row["test"],
+            row["task_id"],
+            0,
+            _imports(row["prompt"]),
         )
         for row in problems[:count]
     ]
@@ -88,8 +101,10 @@ def score(
     limits: sandbox.Limits,
     workers: int,
 ) -> list[dict[str, Any]]:
-    """Return one row a problem: id, benchmark, family, level, language, passed, inside_subset,
-    hit_length_limit, reason and the code.
+    """Let the runtime answer and the sandbox judge; return one row a problem.
+
+    Rows: id, benchmark, family, level, language, passed, inside_subset, hit_length_limit, reason
+    and the code.
     """
     prompts = [
         tokenizer.encode(tokenizer.render(formats.code_prompt(item.task, item.language)))

@@ -53,7 +53,9 @@ def measure(
     return metrics
 
 
-def _measure_here(artefact: Path, prompt_tokens: int, tokens: int, repeats: int, threads: int) -> dict:
+def _measure_here(
+    artefact: Path, prompt_tokens: int, tokens: int, repeats: int, threads: int
+) -> dict:
     import numpy as np
 
     from potstill import runtime
@@ -65,9 +67,7 @@ def _measure_here(artefact: Path, prompt_tokens: int, tokens: int, repeats: int,
     baseline = _rss_mb("VmRSS")
     start = time.perf_counter()
     context = prompt_tokens + tokens + 8
-    model = runtime.RUNTIMES[description["format"]].load(
-        artefact, threads=threads, context=context
-    )
+    model = runtime.RUNTIMES[description["format"]].load(artefact, threads=threads, context=context)
     load_ms = 1000 * (time.perf_counter() - start)
     # Ids that stop nothing, the same on every run; the text does not matter for the time.
     source = np.random.default_rng(0)

@@ -94,7 +94,7 @@ def first_divergence(
     return int(apart[0]) if len(apart) else tokens
 
 
-def compare(
+def compare(  # noqa: PLR0913 - two sides, two kinds of text, and the limits
     runtime: Runtime,
     artefact: ChatTokenizer,
     reference: Logits,

@@ -46,9 +46,8 @@ def _benchmark(name: str, rows: Sequence[Row]) -> dict[str, float]:
         f"{name}_pass_at_1_low": rate.low,
         f"{name}_pass_at_1_high": rate.high,
         f"{name}_inside_subset": _share(rows, "inside_subset"),
-        f"{name}_pass_at_1_and_inside": sum(
-            row["passed"] and row["inside_subset"] for row in rows
-        ) / len(rows),
+        f"{name}_pass_at_1_and_inside": sum(row["passed"] and row["inside_subset"] for row in rows)
+        / len(rows),
     }
     if name == "katas":
         for key in ("level", "language"):

@@ -16,11 +16,12 @@ from typing import Any
 import torch
 
 from potstill.errors import InputError
+from potstill.models.load import CausalLM
 
 Batch = tuple[torch.Tensor, torch.Tensor]  # ids_BT, counted_BT (bool: the loss counts this target)
 
 
-def mean_nll(model: torch.nn.Module, batches: list[Batch]) -> float:
+def mean_nll(model: CausalLM, batches: list[Batch]) -> float:
     """Return the mean negative log-likelihood in nats over the counted target tokens."""
     total, count = 0.0, 0
     with torch.inference_mode():
@@ -35,7 +36,7 @@ def mean_nll(model: torch.nn.Module, batches: list[Batch]) -> float:
     return total / count
 
 
-def block_influence(model: torch.nn.Module, ids_BT: torch.Tensor) -> list[float]:
+def block_influence(model: CausalLM, ids_BT: torch.Tensor) -> list[float]:
     """Return 1 - mean cosine between each layer's input and output, one number a layer."""
     influence: list[float] = []
 
@@ -55,7 +56,7 @@ def block_influence(model: torch.nn.Module, ids_BT: torch.Tensor) -> list[float]
 
 
 def choose_layers(
-    model: torch.nn.Module, batches: list[Batch], keep: int, candidates: int
+    model: CausalLM, batches: list[Batch], keep: int, candidates: int
 ) -> tuple[list[int], list[float]]:
     """Return (the layers to keep, the likelihood in nats after each removal).
 

@@ -74,8 +74,13 @@ def write_tokenizer(fields: dict[str, Any], out: Path) -> None:
         "padding": None,
         "added_tokens": [
             {
-                "id": index, "content": token, "single_word": False, "lstrip": False,
-                "rstrip": False, "normalized": False, "special": types[index] == _CONTROL,
+                "id": index,
+                "content": token,
+                "single_word": False,
+                "lstrip": False,
+                "rstrip": False,
+                "normalized": False,
+                "special": types[index] == _CONTROL,
             }
             for index, token in special
         ],

@@ -118,4 +118,6 @@ def _name(name: str) -> str:
 def _unpermute(weight: np.ndarray, heads: int) -> np.ndarray:
     """Undo llama.cpp's pairing of rotary dimensions: from interleaved to half-split rows."""
     shape = weight.shape
-    return weight.reshape(heads, shape[0] // heads // 2, 2, *shape[1:]).swapaxes(1, 2).reshape(shape)
+    return (
+        weight.reshape(heads, shape[0] // heads // 2, 2, *shape[1:]).swapaxes(1, 2).reshape(shape)
+    )

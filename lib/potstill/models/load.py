@@ -9,8 +9,10 @@ import torch
 
 from potstill.errors import InputError
 
+CausalLM = Any  # a transformers model with `.model` and `.lm_head`; its classes are untyped here
 
-def causal_lm(folder: Path, dtype: torch.dtype, device: torch.device) -> Any:  # noqa: ANN401
+
+def causal_lm(folder: Path, dtype: torch.dtype, device: torch.device) -> CausalLM:
     """Return the model in evaluation mode with scaled-dot-product attention.
 
     Raises:
@@ -32,6 +34,11 @@ def causal_lm(folder: Path, dtype: torch.dtype, device: torch.device) -> Any:  #
     except (ValueError, KeyError, OSError) as error:
         raise InputError(f"{folder} cannot be loaded: {' '.join(str(error).split())}") from None
     return model.to(device).eval()
+
+
+def trainable(folder: Path, device: torch.device) -> CausalLM:
+    """Return the model with float32 weights, whatever the file holds."""
+    return causal_lm(folder, torch.float32, device)
 
 
 def reference_logits(folder: Path, threads: int) -> Callable[[Sequence[int]], np.ndarray]:

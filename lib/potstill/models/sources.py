@@ -20,9 +20,17 @@ if TYPE_CHECKING:
 
 KINDS = ("package", "hub", "folder", "gguf")
 CHECKPOINT_PATTERNS = (
-    "config.json", "generation_config.json", "*.safetensors", "model.safetensors.index.json",
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-    "chat_template.jinja", "vocab.json", "merges.txt",
+    "config.json",
+    "generation_config.json",
+    "*.safetensors",
+    "model.safetensors.index.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "vocab.json",
+    "merges.txt",
 )
 DType = Literal["float32", "float16", "bfloat16"]
 
@@ -116,7 +124,7 @@ def _from_package(name: str, revision: str | None) -> tuple[Path, str, str]:
     models += [path.parent for path in inside if path.name == "model.safetensors"]
     if len(models) != 1:
         raise InputError(f"package {name} holds {len(models)} models; exactly one is needed")
-    return models[0], package.version, package.metadata.get("License") or "unknown"
+    return models[0], package.version, package.metadata["License"] or "unknown"
 
 
 def _from_folder(folder: Path, out: Path) -> None:

@@ -25,7 +25,9 @@ def trim(tokenizer: Mapping[str, Any], counts: Mapping[int, int], size: int) -> 
         InputError: not a byte-level BPE tokenizer, or `size` is too small for what must stay.
     """
     if tokenizer["model"]["type"] != "BPE" or tokenizer["model"].get("byte_fallback"):
-        raise InputError("only byte-level BPE vocabularies can be trimmed: set trim_vocab.size to 0")
+        raise InputError(
+            "only byte-level BPE vocabularies can be trimmed: set trim_vocab.size to 0"
+        )
     vocab: dict[str, int] = tokenizer["model"]["vocab"]
     parts = _derivations(tokenizer)
     special = {entry["id"] for entry in tokenizer["added_tokens"]}
