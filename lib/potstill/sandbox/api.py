@@ -12,6 +12,8 @@ process of its own runs check(candidate) and asks the program for each call. Eit
 can only claim what its function returned: exit codes, printed text, patched built-ins, forged
 methods like __eq__, other replies and an early end do not pass a test.
 
+The judge outlives a case: a test's source is trusted not to spoil it for the next.
+
 Not covered: a bug in the kernel that all layers share; timing and load as side channels; a helper
 that a test's source takes from the program, such as an encoder whose decoder is under test, is the
 program's word (put it in the test's source); arguments that a function changes in place stay

@@ -22,17 +22,16 @@ def become(
 ) -> None:
     """Turn this process into the case that a request describes; never returns.
 
-    `denied` is the filter of `seccomp.build`, None without that layer.
-
-    What goes wrong before any of the program's code runs is written to `report`.
+    `denied` is the filter of `seccomp.build`, None without that layer. What goes wrong before any
+    of the program's code runs is written to `report`.
     """
     code = 1
     try:
         _place(descriptors, report)
         try:
             _confine(request["limits"], layers, denied)
-        except OSError as error:
-            os.write(_REPORT, str(error).encode())
+        except (OSError, MemoryError) as error:
+            os.write(_REPORT, repr(error).encode())
             return
         os.close(_REPORT)
         if request["role"] == "judge":

@@ -95,7 +95,7 @@ def _foreseen(tree: ast.Module, entry_point: str) -> list[dict[str, Any]]:
     return calls
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=1024)
 def _prepare(tests: str, entry_point: str) -> tuple[types.CodeType, list[dict[str, Any]]]:
     """Return a source's code and its foreseen calls; samples of one task share them."""
     tree = ast.parse(tests)
