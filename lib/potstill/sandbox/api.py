@@ -6,9 +6,9 @@ system's shared libraries, read-only; an empty private /tmp; no capabilities and
 Landlock; a seccomp deny list without execve, new processes, sockets and much of the kernel; limits
 on processor time, memory, threads, files and output. `RunResult.layers` names what was in force.
 
-Who decides: with tests as a list, this process alone knows what is expected; it sends the arguments
-of one call at a time and compares the value that comes back. With tests as source, a judge in a
-process of its own runs check(candidate) and asks the program for each call. Either way a program
+Who decides: with tests as a list, this process alone knows what is expected; it sends arguments,
+never expected values, and compares what comes back. With tests as source, a judge in a process of
+its own runs check(candidate) and asks the program for each call. Either way a program
 can only claim what its function returned: exit codes, printed text, patched built-ins, forged
 methods like __eq__, other replies and an early end do not pass a test.
 
