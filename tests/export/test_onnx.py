@@ -1,0 +1,102 @@
+"""ONNX artefacts against transformers: logits, cache, bytes; tiny models and the real teacher."""
+
+import numpy as np
+import onnx
+import pytest
+from potstill import files, runtime
+from potstill.errors import InputError
+from potstill.export import artifact
+from potstill.models import load
+
+IDS = [3, 77, 12, 401, 9, 9, 250, 31, 8]
+
+
+def build(folder, out, quantisation):
+    artifact.build(folder, out, format="onnx", quantisation=quantisation)
+    return out
+
+
+@pytest.fixture(scope="module", params=["llama", "qwen2"])
+def family(request, tiny_checkpoint, tmp_path_factory):
+    folder = tiny_checkpoint(request.param)
+    out = tmp_path_factory.mktemp(f"onnx_{request.param}")
+    return folder, {q: build(folder, out / q, q) for q in ("fp32", "int8")}
+
+
+def opened(artefact):
+    return runtime.load(artefact, threads=2, context=128)
+
+
+def test_float_logits_equal_transformers(family):
+    folder, artefacts = family
+    want = load.reference_logits(folder, 2)(IDS)
+    got = opened(artefacts["fp32"]).logits(IDS)
+    assert got.shape == want.shape
+    assert np.abs(got - want).max() < 1e-3
+
+
+def test_integer_logits_are_close(family):
+    folder, artefacts = family
+    want = load.reference_logits(folder, 2)(IDS)
+    got = opened(artefacts["int8"]).logits(IDS)
+    assert np.corrcoef(got.ravel(), want.ravel())[0, 1] > 0.98
+
+
+@pytest.mark.parametrize("quantisation", ["fp32", "int8"])
+def test_streaming_equals_the_argmax_of_logits(family, quantisation):
+    model = opened(family[1][quantisation])
+    made = list(model.stream(IDS, max_tokens=6))
+    rows = model.logits([*IDS, *made])[len(IDS) - 1 :]
+    for token, row in zip(made, rows, strict=False):
+        # int8 quantises activations per call, so a near tie may fall the other way
+        assert row[token] >= row.max() - (1e-3 if quantisation == "fp32" else 0.5)
+    assert model.generate([IDS, IDS[:3]], max_tokens=6)[0] == made
+
+
+def test_the_tied_matrix_is_stored_once(family):
+    for artefact in family[1].values():
+        model = onnx.load(str(artefact / "model.onnx"))
+        vocab = artifact.read(artefact)["vocab_size"]
+        matrices = [t.name for t in model.graph.initializer if vocab in t.dims and len(t.dims) == 2]
+        assert len(matrices) == 1
+
+
+def test_integers_are_smaller_and_the_checker_agrees(family):
+    sizes = {q: (a / "model.onnx").stat().st_size for q, a in family[1].items()}
+    assert sizes["int8"] < 0.6 * sizes["fp32"]
+
+
+def test_the_same_checkpoint_gives_the_same_bytes(tiny_llama, tmp_path):
+    first, second = (build(tiny_llama, tmp_path / name, "int8") for name in "ab")
+    assert files.sha256_tree(first) == files.sha256_tree(second)
+
+
+def test_bad_ids_and_a_full_context_are_refused(family):
+    model = opened(family[1]["fp32"])
+    for ids, message in (([], "no ids"), ([10**6], "outside the vocabulary"), ([1] * 129, "fit")):
+        with pytest.raises(InputError, match=message):
+            model.logits(ids)
+    assert len(list(model.stream([1] * 127, max_tokens=50))) <= 1
+
+
+def test_a_damaged_file_is_named(tiny_llama, tmp_path):
+    from potstill.runtime import onnx_runtime
+
+    artefact = build(tiny_llama, tmp_path / "a", "fp32")
+    path = artefact / "model.onnx"
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(InputError, match=r"model\.onnx"):
+        runtime.load(artefact)
+    with pytest.raises(InputError, match="cannot be loaded"):
+        onnx_runtime.load(artefact, threads=1, context=64)
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_the_real_teacher_in_integers_agrees_with_itself_in_float(smollm2, tmp_path):
+    artefact = build(smollm2, tmp_path / "int8", "int8")
+    model, reference = opened(artefact), load.reference_logits(smollm2, 2)
+    ids = model.tokenize("def add(a, b):\n    return a + b\n\n\ndef mean(numbers):\n    return")
+    got, want = model.logits(ids), reference(ids)
+    assert (got.argmax(1) == want.argmax(1)).mean() > 0.7
+    assert (artefact / "model.onnx").stat().st_size < 150e6
