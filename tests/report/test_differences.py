@@ -1,4 +1,4 @@
-"""Pairing by problem; the interval itself is tests/evaluate's."""
+"""Pairing by problem; the interval itself is tests/test_statistics.py's."""
 
 from dataclasses import replace
 
@@ -52,3 +52,10 @@ def test_a_reason_stands_where_there_is_no_difference(pair):
     assert "tried no katas" in between(replace(first, rows=[]), second).reason
     other = [row | {"id": f"other {row['id']}"} for row in first.rows]
     assert "tried different katas" in between(replace(first, rows=other), second).reason
+
+
+def test_one_family_has_no_interval(pair):
+    first, second = (
+        replace(item, rows=[row | {"family": "one"} for row in item.rows]) for item in pair
+    )
+    assert "one family" in between(first, second).reason

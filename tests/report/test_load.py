@@ -110,6 +110,20 @@ def test_no_held_out_rows_is_an_error(look, tmp_path):
         look()
 
 
+@pytest.mark.parametrize("value", [0.0, -1.0, 0.99])
+def test_an_impossible_perplexity_is_named(look, tmp_path, value):
+    change(tmp_path / "metrics/distill/untrained.json", heldout_perplexity=value)
+    with pytest.raises(InputError, match=r"untrained\.json: heldout_perplexity is .* at least 1"):
+        look()
+
+
+@pytest.mark.parametrize("text", ["{}", '{"files": []}', '{"files": {"a": {}}}'])
+def test_an_artefact_without_hashes_is_named(look, tmp_path, text):
+    (tmp_path / "models/artefacts/kd-q4_0/artifact.json").write_text(text)
+    with pytest.raises(InputError, match=r"kd-q4_0/artifact\.json"):
+        look()
+
+
 @pytest.mark.parametrize("row", ['{"id": "x"}', "nonsense", '["id"]'])
 def test_a_bad_score_row_is_named_with_its_line(look, tmp_path, row):
     path = tmp_path / "data/scores/kd-q8_0.jsonl"

@@ -32,10 +32,12 @@ def between(first: Variant | None, second: Variant | None, benchmark: str = "kat
     common = sorted(mine.keys() & other.keys())
     if not common:
         return Difference(None, f"{first.name} and {second.name} tried different {benchmark}")
+    families = [str(mine[key]["family"]) for key in common]
+    if len(set(families)) < 2:  # the interval would have no width, and say more than is known
+        return Difference(None, f"all {benchmark} that both tried are of one family")
     measured = statistics.paired_difference(
         [bool(mine[key]["passed"]) for key in common],
         [bool(other[key]["passed"]) for key in common],
-        [str(mine[key]["family"]) for key in common],
+        families,
     )
-    low, high = float(measured.low), float(measured.high)
-    return Difference(Estimate(float(measured.value), low, high, len(common)))
+    return Difference(Estimate(*measured))

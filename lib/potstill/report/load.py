@@ -84,6 +84,11 @@ def _student(sources: Sources, name: str) -> Student:
     perplexity = record.estimate("heldout_perplexity", "heldout_rows")
     if perplexity is None:
         raise InputError(f"{record.path}: no held-out rows: raise build_dataset.max_heldout_rows")
+    if perplexity.value < 1:
+        raise InputError(
+            f"{record.path}: heldout_perplexity is {perplexity.value}; it is at least 1: "
+            "find out why in the log of distill"
+        )
     return Student(
         name=name,
         steps=record.whole("steps"),
@@ -138,7 +143,7 @@ def _variant(sources: Sources, name: str) -> Variant:
         format=exported.text("format"),
         quantisation=exported.text("quantisation"),
         size_bytes=exported.whole("bytes"),
-        sha256={file: str(entry["sha256"]) for file, entry in described.values["files"].items()},
+        sha256=described.hashes(),
         parity=_parity(sources.check_parity / f"{name}.json"),
         katas=katas,
         humaneval=scored.estimate("humaneval_pass_at_1", "humaneval_n") if scored else None,

@@ -51,6 +51,13 @@ class Record:
         low, high = self.number(f"{key}_low"), self.number(f"{key}_high")
         return Estimate(self.number(key), low, high, count)
 
+    def hashes(self) -> dict[str, str]:
+        """Return the SHA-256 of each of an artefact's files."""
+        entries = self._get("files")
+        if not isinstance(entries, dict) or not all("sha256" in e for e in entries.values()):
+            raise InputError(f"{self.path}: files have no sha256: run export again")
+        return {name: str(entry["sha256"]) for name, entry in entries.items()}
+
     def _get(self, key: str) -> Any:  # noqa: ANN401 - JSON has no narrower type
         if key not in self.values:
             raise InputError(f"{self.path} has no {key}: run its stage again with `dvc repro`")

@@ -20,9 +20,8 @@ def summary(view: View, verdicts: list[Verdict]) -> dict[str, float]:
         "gates_not_run": counts["not-run"],
     }
     for control in view.settings.controls:
-        if view.results.students[control].perplexity.value > 0:
-            ratio = view.perplexity_ratio(control)
-            numbers[f"{student}_over_{control}_perplexity"] = round(ratio, 6)
+        ratio = view.perplexity_ratio(control)
+        numbers[f"{student}_over_{control}_perplexity"] = round(ratio, 6)
     for name, difference in view.over_students.items():
         numbers |= _flat(f"{student}_minus_{name}", difference)
     for name, difference in view.over_baseline.items():
