@@ -15,11 +15,14 @@ from potstill.params import Section
 from pydantic import Field
 
 
+ByLevel = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=4, max_length=4)]
+
+
 class Params(Section):
     """Settings of `collect_prompts`."""
 
-    train_per_family: Annotated[int, Field(ge=1)]  # instances of a kata family, each language
-    heldout_per_family: Annotated[int, Field(ge=1)]
+    train_per_family: ByLevel  # instances of a kata family in each language, by level 1 to 4
+    heldout_per_family: ByLevel
     heldout_share: Annotated[float, Field(gt=0, lt=1)]  # of the families of each level
     languages: list[str]
     seed: int
@@ -27,7 +30,7 @@ class Params(Section):
 
 def main(params: Params, *, extra: Path, out: Path) -> dict[str, int]:
     """Split families, not rows: no held-out task has a sibling in the training set."""
-    most = max(params.train_per_family, params.heldout_per_family)
+    most = max(*params.train_per_family, *params.heldout_per_family)
     rows = list(katas.instances(params.seed, most, params.languages))
     rows += prompts.read_extra(extra)
     limits = {"train": params.train_per_family, "heldout": params.heldout_per_family}
@@ -37,7 +40,7 @@ def main(params: Params, *, extra: Path, out: Path) -> dict[str, int]:
         side = katas.split(row["family"], params.heldout_share)
         key = (row["family"], row["language"])
         taken[key] = taken.get(key, 0) + 1
-        if taken[key] <= limits[side]:
+        if not row["level"] or taken[key] <= limits[side][row["level"] - 1]:
             split[side].append(row)
     out.mkdir()
     metrics = {}

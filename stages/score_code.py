@@ -21,7 +21,8 @@ class Params(Section):
 
     katas: Annotated[int, Field(ge=0)]  # held-out tasks to try; 0 is reported as not run
     humaneval: Annotated[int, Field(ge=0, le=164)]
-    max_tokens: Annotated[int, Field(ge=1)]  # of one answer
+    max_tokens: Annotated[int, Field(ge=1)]  # of one answer to a kata
+    humaneval_max_tokens: Annotated[int, Field(ge=1)]
     context: Annotated[int, Field(ge=64)]  # tokens of prompt and answer
     policy: str  # subset policy
     cpu_s: Annotated[float, Field(gt=0)]  # of one execution
@@ -32,21 +33,28 @@ class Params(Section):
 def main(params: Params, *, artefact: Path, prompts: Path, out: Path) -> dict[str, float]:
     """Generate, execute, count."""
     held = files.read_jsonl(prompts / "heldout.jsonl", ["id", "task", "tests", "family"])
-    problems = [
-        *code_tasks.kata_problems(held, params.katas, params.seed),
-        *code_tasks.humaneval_problems(params.humaneval, params.seed),
-    ]
+    benchmarks = (
+        (code_tasks.kata_problems(held, params.katas, params.seed), params.max_tokens),
+        (
+            code_tasks.humaneval_problems(params.humaneval, params.seed),
+            params.humaneval_max_tokens,
+        ),
+    )
     model = runtime.load(artefact, threads=params.threads, context=params.context)
     try:
-        rows = code_tasks.score(
-            model,
-            ChatTokenizer(artefact),
-            problems,
-            max_tokens=params.max_tokens,
-            policy=params.policy,
-            limits=sandbox.Limits(cpu_s=params.cpu_s),
-            workers=params.threads,
-        )
+        rows = [
+            row
+            for problems, max_tokens in benchmarks
+            for row in code_tasks.score(
+                model,
+                ChatTokenizer(artefact),
+                problems,
+                max_tokens=max_tokens,
+                policy=params.policy,
+                limits=sandbox.Limits(cpu_s=params.cpu_s),
+                workers=params.threads,
+            )
+        ]
     finally:
         model.close()
     files.write_jsonl(out, rows)

@@ -2,7 +2,7 @@
 
 Reads   teacher     checkpoint
         dataset     folder with train.jsonl and heldout.jsonl (messages)
-        functions   JSONL of mined functions (code), read for their words
+        functions   JSONL of mined functions, read for the words of their docstrings
 Writes  out         checkpoint with the small vocabulary and kept_ids.json (new id -> old id)
         metrics     sizes, share of held-out tokens kept, tokens added by the trimming
 """
@@ -31,7 +31,9 @@ def main(
         rows = files.read_jsonl(dataset / f"{side}.jsonl", ["messages"])
         return [tokenizer.render(row["messages"], add_generation_prompt=False) for row in rows]
 
-    corpus = [*texts("train"), *(row["code"] for row in files.read_jsonl(functions, ["code"]))]
+    # Docstrings bring the words in which tasks are asked.
+    words = (row["docstring"] for row in files.read_jsonl(functions, ["docstring"]))
+    corpus = [*texts("train"), *words]
     kept = trimming.trim_checkpoint(teacher, corpus, params.size, out)
     return {
         "vocab_before": tokenizer.vocab_size,

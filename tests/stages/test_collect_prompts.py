@@ -9,8 +9,8 @@ from potstill.errors import InputError
 from stages.collect_prompts import Params, main
 
 SETTINGS = {
-    "train_per_family": 2,
-    "heldout_per_family": 3,
+    "train_per_family": [2, 2, 1, 1],
+    "heldout_per_family": [3, 3, 1, 0],
     "heldout_share": 0.3,
     "languages": ["python", "javascript"],
     "seed": 0,

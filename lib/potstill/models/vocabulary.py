@@ -1,7 +1,8 @@
 """Trim a byte-level BPE vocabulary: a small model's embedding is up to a third of its weights.
 
 Kept are the special tokens, the 256 byte tokens (so that every text still encodes) and the tokens
-that a corpus uses most, each with the merges that build it. A text whose tokens are all kept is
+that a corpus uses most, each with the merges that build it; where the corpus uses fewer than fit,
+the earliest merges of the tokenizer's own training fill up. A text whose tokens are all kept is
 encoded exactly as before: every merge that the full tokenizer applied to it is still there, in the
 same order, and no merge was added. Any other text falls apart into smaller kept tokens.
 """
@@ -19,7 +20,7 @@ def trim(tokenizer: Mapping[str, Any], counts: Mapping[int, int], size: int) -> 
     Args:
         tokenizer: the parsed tokenizer.json of a byte-level BPE tokenizer.
         counts: old id -> how often the corpus uses it.
-        size: number of ids wanted; fewer come back where the corpus uses fewer.
+        size: number of ids wanted.
 
     Raises:
         InputError: not a byte-level BPE tokenizer, or `size` is too small for what must stay.
@@ -38,7 +39,7 @@ def trim(tokenizer: Mapping[str, Any], counts: Mapping[int, int], size: int) -> 
             "must stay: raise it"
         )
     names = {index: token for token, index in vocab.items()}
-    for index, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+    for index in sorted(names, key=lambda index: (-counts.get(index, 0), index)):
         if index in kept:
             continue
         closure = {vocab[name] for name in _closure(names[index], parts)} - kept
