@@ -14,7 +14,6 @@ from potstill.errors import InputError
 from potstill.params import Section
 from pydantic import Field
 
-
 ByLevel = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=4, max_length=4)]
 
 

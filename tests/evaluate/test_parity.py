@@ -8,12 +8,23 @@ import pytest
 import torch
 from potstill import runtime
 from potstill.evaluate import parity
-from potstill.evaluate.parity import Thresholds
+from potstill.evaluate.parity import Settings
 from potstill.export import artifact
 from potstill.models import checkpoint, load
 from potstill.models.chat import ChatTokenizer
 
-STRICT = Thresholds(0.05, 0.98, 0.01, 0.01)
+STRICT = Settings(
+    texts=3,
+    greedy_prompts=2,
+    greedy_tokens=6,
+    max_length=64,
+    margin_logits=0.05,
+    min_agreement=0.98,
+    max_kl_nats=0.01,
+    max_nll_difference_nats=0.01,
+    context=256,
+    threads=2,
+)
 TEXTS = ["def wrap(text, width):\n    return 12", "naïve 🙂 日本 \t x", "the width of the text is"]
 
 
@@ -24,13 +35,13 @@ def artefact(tiny_llama, tmp_path_factory):
     return out
 
 
-def compare(artefact, checkpoint_folder, thresholds=STRICT):
+def compare(artefact, checkpoint_folder):
     model = runtime.load(artefact, context=256)
     try:
         return parity.compare(
             model, ChatTokenizer(artefact), load.reference_logits(checkpoint_folder, 2),
             ChatTokenizer(checkpoint_folder), TEXTS, TEXTS[:2],
-            thresholds=thresholds, greedy_tokens=6, max_length=64,
+            STRICT,
         )  # fmt: skip
     finally:
         model.close()

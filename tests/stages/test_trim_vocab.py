@@ -17,7 +17,8 @@ def inputs(tmp_path):
     (tmp_path / "dataset").mkdir()
     for side in ("train", "heldout"):
         files.write_jsonl(tmp_path / "dataset" / f"{side}.jsonl", [{"messages": chat}])
-    files.write_jsonl(tmp_path / "functions.jsonl", [{"docstring": "def wrap(text):\n    return text"}])
+    words = {"docstring": "def wrap(text):\n    return text"}
+    files.write_jsonl(tmp_path / "functions.jsonl", [words])
     return {"dataset": tmp_path / "dataset", "functions": tmp_path / "functions.jsonl"}
 
 

@@ -106,5 +106,5 @@ def test_unknown_names_are_refused(tmp_path):
     with pytest.raises(InputError, match="did you mean edgecoder"):
         subset.check("python", "x", "edgecode")
     (tmp_path / "mine.yaml").write_text("limits: {}")
-    with pytest.raises(InputError, match="see policies/edgecoder.yaml"):
+    with pytest.raises(InputError, match=r"see policies/edgecoder\.yaml"):
         subset.check("python", "x", str(tmp_path / "mine.yaml"))

@@ -7,12 +7,29 @@ every test held; whether the code also stays inside the subset is counted apart.
 import ast
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from potstill import files, sandbox, subset
 from potstill.data import formats
 from potstill.models.chat import ChatTokenizer
+from potstill.params import Section
 from potstill.runtime.base import Runtime
+
+
+class Settings(Section):
+    """How one artefact is scored: a section of `score_code.variants` with `score_code.common`."""
+
+    katas: Annotated[int, Field(ge=0)]  # held-out tasks to try; 0 is reported as not run
+    humaneval: Annotated[int, Field(ge=0, le=164)]
+    max_tokens: Annotated[int, Field(ge=1)]  # of one answer to a kata
+    humaneval_max_tokens: Annotated[int, Field(ge=1)]
+    context: Annotated[int, Field(ge=64)]  # tokens of prompt and answer
+    policy: str  # subset policy
+    cpu_s: Annotated[float, Field(gt=0)]  # of one execution
+    threads: Annotated[int, Field(ge=1)]
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -87,15 +104,24 @@ def _imports(prompt: str) -> str:
     return "\n".join(ast.unparse(node) for node in body[:-1])
 
 
+def score_all(
+    runtime: Runtime, tokenizer: ChatTokenizer, heldout: Iterable[dict[str, Any]], how: Settings
+) -> list[dict[str, Any]]:
+    """Score the katas drawn from held-out task rows, then HumanEval; see `score` for the rows."""
+    katas = kata_problems(heldout, how.katas, how.seed)
+    others = humaneval_problems(how.humaneval, how.seed)
+    return [
+        *score(runtime, tokenizer, katas, how.max_tokens, how),
+        *score(runtime, tokenizer, others, how.humaneval_max_tokens, how),
+    ]
+
+
 def score(
     runtime: Runtime,
     tokenizer: ChatTokenizer,
     problems: Sequence[Problem],
-    *,
     max_tokens: int,
-    policy: str,
-    limits: sandbox.Limits,
-    workers: int,
+    how: Settings,
 ) -> list[dict[str, Any]]:
     """Let the runtime answer and the sandbox judge; return one row a problem.
 
@@ -114,11 +140,11 @@ def score(
             code=f"{item.preamble}\n{code}" if item.preamble else code,
             tests=item.tests,
             entry_point=item.entry_point,
-            limits=limits,
+            limits=sandbox.Limits(cpu_s=how.cpu_s),
         )
         for item, code in zip(problems, codes, strict=True)
     ]
-    runs = sandbox.run_many(cases, workers)
+    runs = sandbox.run_many(cases, how.threads)
     return [
         {
             "id": item.id,
@@ -127,7 +153,7 @@ def score(
             "level": item.level,
             "language": item.language,
             "passed": run.ok,
-            "inside_subset": subset.check(item.language, code, policy).supported,
+            "inside_subset": subset.check(item.language, code, how.policy).supported,
             "hit_length_limit": len(answer) >= max_tokens,
             "reason": _reason(run),
             "code": code,

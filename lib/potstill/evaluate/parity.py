@@ -11,31 +11,32 @@ Dimensions: T tokens of one text, V vocabulary.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from potstill import statistics
 from potstill.models.chat import ChatTokenizer
+from potstill.params import Section
 from potstill.runtime.base import Runtime
 
 Logits = Callable[[Sequence[int]], np.ndarray]  # ids -> float32 [T, V]
 
 
-@dataclass(frozen=True)
-class Thresholds:
-    """What still counts as the same model.
+class Settings(Section):
+    """How much is compared and what still counts as the same model: `check_parity`."""
 
-    Attributes:
-        margin_logits: a different choice within this gap of the reference's best is a tie.
-        min_agreement: least share of positions that agree, ties included.
-        max_kl_nats: largest mean KL(reference || artefact).
-        max_nll_difference_nats: largest |difference| of the mean negative log-likelihood.
-    """
-
-    margin_logits: float
-    min_agreement: float
-    max_kl_nats: float
-    max_nll_difference_nats: float
+    texts: Annotated[int, Field(ge=1)]  # held-out rows that both sides read, token by token
+    greedy_prompts: Annotated[int, Field(ge=0)]  # of them continued greedily
+    greedy_tokens: Annotated[int, Field(ge=1)]
+    max_length: Annotated[int, Field(ge=2)]  # a text is cut to this many tokens
+    margin_logits: Annotated[float, Field(ge=0)]  # a choice within this gap of the best is a tie
+    min_agreement: Annotated[float, Field(ge=0, le=1)]  # share of positions, ties included
+    max_kl_nats: Annotated[float, Field(ge=0)]  # mean KL(reference || artefact)
+    max_nll_difference_nats: Annotated[float, Field(ge=0)]  # |difference| of the mean
+    context: Annotated[int, Field(ge=64)]
+    threads: Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True)
@@ -94,17 +95,14 @@ def first_divergence(
     return int(apart[0]) if len(apart) else tokens
 
 
-def compare(  # noqa: PLR0913 - two sides, two kinds of text, and the limits
+def compare(
     runtime: Runtime,
     artefact: ChatTokenizer,
     reference: Logits,
     checkpoint: ChatTokenizer,
     texts: Sequence[str],
     prompts: Sequence[str],
-    *,
-    thresholds: Thresholds,
-    greedy_tokens: int,
-    max_length: int,
+    settings: Settings,
 ) -> dict[str, float | str]:
     """Compare an artefact with its checkpoint and return flat metrics with a verdict.
 
@@ -115,22 +113,24 @@ def compare(  # noqa: PLR0913 - two sides, two kinds of text, and the limits
         checkpoint: tokenizer and template of the checkpoint.
         texts: rendered chats, read token by token.
         prompts: rendered prompts, continued greedily.
-        thresholds: what still counts as the same model.
-        greedy_tokens: tokens of a continuation.
-        max_length: a text is cut to this many tokens.
+        settings: how long, and what still counts as the same model.
     """
     encoded = [checkpoint.encode(text) for text in texts]
     tokens_equal = sum(
         runtime.tokenize(text) == ids for text, ids in zip(texts, encoded, strict=True)
     )
     found = [
-        compare_text(ids, runtime.logits(ids), reference(ids), thresholds.margin_logits)
-        for ids in (ids[:max_length] for ids in encoded)
+        compare_text(ids, runtime.logits(ids), reference(ids), settings.margin_logits)
+        for ids in (ids[: settings.max_length] for ids in encoded)
     ]
     metrics = _rates(found)
     apart = [
         first_divergence(
-            runtime, reference, checkpoint.encode(text), greedy_tokens, thresholds.margin_logits
+            runtime,
+            reference,
+            checkpoint.encode(text),
+            settings.greedy_tokens,
+            settings.margin_logits,
         )
         for text in prompts
     ]
@@ -140,7 +140,7 @@ def compare(  # noqa: PLR0913 - two sides, two kinds of text, and the limits
         "greedy_equal_tokens_mean": float(np.mean(apart)) if apart else 0.0,
         "greedy_prompts": len(apart),
     }
-    reasons = _reasons(metrics, thresholds)
+    reasons = _reasons(metrics, settings)
     if runtime.stop_ids != checkpoint.stop_ids:
         reasons.append(f"stops at {sorted(runtime.stop_ids)}, not {sorted(checkpoint.stop_ids)}")
     if artefact.template != checkpoint.template:
@@ -164,7 +164,7 @@ def _rates(found: Sequence[TextParity]) -> dict[str, float]:
     return metrics
 
 
-def _reasons(metrics: dict[str, float], limits: Thresholds) -> list[str]:
+def _reasons(metrics: dict[str, float], limits: Settings) -> list[str]:
     """Return what fails; a value that is not a number fails its bound."""
     checks = (
         ("agreement", metrics["agreement"] >= limits.min_agreement, limits.min_agreement),

@@ -98,7 +98,7 @@ def _python(code: str, spec: Language, _: Policy) -> tuple[list[Reason], int]:
         return [_reason("limit", "nested too deeply for the parser")], 0
     except ValueError as error:  # NUL bytes, lone surrogates
         return [_reason("parse_error", str(error))], 0
-    reasons, nodes, open_ = [], 0, deque([tree])
+    reasons, nodes, open_ = [], 0, deque[ast.AST]([tree])
     while open_:  # the order of ast.walk
         node = open_.popleft()
         open_.extend(ast.iter_child_nodes(node))

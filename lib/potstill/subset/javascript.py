@@ -2,6 +2,7 @@
 
 import atexit
 import json
+import os
 import select
 import shutil
 import subprocess
@@ -46,7 +47,7 @@ class Worker:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([process.stdout], [], [], left)[0]:
                 raise TimeoutError
-            part = process.stdout.read1(1 << 16)
+            part = os.read(process.stdout.fileno(), 1 << 16)
             if not part:
                 raise BrokenPipeError
             reply += part
