@@ -57,9 +57,24 @@ def _results(args: argparse.Namespace) -> int:
             raise InputError(
                 f"{path} is missing: run `dvc repro`, or `dvc pull` for a tag's results"
             )
-    print(args.table.read_text(encoding="utf-8").rstrip())
+    table = args.table.read_text(encoding="utf-8").rstrip()
+    if args.into:
+        _put_into(args.into, table)
+    print(table)
     print(f"\nReport: {args.report.resolve()}")
     return 0
+
+
+def _put_into(document: Path, table: str) -> None:
+    """Put the table between the marks of a document, atomically."""
+    from potstill import files
+
+    start, end = "<!-- results -->\n", "<!-- /results -->"
+    text = document.read_text(encoding="utf-8")
+    if text.count(start) != 1 or text.count(end) != 1:
+        raise InputError(f"{document} must hold {start.strip()} and {end} once each")
+    before, rest = text.split(start)
+    files.write_text(document, f"{before}{start}{table}\n{end}{rest.split(end)[1]}")
 
 
 def _add_own(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -80,6 +95,7 @@ def _add_own(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     results = commands.add_parser("results", help="print the results table and the report's path")
     results.add_argument("--table", type=Path, default=Path("metrics/results.md"))
     results.add_argument("--report", type=Path, default=Path("metrics/report.html"))
+    results.add_argument("--into", type=Path, help="a document to put the table into")
     results.set_defaults(command=_results)
 
 

@@ -1,0 +1,104 @@
+"""Every candidate is kept or rejected with one reason; the counts add up; failures teach."""
+
+import pytest
+from potstill import files
+from potstill.data import contamination
+
+from stages.curate import Params, main
+
+SETTINGS = {
+    "policy": "edgecoder",
+    "max_code_characters": 200,
+    "ngram_words": 12,
+    "slips": 1,
+    "cpu_s": 1.0,
+    "workers": 2,
+}
+TASK = {
+    "id": "t1",
+    "family": "add",
+    "level": 1,
+    "language": "python",
+    "licence": "x",
+    "task": "Write a function add(a, b) that returns the sum.",
+    "entry_point": "add",
+    "plan": ["Add."],
+    "reference": "def add(a, b):\n    return a + b",
+    "tests": [{"args": [1, 2], "expected": 3}, {"args": [0, 0], "expected": 0}],
+}
+ANSWERS = {
+    "good": "```python\ndef add(a, b):\n    return b + a\n```",
+    "wrong": "def add(a, b):\n    return a - b",
+    "crash": "def add(a, b):\n    return a + c",
+    "outside": "import math\ndef add(a, b):\n    return a + b",
+    "pattern": "def add(a, b):\n    return eval('a+b')",
+    "endless": "def add(a, b):\n    while True:\n        a = a",
+    "long": "def add(a, b):\n    return a + b" + " " * 10 + "# x" * 100,
+    "silent": "",
+    "copy": "def add(a, b):\n    return  a + b",
+}
+
+
+@pytest.fixture
+def curated(tmp_path):
+    (tmp_path / "p").mkdir()
+    tasks = [{**TASK, "id": name, "task": f"{TASK['task']} ({name})"} for name in ANSWERS]
+    files.write_jsonl(tmp_path / "p/train.jsonl", tasks)
+    samples = [{"id": name, "text": text, "finish": "stop"} for name, text in ANSWERS.items()]
+    samples[-1]["id"] = "good"  # the reference of `good` comes later and is a copy of it
+    files.write_jsonl(tmp_path / "s.jsonl", samples)
+    text = contamination.humaneval_texts()[1]
+    mined = {
+        "id": "m1",
+        "name": "f",
+        "arguments": "x",
+        "docstring": f"{text}",
+        "code": "return x",
+        "language": "python",
+        "licence": "PSF-2.0",
+        "group": "module",
+    }
+    clean = {**mined, "id": "m2", "docstring": "Double it.\n\nMore.", "code": "y = x * 2"}
+    files.write_jsonl(tmp_path / "f.jsonl", [mined, clean])
+    metrics = main(
+        Params(**SETTINGS),
+        prompts=tmp_path / "p",
+        samples=tmp_path / "s.jsonl",
+        functions=tmp_path / "f.jsonl",
+        out=tmp_path / "out",
+    )
+    rows = {
+        name: list(files.read_jsonl(tmp_path / "out" / f"{name}.jsonl"))
+        for name in ("accepted", "reflect", "rejected")
+    }
+    return metrics, rows
+
+
+def test_every_reason_is_counted_and_the_counts_add_up(curated):
+    metrics, rows = curated
+    reasons = {key: value for key, value in metrics.items() if key.startswith("rejected_")}
+    assert sum(reasons.values()) + metrics["num_kept"] == metrics["num_in"]
+    assert reasons["rejected_subset_node"] == 1
+    assert reasons["rejected_subset_pattern"] == 1
+    assert reasons["rejected_timeout"] == 1
+    assert reasons["rejected_too_long"] == 1
+    assert reasons["rejected_empty"] == 1
+    assert reasons["rejected_duplicate"] == 1
+    assert reasons["rejected_contaminated"] == 1
+    assert reasons["rejected_tests_failed"] == 3  # wrong, crash and the planted slip
+    assert len(rows["rejected"]) == sum(reasons.values())
+
+
+def test_what_is_kept_is_whole_and_in_the_subset(curated):
+    _, rows = curated
+    origins = [row["origin"] for row in rows["accepted"]]
+    assert origins.count("mined") == 1
+    assert origins.count("teacher") >= 1
+    assert all("import" not in row["code"] for row in rows["accepted"])
+
+
+def test_reflect_rows_hold_a_real_error_and_a_fix_that_passes(curated):
+    _, rows = curated
+    errors = [row["error"] for row in rows["reflect"]]
+    assert any("NameError" in error for error in errors)
+    assert all(row["fix"] == TASK["reference"] for row in rows["reflect"])

