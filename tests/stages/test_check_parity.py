@@ -42,9 +42,7 @@ def test_the_artefact_of_the_checkpoint_passes(artefact, tiny_llama, dataset):
 def test_the_artefact_of_another_checkpoint_fails(artefact, tiny_llama, dataset, tmp_path):
     state = checkpoint.read_state(tiny_llama)
     state["model.layers.0.mlp.up_proj.weight"] *= -1
-    checkpoint.write(
-        tmp_path / "c", state, checkpoint.read_config(tiny_llama), beside=tiny_llama
-    )
+    checkpoint.write(tmp_path / "c", state, checkpoint.read_config(tiny_llama), beside=tiny_llama)
     metrics = verdict(artefact, tmp_path / "c", dataset)
     assert metrics["verdict"] == "fail"
     assert metrics["reason"]
