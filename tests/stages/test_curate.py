@@ -52,7 +52,7 @@ def curated(tmp_path):
         "id": "m1",
         "name": "f",
         "arguments": "x",
-        "docstring": f"{text}",
+        "docstring": " ".join(text.split()),
         "code": "return x",
         "language": "python",
         "licence": "PSF-2.0",
