@@ -9,7 +9,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 CODE := lib stages tests benchmarks
 
-.PHONY: help setup pipeline results verify lint types test test-fast lock clean
+.PHONY: help setup pipeline results verify lint types test test-long test-fast lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -37,7 +37,10 @@ types: setup ## mypy, strict
 	mypy
 
 test: lint types ## lint, types and every test that this machine can run
-	pytest -n 2 --dist loadgroup -m "not gpu"
+	pytest -n 2 --dist loadgroup -m "not gpu and not long"
+
+test-long: setup ## the tests that take a quarter of an hour (kill -9 of the real pipeline)
+	pytest -m long
 
 test-fast: setup ## the tests that take seconds
 	pytest -n 2 -m "not slow and not real and not gpu"

@@ -48,7 +48,7 @@ class Case:
     kill_in: tuple[str, ...]  # patterns of stage names, in the order of the run
 
 
-@pytest.fixture(scope="module", params=["tiny", pytest.param("smoke", marks=pytest.mark.real)])
+@pytest.fixture(scope="module", params=["tiny", pytest.param("smoke", marks=pytest.mark.long)])
 def case(request, tmp_path_factory):
     if request.param == "tiny":
         folder = tiny_project.write(tmp_path_factory.mktemp("tiny") / "project")

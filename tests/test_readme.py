@@ -19,7 +19,7 @@ def test_every_path_of_the_layout_exists():
     for line in tree.splitlines():
         inside = line.startswith("  ")
         for name in line.split("   ")[0].split() if not inside else line.split()[:3]:
-            if name.endswith("/"):
+            if name.endswith("/") and name not in ("data/", "models/"):  # made by the run
                 folder = ROOT / "lib/potstill" / name if inside else ROOT / name
                 assert folder.is_dir(), name
 

@@ -1,6 +1,6 @@
 """A clone on another machine: push to a real S3 server, pull a tag's artefacts, find damage.
 
-The project is small, its artefact is real: a GGUF model that llama.cpp runs after the pull.
+The project under test is a fixture: `tiny` here; the real pipeline's artefact takes the same path.
 The server is rclone's, on the loopback interface, over a folder that the test can damage.
 """
 
@@ -35,17 +35,11 @@ class Project(NamedTuple):
     largest: str  # a file of the artefact
 
 
-@pytest.fixture(scope="module")
-def project(tiny_llama, tmp_path_factory):
-    from potstill.export import artifact
-
-    folder = tiny_project.make(tmp_path_factory.mktemp("remote") / "project")
-    name = "models/artefacts/tiny-q8_0"
-    artifact.build(tiny_llama, folder / name, format="gguf", quantisation="q8_0")
-    call(folder, "dvc", "add", "-q", name)
-    call(folder, "dvc", "repro", "-q")
-    tiny_project.commit(folder)
-    return Project(folder, name, f"{name}/model.gguf")
+@pytest.fixture(scope="module", params=["tiny"])
+def project(request, tmp_path_factory):
+    folder = tiny_project.make(tmp_path_factory.mktemp(request.param) / "project")
+    artefact = "models/artefacts/q8"
+    return Project(folder, artefact, f"{artefact}/weights.bin")
 
 
 class Server:
@@ -135,18 +129,13 @@ def objects(folder, digest):
     return list(folder.rglob(f"{digest[:2]}/{digest[2:]}"))
 
 
-def test_a_clone_of_a_tag_pulls_one_artefact_verifies_and_runs_it(project, clone):
-    from potstill import runtime
-
+def test_a_clone_of_a_tag_pulls_one_artefact_and_verifies_it(project, clone):
     call(clone, "dvc", "pull", project.artefact)
     assert (clone / project.largest).read_bytes() == (project.folder / project.largest).read_bytes()
     assert tiny_project.verify(clone, project.artefact)[0] == 0
     code, text = tiny_project.verify(clone)
     assert code == 1, "the artefacts that were not pulled are missing"
     assert project.artefact not in text
-    model = runtime.load(clone / project.artefact, threads=1, context=64)
-    assert len(model.generate([[5, 6, 7]], max_tokens=4)[0]) <= 4
-    model.close()
 
 
 def test_a_clone_of_a_tag_pulls_everything_and_has_nothing_to_do(project, clone):

@@ -66,6 +66,8 @@ def load(sources: Sources, students: dict[str, str]) -> Results:
         variants={
             path.stem: _variant(sources, path.stem)
             for path in sorted(sources.export.glob("*.json"))
+            # git keeps the metrics of a variant that was removed; its artefact is gone
+            if (sources.artefacts / path.stem).is_dir()
         },
         teacher_perplexity=cached.estimate("teacher_heldout_perplexity", "teacher_heldout_rows"),
         curated=_curated(Record(sources.curate)),
