@@ -13,7 +13,7 @@ from potstill.distill.training import Loss
 from potstill.models import load
 
 CPU = torch.device("cpu")
-LABELS = Loss(alpha=1.0, temperature=1.0, chunk_tokens=16, store=None)
+LABELS = Loss(chunk_tokens=16)
 ROWS = [Example(tuple((7 * i + j) % 300 for j in range(6 + i % 5)), 2, "g") for i in range(12)]
 
 

@@ -1,8 +1,12 @@
 """ONNX artefacts against transformers: logits, cache, bytes; tiny models and the real teacher."""
 
+import math
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
+import torch
 from potstill import files, runtime
 from potstill.errors import InputError
 from potstill.export import artifact
@@ -39,7 +43,7 @@ def test_integer_logits_are_close(family):
     folder, artefacts = family
     want = load.reference_logits(folder, 2)(IDS)
     got = opened(artefacts["int8"]).logits(IDS)
-    assert np.corrcoef(got.ravel(), want.ravel())[0, 1] > 0.98
+    assert np.corrcoef(got.ravel(), want.ravel())[0, 1] > 0.999
 
 
 @pytest.mark.parametrize("quantisation", ["fp32", "int8"])
@@ -57,8 +61,9 @@ def test_the_tied_matrix_is_stored_once(family):
     for artefact in family[1].values():
         model = onnx.load(str(artefact / "model.onnx"))
         vocab = artifact.read(artefact)["vocab_size"]
-        matrices = [t.name for t in model.graph.initializer if vocab in t.dims and len(t.dims) == 2]
-        assert len(matrices) == 1
+        large = [t.name for t in model.graph.initializer if math.prod(t.dims) > 8 * vocab]
+        assert len([name for name in large if name.startswith("head")]) == 1
+        assert not [name for name in large if "embed" in name]
 
 
 def test_integers_are_smaller_and_the_checker_agrees(family):
@@ -96,7 +101,9 @@ def test_a_damaged_file_is_named(tiny_llama, tmp_path):
 def test_the_real_teacher_in_integers_agrees_with_itself_in_float(smollm2, tmp_path):
     artefact = build(smollm2, tmp_path / "int8", "int8")
     model, reference = opened(artefact), load.reference_logits(smollm2, 2)
-    ids = model.tokenize("def add(a, b):\n    return a + b\n\n\ndef mean(numbers):\n    return")
-    got, want = model.logits(ids), reference(ids)
-    assert (got.argmax(1) == want.argmax(1)).mean() > 0.7
-    assert (artefact / "model.onnx").stat().st_size < 150e6
+    ids = model.tokenize(Path(files.__file__).read_text()[:600])
+    got, want = (torch.from_numpy(f(ids)).log_softmax(-1) for f in (model.logits, reference))
+    kl = torch.nn.functional.kl_div(got, want, log_target=True, reduction="sum") / len(ids)
+    assert kl < 0.02
+    assert (got.argmax(1) == want.argmax(1)).float().mean() > 0.9
+    assert (artefact / "model.onnx").stat().st_size < 170e6

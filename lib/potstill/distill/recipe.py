@@ -1,4 +1,4 @@
-"""The settings of one student; reading them needs no torch."""
+"""The settings of a training; reading them needs no torch."""
 
 from typing import Annotated, Literal
 
@@ -10,12 +10,10 @@ Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
 
 
-class Recipe(Section):
-    """How one student is trained: a section of `distill.students` with `distill.common`."""
+class Training(Section):
+    """How a model is trained on the labels of the data set: `adapt_teacher`."""
 
-    alpha: Annotated[float, Field(ge=0, le=1)]  # weight of the labels; 1 does not read the logits
-    temperature: Annotated[float, Field(gt=0)]  # T of the KL, as in cache_logits
-    steps: NotNegative  # optimiser steps; 0 leaves the student as it starts: the control
+    steps: NotNegative  # optimiser steps; 0 leaves the model as it starts
     batch_rows: Positive  # rows a forward pass
     accumulate: Positive  # forward passes a step
     learning_rate: Annotated[float, Field(gt=0)]  # peak; then a cosine down to a tenth of it
@@ -30,3 +28,10 @@ class Recipe(Section):
     precision: Literal["auto", "float32", "bfloat16"]  # of matrix products
     threads: Positive
     seed: int
+
+
+class Recipe(Training):
+    """How one student is trained: a section of `distill.students` with `distill.common`."""
+
+    alpha: Annotated[float, Field(ge=0, le=1)]  # weight of the labels; 1 does not read the logits
+    temperature: Annotated[float, Field(gt=0)]  # T of the KL, as in cache_logits

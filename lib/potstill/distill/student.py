@@ -1,4 +1,4 @@
-"""Train one student from start to measurement: what the stage `distill` does."""
+"""Train one model from start to measurement: what the stages `adapt_teacher` and `distill` do."""
 
 import csv
 from pathlib import Path
@@ -6,12 +6,35 @@ from pathlib import Path
 import torch
 
 from potstill.distill import device, examples, heldout, logit_store, training
-from potstill.distill.recipe import Recipe
+from potstill.distill.recipe import Recipe, Training
 from potstill.models import checkpoint, load
 from potstill.models.chat import ChatTokenizer
 from potstill.models.load import CausalLM
 
 HISTORY_COLUMNS = ("step", "tokens", "loss", "ce", "kl", "lr", "heldout_nll")
+
+
+def adapt(
+    recipe: Training, *, teacher: Path, dataset: Path, out: Path, history_out: Path, scratch: Path
+) -> dict[str, float]:
+    """Train a checkpoint on the labels alone, write it and its history, and return its measures.
+
+    A teacher that has seen the domain is worth following there; one that has not pulls the student
+    back to its own habits ("teacher correction", Minitron, arXiv:2408.11796, section 3.1).
+
+    Raises:
+        InputError: no row fits.
+    """
+    loss = training.Loss(recipe.chunk_tokens)
+    return _train(
+        recipe,
+        loss,
+        start=teacher,
+        dataset=dataset,
+        out=out,
+        history_out=history_out,
+        scratch=scratch,
+    )
 
 
 def train(
@@ -24,27 +47,49 @@ def train(
     history_out: Path,
     scratch: Path,
 ) -> dict[str, float]:
-    """Train a checkpoint, write the result and its history, and return its measures.
+    """Distil into a checkpoint, write it and its history, and return its measures.
 
     Raises:
         InputError: the logits were made for another tokenizer, template, temperature or data set,
             or no row fits.
     """
-    device.make_deterministic(recipe.seed, recipe.threads)
-    place = device.pick_device()
-    dtype = device.compute_dtype(recipe.precision, place)
-    tokenizer = ChatTokenizer(student)
-    rows, _ = examples.load(dataset / "train.jsonl", tokenizer, recipe.max_length)
-    held, _ = examples.load(dataset / "heldout.jsonl", tokenizer, recipe.max_length)
     store = None
     if recipe.alpha < 1 and recipe.steps > 0:
         store = logit_store.LogitStore(logits)
         store.check(
             tokenizer_sha256=logit_store.tokenizer_hash(student),
-            template_sha256=logit_store.template_hash(tokenizer.template),
+            template_sha256=logit_store.template_hash(ChatTokenizer(student).template),
             temperature=recipe.temperature,
         )
-    model = load.causal_lm(student, torch.float32, place)
+    loss = training.Loss(recipe.chunk_tokens, recipe.alpha, recipe.temperature, store)
+    return _train(
+        recipe,
+        loss,
+        start=student,
+        dataset=dataset,
+        out=out,
+        history_out=history_out,
+        scratch=scratch,
+    )
+
+
+def _train(
+    recipe: Training,
+    loss: training.Loss,
+    *,
+    start: Path,
+    dataset: Path,
+    out: Path,
+    history_out: Path,
+    scratch: Path,
+) -> dict[str, float]:
+    device.make_deterministic(recipe.seed, recipe.threads)
+    place = device.pick_device()
+    dtype = device.compute_dtype(recipe.precision, place)
+    tokenizer = ChatTokenizer(start)
+    rows, _ = examples.load(dataset / "train.jsonl", tokenizer, recipe.max_length)
+    held, _ = examples.load(dataset / "heldout.jsonl", tokenizer, recipe.max_length)
+    model = load.causal_lm(start, torch.float32, place)
 
     def measure() -> dict[str, float]:
         return heldout.measure(model, held, batch_rows=recipe.batch_rows, dtype=dtype)
@@ -52,7 +97,7 @@ def train(
     history = training.train(
         model,
         rows[: recipe.max_rows],
-        training.Loss(recipe.alpha, recipe.temperature, recipe.chunk_tokens, store),
+        loss,
         recipe,
         dtype=dtype,
         scratch=scratch,
@@ -61,7 +106,7 @@ def train(
     measured = measure()
     if history:
         history[-1]["heldout_nll"] = measured["heldout_nll_nats"]
-    _save(model, history, student=student, out=out, history_out=history_out)
+    _save(model, history, start=start, out=out, history_out=history_out)
     return {
         "steps": recipe.steps,
         "num_tokens": int(history[-1]["tokens"]) if history else 0,
@@ -72,15 +117,10 @@ def train(
 
 
 def _save(
-    model: CausalLM,
-    history: list[dict[str, float]],
-    *,
-    student: Path,
-    out: Path,
-    history_out: Path,
+    model: CausalLM, history: list[dict[str, float]], *, start: Path, out: Path, history_out: Path
 ) -> None:
     checkpoint.write(
-        out, dict(model.named_parameters()), checkpoint.read_config(student), beside=student
+        out, dict(model.named_parameters()), checkpoint.read_config(start), beside=start
     )
     with history_out.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, HISTORY_COLUMNS, lineterminator="\n")

@@ -20,7 +20,7 @@ from potstill.distill import examples
 from potstill.distill.examples import Example
 from potstill.distill.logit_store import LogitStore
 from potstill.distill.losses import LossSums, TopK, distillation_loss
-from potstill.distill.recipe import Recipe
+from potstill.distill.recipe import Training
 from potstill.models.load import CausalLM
 
 COMPLETE = "COMPLETE"
@@ -30,13 +30,13 @@ COMPLETE = "COMPLETE"
 class Loss:
     """What is minimised; without a store only the labels are used."""
 
-    alpha: float
-    temperature: float
     chunk_tokens: int
-    store: LogitStore | None
+    alpha: float = 1.0
+    temperature: float = 1.0
+    store: LogitStore | None = None
 
 
-def learning_rate(recipe: Recipe, step: int) -> float:
+def learning_rate(recipe: Training, step: int) -> float:
     """Return the learning rate of a step, counted from 0."""
     if step < recipe.warmup_steps:
         return recipe.learning_rate * (step + 1) / recipe.warmup_steps
@@ -45,7 +45,7 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     return recipe.learning_rate * (0.1 + 0.9 * cosine)
 
 
-def batches(rows: list[Example], recipe: Recipe, first_step: int) -> Iterator[list[list[Example]]]:
+def batches(rows: list[Example], recipe: Training, first_step: int) -> Iterator[list[list[Example]]]:
     """Yield the micro-batches of each step from `first_step` on, epoch after epoch."""
     per_epoch = math.ceil(len(rows) / recipe.batch_rows)
     plans: dict[int, list[list[int]]] = {}
@@ -63,7 +63,7 @@ def train(
     model: CausalLM,
     rows: list[Example],
     loss: Loss,
-    recipe: Recipe,
+    recipe: Training,
     *,
     dtype: torch.dtype,
     scratch: Path,
@@ -113,7 +113,7 @@ def _step(
     optimiser: torch.optim.Optimizer,
     micro: list[list[Example]],
     loss: Loss,
-    recipe: Recipe,
+    recipe: Training,
     step: int,
     dtype: torch.dtype,
 ) -> dict[str, float]:

@@ -4,26 +4,30 @@ Inputs: input_ids [batch, sequence], attention_mask [batch, past + sequence], an
 past_key_values.N.key/.value [batch, key heads, past, head width]. Outputs: logits and present.N.*.
 
 The tied embedding is stored once: the graph reads its columns for the embedding and multiplies by
-it for the logits. In `int8`, weights of matrix products are unsigned 8-bit integers per column,
-activations are quantised at run time per tensor, and the embedding is read from the same 8-bit
-matrix. Unsigned weights, because x86 without VNNI saturates sums of unsigned x signed pairs.
+it for the logits. In `int8`, weights of matrix products are 8-bit integers with one scale for each
+32 of a row, activations are quantised at run time in the same blocks, and the embedding is read
+from the head's 8-bit matrix. Blocks, because one scale for a whole tensor of activations
+(`quantize_dynamic`) is set by SmolLM2's few outliers: see docs/facts.md.
 
-Source of the scheme: onnxruntime.quantization (quantize_dynamic, "U8U8").
+Source of the scheme: onnxruntime.quantization.matmul_nbits_quantizer (operator MatMulNBits).
 """
 
 import tempfile
 import warnings
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from potstill.models import decoder
 
 QUANTISATIONS = ("fp32", "int8")
 FILE = "model.onnx"
 OPSET = 18
+BLOCK = 32
+INT8_ACTIVATIONS = 4  # MatMulNBits' accuracy_level: integer products on machines without fp16
 
 
 def export(checkpoint: Path, out: Path, *, quantisation: str) -> None:
@@ -83,19 +87,17 @@ def _names(prefix: str, layers: int) -> list[str]:
 
 
 def _quantise(whole: Path, path: Path) -> None:
-    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.quantization.matmul_nbits_quantizer import (
+        DefaultWeightOnlyQuantConfig,
+        MatMulNBitsQuantizer,
+    )
 
-    with tempfile.TemporaryDirectory() as folder:
-        quantised = Path(folder) / FILE
-        quantize_dynamic(
-            str(whole),
-            str(quantised),
-            op_types_to_quantize=["MatMul"],
-            per_channel=True,
-            weight_type=QuantType.QUInt8,
-            extra_options={"MatMulConstBOnly": True},
-        )
-        model = onnx.load(str(quantised))
+    config = DefaultWeightOnlyQuantConfig(
+        block_size=BLOCK, is_symmetric=True, accuracy_level=INT8_ACTIVATIONS, bits=8
+    )
+    quantiser = MatMulNBitsQuantizer(onnx.load(str(whole)), algo_config=config)
+    quantiser.process()
+    model = quantiser.model.model
     _share_embedding(model.graph)
     onnx.save(model, str(path))
 
@@ -103,7 +105,9 @@ def _quantise(whole: Path, path: Path) -> None:
 def _share_embedding(graph: onnx.GraphProto) -> None:
     """Read the embedding from the head's 8-bit matrix and drop the float one.
 
-    An untied embedding has no 8-bit twin and stays as it is.
+    The head's blocks are [V, D / 32, 32] with one scale each; a row of them is an embedding, and
+    the graph looks up a flat list of ids and expects [D, ids]. An
+    untied embedding has no 8-bit twin and stays as it is.
     """
     stored = {tensor.name: tensor for tensor in graph.initializer}
     place, gather = next(
@@ -112,27 +116,40 @@ def _share_embedding(graph: onnx.GraphProto) -> None:
         if node.op_type == "Gather" and len(stored.get(node.input[0], _NONE).dims) == 2
     )
     name = gather.input[0]
-    parts = [f"{name}_quantized", f"{name}_scale", f"{name}_zero_point"]
-    if any(part not in stored for part in parts):
+    matrix, scale = f"{name}_Q8", f"{name}_scales"
+    if matrix not in stored or scale not in stored:
         return
-    matrix, scale, zero = parts
-    ids = gather.input[1]
+    ids, width = gather.input[1], stored[name].dims[0]
+    constants = {
+        "embedding_middle": np.array(128, np.float32),
+        "embedding_last": np.array([-1], np.int64),
+        "embedding_flat": np.array([0, -1], np.int64),
+        "embedding_start": np.array([0], np.int64),
+        "embedding_end": np.array([width], np.int64),  # a last block may be padded
+    }
     nodes = [
-        helper.make_node("Gather", [matrix, ids], ["embedding_q"], axis=1),
-        helper.make_node("Gather", [zero, ids], ["embedding_zero"], axis=0),
-        helper.make_node("Gather", [scale, ids], ["embedding_scale"], axis=0),
+        helper.make_node("Gather", [matrix, ids], ["embedding_q"], axis=0),
+        helper.make_node("Gather", [scale, ids], ["embedding_s"], axis=0),
         helper.make_node("Cast", ["embedding_q"], ["embedding_f"], to=TensorProto.FLOAT),
-        helper.make_node("Cast", ["embedding_zero"], ["embedding_zf"], to=TensorProto.FLOAT),
-        helper.make_node("Sub", ["embedding_f", "embedding_zf"], ["embedding_c"]),
-        helper.make_node("Mul", ["embedding_c", "embedding_scale"], list(gather.output)),
+        helper.make_node("Sub", ["embedding_f", "embedding_middle"], ["embedding_c"]),
+        helper.make_node("Unsqueeze", ["embedding_s", "embedding_last"], ["embedding_su"]),
+        helper.make_node("Mul", ["embedding_c", "embedding_su"], ["embedding_b"]),
+        helper.make_node("Reshape", ["embedding_b", "embedding_flat"], ["embedding_w"]),
+        helper.make_node(
+            "Slice",
+            ["embedding_w", "embedding_start", "embedding_end", "embedding_last"],
+            ["embedding_d"],
+        ),
+        helper.make_node("Transpose", ["embedding_d"], list(gather.output), perm=[1, 0]),
     ]
     del graph.node[place]
     for offset, node in enumerate(nodes):
         node.name = f"shared_embedding_{offset}"
         graph.node.insert(place + offset, node)
-    kept = [t for t in graph.initializer if t.name != name]
+    kept = [tensor for tensor in graph.initializer if tensor.name != name]
     del graph.initializer[:]
     graph.initializer.extend(kept)
+    graph.initializer.extend(numpy_helper.from_array(v, k) for k, v in constants.items())
 
 
 _NONE = TensorProto()

@@ -1,0 +1,28 @@
+"""Train the trimmed teacher on the labels for a while, so that it knows the domain it teaches.
+
+Reads   teacher     trimmed checkpoint
+        dataset     folder with train.jsonl and heldout.jsonl
+Writes  out         checkpoint of the adapted teacher; with 0 steps the teacher as it was
+        history_out CSV: step, tokens, loss, ce, kl, lr, heldout_nll (nats a token)
+        metrics     steps, tokens seen, held-out likelihood and perplexity with intervals
+"""
+
+from pathlib import Path
+
+from potstill import stage
+from potstill.distill.recipe import Training as Params
+
+
+def main(
+    params: Params, *, teacher: Path, dataset: Path, out: Path, history_out: Path, scratch: Path
+) -> dict[str, float]:
+    """Train, measure on held-out rows and save."""
+    from potstill.distill import student
+
+    return student.adapt(
+        params, teacher=teacher, dataset=dataset, out=out, history_out=history_out, scratch=scratch
+    )
+
+
+if __name__ == "__main__":
+    stage.run(main, Params)
