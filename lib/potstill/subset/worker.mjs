@@ -2,18 +2,32 @@
 // It lives as long as its standard input: when the parent dies, the pipe closes and it ends.
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
+import { RULES } from "./rules.mjs";
 
 const require = createRequire(process.argv[2] + "/");
 const acorn = require("acorn");
+const SETS = ["nodes", "identifiers", "names", "members", "skipped"];
 
 function isNode(value) {
   return value !== null && typeof value === "object" && typeof value.type === "string";
 }
 
-// Depth first, children in the order of their keys, without recursion.
-function visit(code, nodes, blocked, skipped) {
+// The children in the order of their keys, each with the key that it stands under.
+function children(node, skipped) {
+  const found = [];
+  for (const key of Object.keys(node)) {
+    if (key === "loc" || skipped.has(key)) continue;
+    const value = node[key];
+    if (Array.isArray(value)) {
+      for (const item of value) if (isNode(item)) found.push([item, key]);
+    } else if (isNode(value)) found.push([value, key]);
+  }
+  return found;
+}
+
+// Depth first without recursion: the order in which the original reports its first reason.
+function visit(code, policy) {
   const reasons = [];
-  let count = 0;
   let tree;
   try {
     tree = acorn.parse(code, { ecmaVersion: "latest", sourceType: "module", locations: true });
@@ -24,36 +38,35 @@ function visit(code, nodes, blocked, skipped) {
     const place = error.loc ?? { line: 0, column: 0 };
     return { reasons: [["parse_error", error.message, place.line, place.column]], nodes: 0 };
   }
-  const open = [tree];
+  const rules = policy.rules.map((name) => RULES[name]({ code, tree, policy }));
+  let nodes = 0;
+  const open = [{ node: tree, key: "", parent: null, depth: 1 }];
   while (open.length) {
-    const node = open.pop();
-    count += 1;
-    const { line, column } = node.loc.start;
-    if (!nodes.has(node.type)) reasons.push(["node", node.type, line, column]);
-    if (node.type === "Identifier" && blocked.has(node.name)) {
-      reasons.push(["global", node.name, line, column]);
+    const place = open.pop();
+    const { node, depth } = place;
+    nodes += 1;
+    const say = (kind, detail) => reasons.push([kind, detail, node.loc.start.line, node.loc.start.column]);
+    if (nodes > policy.max_nodes || depth > policy.max_depth) {
+      say("limit", nodes > policy.max_nodes ? `more than ${policy.max_nodes} nodes` : `nested more than ${policy.max_depth} deep`);
+      break;
     }
+    if (!policy.nodes.has(node.type)) say("node", node.type);
+    if (node.type === "Identifier" && policy.identifiers.has(node.name)) say("global", node.name);
     const callee = node.type === "CallExpression" ? node.callee : null;
-    if (callee && callee.type === "Identifier" && blocked.has(callee.name)) {
-      reasons.push(["global_call", callee.name, line, column]);
+    if (callee && callee.type === "Identifier" && policy.identifiers.has(callee.name)) {
+      say("global_call", callee.name);
     }
-    const children = [];
-    for (const key of Object.keys(node)) {
-      if (key === "loc" || skipped.has(key)) continue;
-      const value = node[key];
-      if (Array.isArray(value)) children.push(...value.filter(isNode));
-      else if (isNode(value)) children.push(value);
+    for (const rule of rules) rule(place, say);
+    const below = children(node, policy.skipped);
+    for (let i = below.length - 1; i >= 0; i -= 1) {
+      open.push({ node: below[i][0], key: below[i][1], parent: place, depth: depth + 1 });
     }
-    for (let i = children.length - 1; i >= 0; i -= 1) open.push(children[i]);
   }
-  return { reasons, nodes: count };
+  return { reasons, nodes };
 }
 
 for await (const line of createInterface({ input: process.stdin, crlfDelay: Infinity })) {
-  const request = JSON.parse(line);
-  const [nodes, blocked, skipped] = [request.nodes, request.blocked, request.skipped].map(
-    (names) => new Set(names),
-  );
-  const reply = visit(request.code, nodes, blocked, skipped);
-  process.stdout.write(JSON.stringify(reply) + "\n");
+  const { codes, policy } = JSON.parse(line);
+  for (const name of SETS) policy[name] = new Set(policy[name]);
+  process.stdout.write(JSON.stringify(codes.map((code) => visit(code, policy))) + "\n");
 }
