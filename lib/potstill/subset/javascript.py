@@ -109,7 +109,7 @@ def _start() -> subprocess.Popen[bytes]:
     if node is None:
         raise InputError("node is missing: install the Debian package nodejs")
     process = subprocess.Popen(
-        [node, "--stack-size=2000", str(_WORKER), str(_root())],
+        [node, str(_WORKER), str(_root())],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

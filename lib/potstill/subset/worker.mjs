@@ -2,71 +2,100 @@
 // It lives as long as its standard input: when the parent dies, the pipe closes and it ends.
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
-import { RULES } from "./rules.mjs";
+import { UP } from "./names.mjs";
+import { checks } from "./rules.mjs";
 
 const require = createRequire(process.argv[2] + "/");
 const acorn = require("acorn");
 const SETS = ["nodes", "identifiers", "names", "members", "skipped"];
+const OPTIONS = { ecmaVersion: "latest", sourceType: "module" };
+const TOO_DEEP = ["limit", "nested too deeply for the parser", 0, 0];
 
-function isNode(value) {
-  return value !== null && typeof value === "object" && typeof value.type === "string";
+// What was made once of a request's policy: its sets, and by node type the checks to run.
+function prepare(policy) {
+  for (const name of SETS) policy[name] = new Set(policy[name]);
+  policy.checks = checks(policy);
+  policy.linked = policy.checks.size > 0;
+  return policy;
 }
 
-// The children in the order of their keys, each with the key that it stands under.
-function children(node, skipped) {
-  const found = [];
-  for (const key of Object.keys(node)) {
-    if (key === "loc" || skipped.has(key)) continue;
-    const value = node[key];
-    if (Array.isArray(value)) {
-      for (const item of value) if (isNode(item)) found.push([item, key]);
-    } else if (isNode(value)) found.push([value, key]);
-  }
-  return found;
-}
-
-// Depth first without recursion: the order in which the original reports its first reason.
 function visit(code, policy) {
-  const reasons = [];
   let tree;
   try {
-    tree = acorn.parse(code, { ecmaVersion: "latest", sourceType: "module", locations: true });
+    tree = acorn.parse(code, OPTIONS);
   } catch (error) {
-    if (error instanceof RangeError) {
-      return { reasons: [["limit", "nested too deeply for the parser", 0, 0]], nodes: 0 };
-    }
+    if (error instanceof RangeError) return { reasons: [TOO_DEEP], nodes: 0 };
     const place = error.loc ?? { line: 0, column: 0 };
     return { reasons: [["parse_error", error.message, place.line, place.column]], nodes: 0 };
   }
-  const rules = policy.rules.map((name) => RULES[name]({ code, tree, policy }));
-  let nodes = 0;
-  const open = [{ node: tree, key: "", parent: null, depth: 1 }];
+  const context = { code, tree, policy, reasons: [], say: null, facts: null };
+  // Lines and columns are worked out for what is refused only: most programs need none.
+  context.say = (kind, detail, node) => {
+    const place = acorn.getLineInfo(code, node.start);
+    context.reasons.push([kind, detail, place.line, place.column]);
+  };
+  try {
+    return { reasons: context.reasons, nodes: walk(context) };
+  } catch (error) {
+    // A rule that looks at a whole expression is recursive.
+    if (error instanceof RangeError) return { reasons: [TOO_DEEP], nodes: 0 };
+    throw error;
+  }
+}
+
+// Depth first without recursion: the order in which the original reports its first reason.
+function walk(context) {
+  const { policy, say } = context;
+  const { nodes: allowed, identifiers, skipped, linked, max_nodes, max_depth } = policy;
+  const open = [context.tree];
+  const depths = [1];
+  let count = 0;
   while (open.length) {
-    const place = open.pop();
-    const { node, depth } = place;
-    nodes += 1;
-    const say = (kind, detail) => reasons.push([kind, detail, node.loc.start.line, node.loc.start.column]);
-    if (nodes > policy.max_nodes || depth > policy.max_depth) {
-      say("limit", nodes > policy.max_nodes ? `more than ${policy.max_nodes} nodes` : `nested more than ${policy.max_depth} deep`);
+    const node = open.pop();
+    const depth = depths.pop();
+    const type = node.type;
+    count += 1;
+    if (count > max_nodes || depth > max_depth) {
+      const much = count > max_nodes ? `more than ${max_nodes} nodes` : "";
+      say("limit", much || `nested more than ${max_depth} deep`, node);
       break;
     }
-    if (!policy.nodes.has(node.type)) say("node", node.type);
-    if (node.type === "Identifier" && policy.identifiers.has(node.name)) say("global", node.name);
-    const callee = node.type === "CallExpression" ? node.callee : null;
-    if (callee && callee.type === "Identifier" && policy.identifiers.has(callee.name)) {
-      say("global_call", callee.name);
+    if (!allowed.has(type)) say("node", type, node);
+    if (type === "Identifier") {
+      if (identifiers.has(node.name)) say("global", node.name, node);
+    } else if (type === "CallExpression") {
+      const { callee } = node;
+      if (callee.type === "Identifier" && identifiers.has(callee.name)) {
+        say("global_call", callee.name, node);
+      }
     }
-    for (const rule of rules) rule(place, say);
-    const below = children(node, policy.skipped);
-    for (let i = below.length - 1; i >= 0; i -= 1) {
-      open.push({ node: below[i][0], key: below[i][1], parent: place, depth: depth + 1 });
+    if (linked) for (const check of policy.checks.get(type) ?? []) check(node, context);
+    // The children in the order of their keys; turned round, as the last in comes out first.
+    const first = open.length;
+    for (const key in node) {
+      const value = node[key];
+      if (value === null || typeof value !== "object" || skipped.has(key)) continue;
+      if (Array.isArray(value)) {
+        for (const item of value) {
+          if (item !== null && typeof item.type === "string") open.push(item);
+        }
+      } else if (typeof value.type === "string") open.push(value);
+    }
+    for (let i = open.length - 1, j = first; i > j; i -= 1, j += 1) {
+      const kept = open[i];
+      open[i] = open[j];
+      open[j] = kept;
+    }
+    for (let i = first; i < open.length; i += 1) {
+      if (linked) open[i][UP] = node;
+      depths.push(depth + 1);
     }
   }
-  return { reasons, nodes };
+  return count;
 }
 
 for await (const line of createInterface({ input: process.stdin, crlfDelay: Infinity })) {
   const { codes, policy } = JSON.parse(line);
-  for (const name of SETS) policy[name] = new Set(policy[name]);
+  prepare(policy);
   process.stdout.write(JSON.stringify(codes.map((code) => visit(code, policy))) + "\n");
 }
