@@ -1,5 +1,6 @@
-// Can a computed key be the name of a blocked member? It cannot be if it is a number, or a text with
-// a digit or a sign that no blocked name has ("closed": it stays so under +), or a harmless literal.
+// Can a computed key be the name of a blocked member? It cannot be if it is a number, or a text
+// with a digit or a sign that no blocked name has ("closed": it stays so under +), or a harmless
+// literal.
 import { LOGICAL_ASSIGN, Names, text, words } from "./names.mjs";
 
 const NUMERIC_METHODS = words(`indexOf lastIndexOf charCodeAt codePointAt findIndex findLastIndex

@@ -20,7 +20,7 @@ const HOST_NAMES = words(`window self frames document parent top opener location
   focus blur scheduler reportError postMessage sys std os fs vm v8 path url util net tls dns http
   https http2 zlib repl stream buffer cluster domain events inspector constants timers tty wasi
   readline punycode querystring assert load read write run quit version drain gc d8 print
-  printErr options arguments_ java Packages`);
+  printErr options java Packages`);
 // Run by the language itself: on conversion, on await, by JSON.stringify.
 const IMPLICIT = words("toString valueOf then toJSON");
 const MAX_LENGTH = 1e7;
@@ -179,7 +179,8 @@ function isDeclared(node) {
   if (binds(node)) return true;
   for (let at = node; at; at = at[UP]) {
     const made = at.params ?? at.body ?? [];
-    const items = Array.isArray(made) ? [...made, at.id] : [at.init, at.left];
+    const loop = [at.init, at.left].filter((item) => item?.type === "VariableDeclaration");
+    const items = Array.isArray(made) ? [...made, at.id, ...loop] : loop;
     if (items.some((item) => declares(item, name))) return true;
   }
   return false;
