@@ -21,6 +21,7 @@ export class Flow extends Keys {
   // are asked; a place that is being asked already counts as good, as each step is looked at once.
   allows(member) {
     if (this.isKey(member.property)) return true;
+    if (this.members.has(this.spelled(member.property, 8))) return false;
     const { object } = member;
     this.asked = new Set();
     // Only a literal's prototype lacks the methods that change an array.
@@ -46,9 +47,10 @@ export class Flow extends Keys {
       case "ForStatement":
       case "SwitchStatement":
       case "SwitchCase":
-      case "ExpressionStatement":
       case "SpreadElement": // takes what iteration or the own keys give
         return true;
+      case "ExpressionStatement": // a read for nothing has no place in an ordinary program
+        return node.type === "AssignmentExpression";
       case "ForInStatement":
       case "ForOfStatement":
         return up.right === node;

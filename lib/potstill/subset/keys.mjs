@@ -134,6 +134,24 @@ export class Keys extends Names {
     return this.parts(node)?.every((item) => this.isKey(item)) ?? false;
   }
 
+  // What a sum of literals, templates and constants spells; undefined for anything else.
+  spelled(node, depth) {
+    const known = text(node);
+    if (known !== undefined || depth === 0) return known;
+    if (node.type === "Identifier") {
+      const [first, ...more] = this.names.get(node.name).defs;
+      return first?.how === "value" && !more.length ? this.spelled(first.value, depth - 1) : known;
+    }
+    let all = [];
+    if (node.type === "BinaryExpression" && node.operator === "+") all = [node.left, node.right];
+    if (node.type === "TemplateLiteral") {
+      all = node.quasis.flatMap((part, i) => [part.value.cooked, node.expressions[i] ?? ""]);
+    }
+    const parts = all.map((item) =>
+      typeof item === "string" ? item : this.spelled(item, depth - 1));
+    return all.length && !parts.includes(undefined) ? parts.join("") : undefined;
+  }
+
   // Is a value surely no function?
   inert(node) {
     return INERT.has(node.type) || this.closed(node) ||

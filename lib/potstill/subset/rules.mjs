@@ -219,24 +219,27 @@ function joined(node) {
 function refuseEndless(node, { say }) {
   const { test, [UP]: up } = node;
   if (test !== null && truth(test) !== true) return;
-  const labels = [];
-  for (let at = up; at.type === "LabeledStatement"; at = at[UP]) labels.push(at.label.name);
-  if (!leaves(node.body, labels, true)) say("limit", "a loop without an end", node);
+  const inside = new Map();
+  for (let at = up; at.type === "LabeledStatement"; at = at[UP]) inside.set(at.label.name, false);
+  if (!leaves(node.body, inside, true)) say("limit", "a loop without an end", node);
 }
 
 // Is there a return, or a jump out of the loop? `near`: does a bare break still mean this loop?
+// `labels`: its own labels (false) and those inside of it (true).
 function leaves(node, labels, near) {
   if (node === null || typeof node.type !== "string" || FUNCTIONS.includes(node.type)) return false;
   if (node.type === "ReturnStatement") return true;
-  if (node.type === "BreakStatement" || node.type === "ContinueStatement") {
-    if (node.label === null) return near && node.type === "BreakStatement";
-    const own = labels.includes(node.label.name);
-    return own ? node.type === "BreakStatement" : true;
+  const isBreak = node.type === "BreakStatement";
+  if (isBreak || node.type === "ContinueStatement") {
+    if (node.label === null) return near && isBreak;
+    const inner = labels.get(node.label.name);
+    return inner === undefined || (!inner && isBreak);
   }
-  const inner = node.type === "LabeledStatement" ? [...labels, node.label.name] : labels;
-  const still = near && !/^(For|While|DoWhile|Switch)\w*Statement$/.test(node.type);
+  const named = node.type === "LabeledStatement";
+  const below = named ? new Map(labels).set(node.label.name, true) : labels;
+  const still = near && !/^(For|ForIn|ForOf|While|DoWhile|Switch)Statement$/.test(node.type);
   return Object.values(node).flat().some((item) =>
-    item && typeof item === "object" && leaves(item, inner, still));
+    item && typeof item === "object" && leaves(item, below, still));
 }
 
 // Names and members that a policy blocks.
