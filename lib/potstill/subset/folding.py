@@ -19,8 +19,9 @@ _PLAIN = {
 def fold(node: ast.AST) -> int | float | None:
     """Return the integer that constants give, inf where it would be huge, None where unknown."""
     if isinstance(node, ast.Constant):
-        whole = isinstance(node.value, float) and node.value.is_integer()
-        return int(node.value) if whole or isinstance(node.value, int) else None
+        value = node.value
+        whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        return int(value) if whole else None  # type: ignore[arg-type]
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
         value = fold(node.operand)
         return -value if value is not None and isinstance(node.op, ast.USub) else value

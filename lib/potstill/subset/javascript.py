@@ -80,7 +80,7 @@ atexit.register(_worker.close)
 def visit_many(codes: Sequence[str], spec: Language, limits: Policy) -> list[dict[str, Any]]:
     """Return {"reasons": [[kind, detail, line, column]], "nodes": visited} of each program.
 
-    One request brings them all; if it crashes the worker or takes too long, each is asked for alone.
+    One request brings them all; if that ends the worker or takes too long, each is asked alone.
 
     Raises:
         InputError: Node or acorn is not installed.

@@ -1,6 +1,8 @@
 """A policy is data: allowed node types, blocked names, deny patterns, rules and limits, in YAML."""
 
+import ast
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -11,6 +13,7 @@ import yaml
 
 from potstill.errors import InputError
 from potstill.params import closest
+from potstill.subset import rules_python
 
 LANGUAGES = ("python", "javascript")
 LIMITS = ("max_bytes", "max_nodes", "max_depth", "max_seconds")
@@ -27,7 +30,9 @@ FIELDS = {
     ),
 }
 # What \s means in JavaScript's regular expressions; \b, \d and \w are ASCII there.
-_JAVASCRIPT_SPACE = r"[\\t-\\r \\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000\\ufeff]"
+_JAVASCRIPT_SPACE = (
+    r"[\\t-\\r \\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000\\ufeff]"
+)
 
 
 @dataclass(frozen=True)
@@ -90,10 +95,13 @@ def load(name: str) -> Policy:
         tree = yaml.safe_load(text)
         _only(tree, ("limits", *LANGUAGES))
         _only(tree["limits"], LIMITS)
+        limits = tree["limits"]
         return Policy(
             name,
-            *(int(tree["limits"][key]) for key in LIMITS[:3]),
-            max_seconds=float(tree["limits"]["max_seconds"]),
+            max_bytes=int(limits["max_bytes"]),
+            max_nodes=int(limits["max_nodes"]),
+            max_depth=int(limits["max_depth"]),
+            max_seconds=float(limits["max_seconds"]),
             languages={key: _language(tree[key], key) for key in LANGUAGES},
         )
     except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError, re.error) as error:
@@ -102,10 +110,10 @@ def load(name: str) -> Policy:
         ) from None
 
 
-def _only(tree: dict[str, Any], allowed: tuple[str, ...]) -> None:
+def _only(tree: Iterable[str], allowed: tuple[str, ...]) -> None:
     for key in tree:
         if key not in allowed:
-            raise ValueError(f"key {key!r}; {closest(key, allowed)}")
+            raise ValueError(f"{key!r}; {closest(key, allowed)}")
 
 
 def _language(tree: dict[str, Any], language: str) -> Language:
@@ -114,6 +122,9 @@ def _language(tree: dict[str, Any], language: str) -> Language:
     def words(key: str) -> frozenset[str]:
         return frozenset((tree.get(key) or "").split())
 
+    if language == "python":
+        _only(words("rules"), (*rules_python.RULES, *rules_python.TEXT_RULES))
+        _only(words("nodes"), tuple(dir(ast)))
     return Language(
         patterns=tuple((source, _compile(source)) for source in tree.get("patterns") or ()),
         nodes=words("nodes"),

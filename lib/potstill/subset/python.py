@@ -5,6 +5,7 @@ import functools
 import re
 import threading
 from collections import deque
+from typing import Any
 
 from potstill.subset import rules_python
 from potstill.subset.policy import Language, Policy
@@ -87,13 +88,13 @@ def _visit(tree: ast.Module, spec: Language, limits: Policy) -> tuple[list[Found
     calls: list[Found] = []
     allowed, blocked = _allowed(spec.nodes), spec.blocked_calls
     nodes = depth = 0
-    level: list[ast.AST | None] = [tree]
+    level: list[Any] = [tree]
     while level:
         depth += 1
         nodes += len(level)
         if nodes > limits.max_nodes or depth > limits.max_depth:
             return [*found, *calls, _too_large(limits)], nodes
-        below: list[ast.AST | None] = []
+        below: list[Any] = []
         for node in level:
             kind = node.__class__
             if kind in allowed:
@@ -104,15 +105,11 @@ def _visit(tree: ast.Module, spec: Language, limits: Policy) -> tuple[list[Found
                 found.append(("node", kind.__name__, *place(node)))
                 one, many = _children(kind)
             values = node.__dict__
-            for name in one:
-                if name in values:
-                    below.append(values[name])
+            below += [values[name] for name in one if name in values]
             for name in many:
                 below += values[name]
-            if kind is ast.Call:
-                called = _called(values["func"])
-                if called in blocked:
-                    calls.append(("builtin", called, *place(node)))
+            if kind is ast.Call and _called(values["func"]) in blocked:
+                calls.append(("builtin", _called(values["func"]), *place(node)))
         level = below
     return [*found, *calls], nodes
 

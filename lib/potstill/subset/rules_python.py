@@ -9,6 +9,7 @@ import math
 import re
 import string
 from collections.abc import Callable, Iterator
+from typing import TypeGuard
 
 from potstill.subset.folding import LARGE_COUNT, fold, is_sequence
 
@@ -17,7 +18,9 @@ Rule = Callable[[ast.AST, ast.AST | None], Refusals]
 RULES: dict[str, Rule] = {}
 _CODING = re.compile(r"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff\ud800-\udfff]|\r(?!\n)")
-_WIDE = re.compile(r"%[^a-zA-Z%]*\d{6}")
+_PERCENT = re.compile(r"%[^a-zA-Z%]*\d{6}")
+_WIDE = re.compile(r"\d{6}")
+_WIDENING = ("ljust", "rjust", "center", "zfill", "expandtabs", "to_bytes")
 _ALLOWED_DUNDERS = ("__name__",)  # `if __name__ == "__main__":` reads a text and nothing else
 
 
@@ -85,15 +88,24 @@ def type_compared(node: ast.AST, parent: ast.AST | None) -> Refusals:
         called = isinstance(parent, ast.Call) and parent.func is node
         if not called:
             yield "name", "type"
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "type":
-        plain = len(node.args) == 1 and not node.keywords
-        if not plain or isinstance(node.args[0], ast.Starred) or not isinstance(parent, ast.Compare):
-            yield "builtin", "type"
+    compared = isinstance(parent, ast.Compare)
+    if _calls(node, "type") and not (compared and _one_argument(node)):
+        yield "builtin", "type"
+
+
+def _calls(node: ast.AST, name: str) -> TypeGuard[ast.Call]:
+    """Say whether a node calls a plain name."""
+    called = node.func if isinstance(node, ast.Call) else None
+    return isinstance(called, ast.Name) and called.id == name
+
+
+def _one_argument(call: ast.Call) -> bool:
+    return len(call.args) == 1 and not call.keywords and not isinstance(call.args[0], ast.Starred)
 
 
 @_rule
 def format_templates(node: ast.AST, parent: ast.AST | None) -> Refusals:
-    """str.format reads attributes by text: only on a literal whose fields have no dot or bracket."""
+    """str.format reads attributes by text: only on a literal whose fields are plain names."""
     if not isinstance(node, ast.Attribute) or node.attr not in ("format", "format_map"):
         return
     literal = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
@@ -111,7 +123,7 @@ def _plain(template: str) -> bool:
     for _, name, spec, _ in fields:
         if name is not None and not re.fullmatch(r"\w*", name):
             return False
-        if spec and (re.search(r"\d{6}", spec) or not _plain(spec)):
+        if spec and (_WIDE.search(spec) or not _plain(spec)):
             return False
     return True
 
@@ -127,9 +139,8 @@ def endless_loops(node: ast.AST, _: ast.AST | None) -> Refusals:
             constant = isinstance(test, ast.Constant) and bool(test.value)
         if constant:
             yield "limit", "While: a loop without end"
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "iter":
-        if len(node.args) != 1 or isinstance(node.args[0], ast.Starred):
-            yield "limit", "iter: an iterator without end"
+    if _calls(node, "iter") and not _one_argument(node):
+        yield "limit", "iter: an iterator without end"
 
 
 def _leaves(body: list[ast.stmt], loops: int) -> bool:
@@ -147,43 +158,40 @@ def _leaves(body: list[ast.stmt], loops: int) -> bool:
 
 
 @_rule
-def constants(node: ast.AST, _: ast.AST | None) -> Refusals:
-    """Constants whose value would not fit: 9**9**9, 'a' * 10**10, widths of a million."""
+def large_constants(node: ast.AST, _: ast.AST | None) -> Refusals:
+    """Numbers and sequences of constants that would not fit: 9**9**9, 'a' * 10**10."""
     if isinstance(node, ast.BinOp):
         if fold(node) == math.inf and math.inf not in (fold(node.left), fold(node.right)):
             yield "limit", "BinOp: a number with more than 20,000 digits"
-        if isinstance(node.op, ast.Mult):
-            for one, other in ((node.left, node.right), (node.right, node.left)):
-                count = fold(other)
-                if is_sequence(one) and count is not None and count > LARGE_COUNT:
-                    yield "limit", f"BinOp: a sequence of more than {LARGE_COUNT} items"
+        for one, other in ((node.left, node.right), (node.right, node.left)):
+            if isinstance(node.op, ast.Mult) and is_sequence(one) and _large(other):
+                yield "limit", f"BinOp: a sequence of more than {LARGE_COUNT} items"
+    if isinstance(node, ast.Call) and node.args and _large(node.args[0]):
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+        name = node.func.id if isinstance(node.func, ast.Name) else ""
+        if called in _WIDENING or name in ("bytes", "bytearray"):
+            yield "limit", f"Call: {called or name} of more than {LARGE_COUNT}"
+
+
+def _large(node: ast.AST) -> bool:
+    count = fold(node)
+    return count is not None and count > LARGE_COUNT
+
+
+@_rule
+def wide_formats(node: ast.AST, _: ast.AST | None) -> Refusals:
+    """Format texts that pad to a million: '%0999999999d', f'{x:999999999}', format(x, '...')."""
+    text = ""
     if isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)):
         text = node.value if isinstance(node.value, str) else node.value.decode("latin-1")
-        if _WIDE.search(text):
-            yield "limit", "Constant: a format of great width"
-    if isinstance(node, ast.FormattedValue) and isinstance(node.format_spec, ast.JoinedStr):
-        for part in node.format_spec.values:
-            if isinstance(part, ast.Constant) and re.search(r"\d{6}", str(part.value)):
-                yield "limit", "FormattedValue: a format of great width"
-    if isinstance(node, ast.Call):
-        yield from _large_call(node)
-
-
-def _large_call(node: ast.Call) -> Refusals:
-    """Widths and lengths given as constants: s.zfill(10**9), format(1, "999999999d")."""
-    called = node.func.attr if isinstance(node.func, ast.Attribute) else ""
-    if called in ("ljust", "rjust", "center", "zfill", "expandtabs", "to_bytes") and node.args:
-        count = fold(node.args[0])
-        if count is not None and count > LARGE_COUNT:
-            yield "limit", f"Call: {called} to more than {LARGE_COUNT}"
-    name = node.func.id if isinstance(node.func, ast.Name) else ""
-    if name in ("bytes", "bytearray") and node.args:
-        count = fold(node.args[0])
-        if count is not None and count > LARGE_COUNT:
-            yield "limit", f"Call: {name} of more than {LARGE_COUNT}"
-    if name == "format" and len(node.args) == 2 and isinstance(node.args[1], ast.Constant):
-        if re.search(r"\d{6}", str(node.args[1].value)):
-            yield "limit", "Call: a format of great width"
+        text = (_PERCENT.search(text) or [""])[0]
+    elif isinstance(node, ast.FormattedValue) and isinstance(node.format_spec, ast.JoinedStr):
+        parts = node.format_spec.values
+        text = " ".join(str(part.value) for part in parts if isinstance(part, ast.Constant))
+    elif _calls(node, "format"):
+        text = " ".join(str(arg.value) for arg in node.args[1:] if isinstance(arg, ast.Constant))
+    if _WIDE.search(text):
+        yield "limit", f"{type(node).__name__}: a format of great width"
 
 
 def coding_line(code: str) -> Iterator[tuple[str, str, int, int]]:
