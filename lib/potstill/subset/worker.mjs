@@ -11,9 +11,30 @@ const SETS = ["nodes", "identifiers", "names", "members", "skipped"];
 const OPTIONS = { ecmaVersion: "latest", sourceType: "module" };
 const TOO_DEEP = ["limit", "nested too deeply for the parser", 0, 0];
 
+// The fields with children of the common types, in acorn's order; others are looked through.
+const KEYS = Object.fromEntries(
+  `Program body; Identifier; Literal; TemplateElement; BreakStatement label; EmptyStatement;
+  FunctionDeclaration id params body; FunctionExpression id params body; Property key value;
+  ArrowFunctionExpression id params body; VariableDeclaration declarations; SpreadElement argument;
+  VariableDeclarator id init; ExpressionStatement expression; ReturnStatement argument;
+  IfStatement test consequent alternate; ForStatement init test update body; ArrayPattern elements;
+  ForInStatement left right body; ForOfStatement left right body; WhileStatement test body;
+  BlockStatement body; ArrayExpression elements; ObjectExpression properties; RestElement argument;
+  BinaryExpression left right; LogicalExpression left right; AssignmentExpression left right;
+  AssignmentPattern left right; UnaryExpression argument; UpdateExpression argument;
+  CallExpression callee arguments; MemberExpression object property; ContinueStatement label;
+  TemplateLiteral expressions quasis; ConditionalExpression test consequent alternate;
+  SequenceExpression expressions; ChainExpression expression; ObjectPattern properties`
+    .split(";")
+    .map((line) => line.trim().split(" "))
+    .map(([type, ...keys]) => [type, keys]),
+);
+
 // What was made once of a request's policy: its sets, and by node type the checks to run.
 function prepare(policy) {
   for (const name of SETS) policy[name] = new Set(policy[name]);
+  const visited = ([type, keys]) => [type, keys.filter((key) => !policy.skipped.has(key))];
+  policy.keys = Object.fromEntries(Object.entries(KEYS).map(visited));
   policy.checks = checks(policy);
   policy.linked = policy.checks.size > 0;
   return policy;
@@ -70,25 +91,19 @@ function walk(context) {
       }
     }
     if (linked) for (const check of policy.checks.get(type) ?? []) check(node, context);
-    // The children in the order of their keys; turned round, as the last in comes out first.
-    const first = open.length;
-    for (const key in node) {
-      const value = node[key];
-      if (value === null || typeof value !== "object" || skipped.has(key)) continue;
-      if (Array.isArray(value)) {
-        for (const item of value) {
-          if (item !== null && typeof item.type === "string") open.push(item);
-        }
-      } else if (typeof value.type === "string") open.push(value);
-    }
-    for (let i = open.length - 1, j = first; i > j; i -= 1, j += 1) {
-      const kept = open[i];
-      open[i] = open[j];
-      open[j] = kept;
-    }
-    for (let i = first; i < open.length; i += 1) {
-      if (linked) open[i][UP] = node;
-      depths.push(depth + 1);
+    // The children in the order of their keys, the last first: it comes out of the stack last.
+    const keys = policy.keys[type] ?? Object.keys(node).filter((key) => !skipped.has(key));
+    for (let i = keys.length - 1; i >= 0; i -= 1) {
+      const value = node[keys[i]];
+      if (value === null || typeof value !== "object") continue;
+      const several = Array.isArray(value);
+      for (let j = several ? value.length - 1 : 0; j >= 0; j -= 1) {
+        const item = several ? value[j] : value;
+        if (item === null || typeof item.type !== "string") continue;
+        if (linked) item[UP] = node;
+        open.push(item);
+        depths.push(depth + 1);
+      }
     }
   }
   return count;
