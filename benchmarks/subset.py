@@ -56,11 +56,11 @@ def functions(language: str) -> list[str]:
     references = [row["reference"] for row in katas.instances(0, 1, [language])]
     found = []
     while len(found) < NUM_FUNCTIONS:
-        program = source.choice(references)
-        while len(program) < BYTES - 60:
-            program += "\n\n" + source.choice(references)
-        if len(program) < BYTES + 60:
-            found.append(program)
+        program = ""
+        for reference in source.sample(references, len(references)):
+            if len(program) + len(reference) < BYTES + 20:
+                program += reference + "\n\n"
+        found.append(program)
     return found
 
 
@@ -99,6 +99,10 @@ def rate(work: Callable[[Sequence[str]], object], codes: Sequence[str]) -> float
     return len(codes) / statistics.median(times)
 
 
+def _check(language: str, policy_name: str) -> Callable[[Sequence[str]], object]:
+    return lambda codes: subset.check_many(language, codes, policy_name)
+
+
 def _node_rate(codes: Sequence[str]) -> float:
     nodes = sorted(policy.load("edgecoder").languages["javascript"].nodes)
     root = json.dumps(str(Path(javascript._root()) / "package.json"))
@@ -120,7 +124,7 @@ def main() -> None:
     references["javascript"] = _node_rate(programs["javascript"])
     for language, codes in programs.items():
         for name in ("edgecoder", "strict"):
-            found = rate(lambda c, n=name, lang=language: subset.check_many(lang, c, n), codes)
+            found = rate(_check(language, name), codes)
             line = {
                 "claim": f"checks per second, {language}, {name}",
                 "n": len(codes),

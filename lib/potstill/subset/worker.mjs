@@ -9,6 +9,7 @@ const require = createRequire(process.argv[2] + "/");
 const acorn = require("acorn");
 const SETS = ["nodes", "identifiers", "names", "members", "skipped"];
 const OPTIONS = { ecmaVersion: "latest", sourceType: "module" };
+const UNKNOWN = { allowed: false, keys: null, run: null };
 const TOO_DEEP = ["limit", "nested too deeply for the parser", 0, 0];
 
 // The fields with children of the common types, in acorn's order; others are looked through.
@@ -30,13 +31,17 @@ const KEYS = Object.fromEntries(
     .map(([type, ...keys]) => [type, keys]),
 );
 
-// What was made once of a request's policy: its sets, and by node type the checks to run.
+// What a request's policy says of each type: allowed or not, which fields to visit (null: look),
+// which checks to run. One look-up a node is what makes the walk quick.
 function prepare(policy) {
   for (const name of SETS) policy[name] = new Set(policy[name]);
-  const visited = ([type, keys]) => [type, keys.filter((key) => !policy.skipped.has(key))];
-  policy.keys = Object.fromEntries(Object.entries(KEYS).map(visited));
-  policy.checks = checks(policy);
-  policy.linked = policy.checks.size > 0;
+  const run = checks(policy);
+  policy.linked = run.size > 0;
+  policy.types = new Map();
+  for (const type of new Set([...Object.keys(KEYS), ...policy.nodes, ...run.keys()])) {
+    const keys = KEYS[type]?.filter((key) => !policy.skipped.has(key)) ?? null;
+    policy.types.set(type, { allowed: policy.nodes.has(type), keys, run: run.get(type) ?? null });
+  }
   return policy;
 }
 
@@ -67,21 +72,22 @@ function visit(code, policy) {
 // Depth first without recursion: the order in which the original reports its first reason.
 function walk(context) {
   const { policy, say } = context;
-  const { nodes: allowed, identifiers, skipped, linked, max_nodes, max_depth } = policy;
+  const { types, identifiers, skipped, linked, max_nodes, max_depth } = policy;
   const open = [context.tree];
   const depths = [1];
   let count = 0;
   while (open.length) {
     const node = open.pop();
     const depth = depths.pop();
-    const type = node.type;
+    const { type } = node;
+    const { allowed, keys: known, run } = types.get(type) ?? UNKNOWN;
     count += 1;
     if (count > max_nodes || depth > max_depth) {
       const much = count > max_nodes ? `more than ${max_nodes} nodes` : "";
       say("limit", much || `nested more than ${max_depth} deep`, node);
       break;
     }
-    if (!allowed.has(type)) say("node", type, node);
+    if (!allowed) say("node", type, node);
     if (type === "Identifier") {
       if (identifiers.has(node.name)) say("global", node.name, node);
     } else if (type === "CallExpression") {
@@ -90,9 +96,9 @@ function walk(context) {
         say("global_call", callee.name, node);
       }
     }
-    if (linked) for (const check of policy.checks.get(type) ?? []) check(node, context);
+    if (run !== null) for (const check of run) check(node, context);
     // The children in the order of their keys, the last first: it comes out of the stack last.
-    const keys = policy.keys[type] ?? Object.keys(node).filter((key) => !skipped.has(key));
+    const keys = known ?? Object.keys(node).filter((key) => !skipped.has(key));
     for (let i = keys.length - 1; i >= 0; i -= 1) {
       const value = node[keys[i]];
       if (value === null || typeof value !== "object") continue;
