@@ -114,10 +114,10 @@ def _bytes(code: str, limit: int) -> int:
 
 def _patterns(code: str, spec: Language) -> list[Reason]:
     reasons = []
-    for source, pattern in spec.patterns:
+    for pattern in spec.patterns:
         match = pattern.search(code)
         if match:
             line = code.count("\n", 0, match.start()) + 1
             column = match.start() - (code.rfind("\n", 0, match.start()) + 1)
-            reasons.append(_reason("pattern", source, line, column))
+            reasons.append(_reason("pattern", pattern.source, line, column))
     return reasons

@@ -36,11 +36,24 @@ _JAVASCRIPT_SPACE = (
 
 
 @dataclass(frozen=True)
+class Pattern:
+    """A regular expression in JavaScript's dialect."""
+
+    source: str
+    expression: re.Pattern[str]
+    word: str  # occurs in every match; empty where that is not plain to see
+
+    def search(self, text: str) -> re.Match[str] | None:
+        """Search, after the cheap question whether the word occurs at all."""
+        return self.expression.search(text) if self.word in text else None
+
+
+@dataclass(frozen=True)
 class Language:
     """The rules of one language; all sets may be empty.
 
     Attributes:
-        patterns: expressions tried on the text, in this order, with their source.
+        patterns: expressions tried on the text, in this order.
         nodes: allowed node types.
         blocked_calls: names that may not be called, as f() or x.f() (Python).
         blocked_identifiers: identifiers that may not occur, property names included (JavaScript).
@@ -50,7 +63,7 @@ class Language:
         rules: names of structural rules, see `rules_python.py` and `rules.mjs`.
     """
 
-    patterns: tuple[tuple[str, re.Pattern[str]], ...]
+    patterns: tuple["Pattern", ...]
     nodes: frozenset[str]
     blocked_calls: frozenset[str]
     blocked_identifiers: frozenset[str]
@@ -126,7 +139,7 @@ def _language(tree: dict[str, Any], language: str) -> Language:
         _only(words("rules"), (*rules_python.RULES, *rules_python.TEXT_RULES))
         _only(words("nodes"), tuple(dir(ast)))
     return Language(
-        patterns=tuple((source, _compile(source)) for source in tree.get("patterns") or ()),
+        patterns=tuple(map(_pattern, tree.get("patterns") or ())),
         nodes=words("nodes"),
         blocked_calls=words("blocked_calls"),
         blocked_identifiers=words("blocked_identifiers"),
@@ -137,5 +150,8 @@ def _language(tree: dict[str, Any], language: str) -> Language:
     )
 
 
-def _compile(source: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"\\s", _JAVASCRIPT_SPACE, source), re.ASCII)
+def _pattern(source: str) -> Pattern:
+    expression = re.compile(re.sub(r"\\s", _JAVASCRIPT_SPACE, source), re.ASCII)
+    parts = re.fullmatch(r"(?:\\b|\\s\+|\\[(.]|\w)+", source)
+    words = re.findall(r"\w+", re.sub(r"\\[bs(.]", " ", source)) if parts else []
+    return Pattern(source, expression, max(words, key=len, default=""))

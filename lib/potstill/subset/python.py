@@ -36,7 +36,8 @@ def visit(code: str, spec: Language, limits: Policy) -> tuple[list[Found], int]:
 
 def _parse(code: str) -> ast.Module:
     """Parse; a lone surrogate is read as U+FFFD, as it is after a round trip through UTF-8."""
-    code = _LONE_SURROGATE.sub("\ufffd", code)
+    if not code.isascii():
+        code = _LONE_SURROGATE.sub("\ufffd", code)
     try:
         return ast.parse(code)
     except RecursionError:
