@@ -21,7 +21,7 @@ export class Flow extends Keys {
   // are asked; a place that is being asked already counts as good, as each step is looked at once.
   allows(member) {
     if (this.isKey(member.property)) return true;
-    if (this.members.has(this.spelled(member.property, 8))) return false;
+    if (this.members.has(this.spelled(member.property))) return false;
     const { object } = member;
     this.asked = new Set();
     // Only a literal's prototype lacks the methods that change an array.

@@ -68,6 +68,7 @@ export class Keys extends Names {
   closed(node) {
     switch (node.type) {
       case "Literal":
+        if (node.regex) return false; // an object, which may get a toString of its own
         return typeof node.value !== "string" || OTHER_SIGN.test(node.value);
       case "TemplateLiteral":
         return node.quasis.some(({ value }) => OTHER_SIGN.test(value.cooked)) ||
@@ -135,21 +136,25 @@ export class Keys extends Names {
   }
 
   // What a sum of literals, templates and constants spells; undefined for anything else.
-  spelled(node, depth) {
+  spelled(node) {
     const known = text(node);
-    if (known !== undefined || depth === 0) return known;
+    if (known !== undefined) return known;
     if (node.type === "Identifier") {
-      const [first, ...more] = this.names.get(node.name).defs;
-      return first?.how === "value" && !more.length ? this.spelled(first.value, depth - 1) : known;
+      const found = this.names.get(node.name);
+      if ("spelled" in found) return found.spelled;
+      found.spelled = undefined; // for a name that is defined by itself
+      const [first, ...more] = found.defs;
+      if (first?.how === "value" && !more.length) found.spelled = this.spelled(first.value);
+      return found.spelled;
     }
     let all = [];
     if (node.type === "BinaryExpression" && node.operator === "+") all = [node.left, node.right];
     if (node.type === "TemplateLiteral") {
       all = node.quasis.flatMap((part, i) => [part.value.cooked, node.expressions[i] ?? ""]);
     }
-    const parts = all.map((item) =>
-      typeof item === "string" ? item : this.spelled(item, depth - 1));
-    return all.length && !parts.includes(undefined) ? parts.join("") : undefined;
+    const parts = all.map((item) => (typeof item === "string" ? item : this.spelled(item)));
+    const whole = all.length && !parts.includes(undefined) ? parts.join("") : undefined;
+    return whole?.length < 1000 ? whole : undefined; // else sums of sums grow without end
   }
 
   // Is a value surely no function?

@@ -19,7 +19,7 @@ export function keyName({ computed, key }) {
 }
 
 export function text(node) {
-  if (node.type === "Literal") return String(node.value);
+  if (node.type === "Literal") return node.regex ? undefined : String(node.value);
   const plain = node.type === "TemplateLiteral" && !node.expressions.length;
   return plain ? node.quasis[0].value.cooked : undefined;
 }
@@ -118,7 +118,8 @@ export class Names {
     if (property[UP].type !== "ObjectExpression") return;
     const call = property[UP][UP];
     const counts = call.type === "CallExpression" && call.callee.type === "MemberExpression" &&
-      call.callee.object.name === "Array" && call.arguments[0] === property[UP];
+      call.callee.object.name === "Array" && call.callee.property.name === "from" &&
+      call.arguments[0] === property[UP];
     if (name === "length") {
       if (!counts) this.lengths.push(property.value);
     } else this.defined.add(name);

@@ -23,6 +23,9 @@ const HOST_NAMES = words(`window self frames document parent top opener location
   printErr options java Packages`);
 // Run by the language itself: on conversion, on await, by JSON.stringify.
 const IMPLICIT = words("toString valueOf then toJSON");
+// Written to a built-in function, these would change what the host calls.
+const OF_FUNCTIONS = words("call apply bind");
+const BORROWED = words("hasOwnProperty toString slice map filter forEach join");
 const MAX_LENGTH = 1e7;
 
 function facts(context) {
@@ -66,7 +69,9 @@ const RULES = {
     },
     MemberExpression(node, { say }) {
       const name = memberName(node);
-      if (IMPLICIT.has(name) && isTarget(node)) say("node", `MemberExpression: ${name}`, node);
+      if ((IMPLICIT.has(name) || OF_FUNCTIONS.has(name)) && isTarget(node)) {
+        say("node", `MemberExpression: ${name}`, node);
+      }
     },
   },
 
@@ -159,7 +164,8 @@ function isUse(node) {
         up.callee.type === "MemberExpression" && !up.callee.computed &&
         /^(map|filter|some|every|find|flatMap|from)$/.test(up.callee.property.name);
     case "MemberExpression":
-      if (up.object !== node || isTarget(up) || memberName(up) === "valueOf") return false;
+      if (up.object !== node || memberName(up) === "valueOf") return false;
+      for (let at = up; at.type === "MemberExpression"; at = at[UP]) if (isTarget(at)) return false;
       if (node.name !== "Object" || memberName(up) !== "create") return true;
       return up[UP].type === "CallExpression" && up[UP].arguments[0]?.raw === "null" &&
         up[UP].arguments.length === 1;
@@ -242,6 +248,18 @@ function leaves(node, labels, near) {
     item && typeof item === "object" && leaves(item, below, still));
 }
 
+// Object.prototype.hasOwnProperty.call(o, k) and the like: what is called is fixed, and no
+// prototype is left in hand.
+function isIdiom({ object, property, computed, [UP]: up }) {
+  const whole = computed ? "" : `${object.name}.${property.name}`;
+  if (!/^(Object|Array)\.prototype$/.test(whole)) return false;
+  const { computed: far, property: method, [UP]: over } = up;
+  const call = over[UP];
+  return up.type === "MemberExpression" && !far && BORROWED.has(method.name) &&
+    over.type === "MemberExpression" && over.object === up && memberName(over) === "call" &&
+    call.type === "CallExpression" && call.callee === over;
+}
+
 // Names and members that a policy blocks.
 const BLOCKED = {
   names: {
@@ -252,7 +270,8 @@ const BLOCKED = {
   members: {
     MemberExpression(node, { policy, say }) {
       const name = memberName(node);
-      if (policy.members.has(name)) say("node", `MemberExpression: ${name}`, node);
+      if (!policy.members.has(name) || isIdiom(node)) return;
+      say("node", `MemberExpression: ${name}`, node);
     },
     Property(node, { policy, say }) {
       const name = keyName(node);

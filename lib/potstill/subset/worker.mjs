@@ -1,7 +1,6 @@
 // Parse JavaScript with acorn and walk its ESTree, one JSON request and one JSON reply a line.
 // It lives as long as its standard input: when the parent dies, the pipe closes and it ends.
 import { createRequire } from "node:module";
-import { createInterface } from "node:readline";
 import { UP } from "./names.mjs";
 import { checks } from "./rules.mjs";
 
@@ -115,8 +114,20 @@ function walk(context) {
   return count;
 }
 
-for await (const line of createInterface({ input: process.stdin, crlfDelay: Infinity })) {
+function answer(line) {
   const { codes, policy } = JSON.parse(line);
   prepare(policy);
   process.stdout.write(JSON.stringify(codes.map((code) => visit(code, policy))) + "\n");
+}
+
+// The request is ASCII; a line may be large, so that its parts are joined once.
+let parts = [];
+process.stdin.setEncoding("latin1");
+for await (const chunk of process.stdin) {
+  const lines = chunk.split("\n");
+  parts.push(lines[0]);
+  for (const line of lines.slice(1)) {
+    answer(parts.join(""));
+    parts = [line];
+  }
 }
