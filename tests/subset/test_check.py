@@ -172,6 +172,16 @@ def test_a_policy_with_a_mistake_is_named(tmp_path, change, message):
         subset.check("python", "x", str(tmp_path / "mine.yaml"))
 
 
+def test_a_javascript_rule_that_is_none_is_named(tmp_path):
+    (tmp_path / "mine.yaml").write_text(
+        "limits: {max_bytes: 99, max_nodes: 9, max_depth: 9, max_seconds: 1}\n"
+        "python: {nodes: Module}\njavascript: {nodes: Program, rules: no_such_rule}\n"
+    )
+    with pytest.raises(InputError, match="rule 'no_such_rule'; allowed: async_and_generators"):
+        subset.check("javascript", "x", str(tmp_path / "mine.yaml"))
+    assert subset.check("javascript", "x").supported
+
+
 def test_a_policy_of_ones_own(tmp_path):
     (tmp_path / "mine.yaml").write_text(
         "limits: {max_bytes: 99, max_nodes: 9, max_depth: 9, max_seconds: 1}\n"

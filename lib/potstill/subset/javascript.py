@@ -15,6 +15,7 @@ from typing import Any
 from potstill.errors import InputError
 from potstill.subset.policy import Language, Policy
 
+Reply = list[dict[str, Any]] | dict[str, str]  # one a program, or {"error": why not}
 _WORKER = Path(__file__).with_name("worker.mjs")
 
 
@@ -25,7 +26,7 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
 
-    def ask(self, request: dict[str, Any], max_seconds: float) -> list[dict[str, Any]] | None:
+    def ask(self, request: dict[str, Any], max_seconds: float) -> Reply | None:
         """Return the replies, or None when the worker crashed or took too long; it restarts."""
         with self._lock:
             if self._process is None or self._process.poll() is not None:
@@ -46,7 +47,7 @@ class Worker:
 
 def _exchange(
     process: subprocess.Popen[bytes], request: dict[str, Any], max_seconds: float
-) -> list[dict[str, Any]]:
+) -> Reply:
     """Write one line and read one line, with one deadline for both."""
     assert process.stdin is not None
     assert process.stdout is not None
@@ -69,7 +70,7 @@ def _exchange(
                     left = left[os.write(process.stdin.fileno(), left[: 1 << 16]) :]
                     if not left:
                         selector.unregister(process.stdin)
-    found: list[dict[str, Any]] = json.loads(reply)
+    found: Reply = json.loads(reply)
     return found
 
 
@@ -83,7 +84,7 @@ def visit_many(codes: Sequence[str], spec: Language, limits: Policy) -> list[dic
     One request brings them all; if that ends the worker or takes too long, each is asked alone.
 
     Raises:
-        InputError: Node or acorn is not installed.
+        InputError: Node or acorn is not installed, or the policy names a rule that is none.
     """
     rules = {
         "nodes": sorted(spec.nodes),
@@ -96,6 +97,8 @@ def visit_many(codes: Sequence[str], spec: Language, limits: Policy) -> list[dic
         "max_depth": limits.max_depth,
     }
     replies = _worker.ask({"codes": list(codes), "policy": rules}, limits.max_seconds)
+    if isinstance(replies, dict):
+        raise InputError(f"subset policy {limits.name}: {replies['error']}")
     if replies is not None:
         return replies
     if len(codes) > 1:

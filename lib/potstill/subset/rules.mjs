@@ -283,6 +283,8 @@ const BLOCKED = {
 // The checks of a policy by the type of node.
 export function checks(policy) {
   const found = new Map();
+  const unknown = policy.rules.find((name) => !(name in RULES));
+  if (unknown) throw new Error(`rule '${unknown}'; allowed: ${Object.keys(RULES).join(", ")}`);
   const wanted = Object.keys(BLOCKED).filter((key) => policy[key].size).map((key) => BLOCKED[key]);
   wanted.push(...policy.rules.map((name) => RULES[name]));
   for (const rule of wanted) {

@@ -116,8 +116,14 @@ function walk(context) {
 
 function answer(line) {
   const { codes, policy } = JSON.parse(line);
-  prepare(policy);
-  process.stdout.write(JSON.stringify(codes.map((code) => visit(code, policy))) + "\n");
+  let reply;
+  try {
+    prepare(policy);
+    reply = codes.map((code) => visit(code, policy));
+  } catch (error) {
+    reply = { error: error.message };
+  }
+  process.stdout.write(JSON.stringify(reply) + "\n");
 }
 
 // The request is ASCII; a line may be large, so that its parts are joined once.
