@@ -15,36 +15,34 @@ HERE = Path(__file__).parent
 ATTACKS = yaml.safe_load((HERE / "attacks_javascript.yaml").read_text("utf-8"))
 ACCEPTED = yaml.safe_load((HERE / "accepted_javascript.yaml").read_text("utf-8"))
 # What JavaScript engines define that a program may use.
-USABLE = set(
-    [
-        "Object",
-        "Array",
-        "String",
-        "Number",
-        "Boolean",
-        "Math",
-        "JSON",
-        "BigInt",
-        "Date",
-        "RegExp",
-        "console",
-        "NaN",
-        "Infinity",
-        "undefined",
-        "parseInt",
-        "parseFloat",
-        "isNaN",
-        "isFinite",
-        "escape",
-        "unescape",
-        "encodeURI",
-        "decodeURI",
-        "encodeURIComponent",
-        "decodeURIComponent",
-        "atob",
-        "btoa",
-    ]
-)
+USABLE = {
+    "Object",
+    "Array",
+    "String",
+    "Number",
+    "Boolean",
+    "Math",
+    "JSON",
+    "BigInt",
+    "Date",
+    "RegExp",
+    "console",
+    "NaN",
+    "Infinity",
+    "undefined",
+    "parseInt",
+    "parseFloat",
+    "isNaN",
+    "isFinite",
+    "escape",
+    "unescape",
+    "encodeURI",
+    "decodeURI",
+    "encodeURIComponent",
+    "decodeURIComponent",
+    "atob",
+    "btoa",
+}
 
 
 def _cases(corpus):
