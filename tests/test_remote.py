@@ -1,6 +1,6 @@
 """A clone on another machine: push to a real S3 server, pull a tag's artefacts, find damage.
 
-The project under test is a fixture: `tiny` here; the real pipeline's artefact takes the same path.
+The project exports two real GGUF files of a tiny checkpoint, by the same code as the pipeline.
 The server is rclone's, on the loopback interface, over a folder that the test can damage.
 """
 
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from potstill import runtime
 
 from tests import tiny_project
 from tests.tiny_project import call
@@ -35,11 +36,11 @@ class Project(NamedTuple):
     largest: str  # a file of the artefact
 
 
-@pytest.fixture(scope="module", params=["tiny"])
-def project(request, tmp_path_factory):
-    folder = tiny_project.make(tmp_path_factory.mktemp(request.param) / "project")
+@pytest.fixture(scope="module")
+def project(tiny_llama, tmp_path_factory):
+    folder = tiny_project.make(tmp_path_factory.mktemp("tiny") / "project", tiny_llama)
     artefact = "models/artefacts/q8"
-    return Project(folder, artefact, f"{artefact}/weights.bin")
+    return Project(folder, artefact, f"{artefact}/model.gguf")
 
 
 class Server:
@@ -129,13 +130,20 @@ def objects(folder, digest):
     return list(folder.rglob(f"{digest[:2]}/{digest[2:]}"))
 
 
-def test_a_clone_of_a_tag_pulls_one_artefact_and_verifies_it(project, clone):
+def test_a_clone_of_a_tag_pulls_one_artefact_verifies_and_runs_it(project, clone):
     call(clone, "dvc", "pull", project.artefact)
     assert (clone / project.largest).read_bytes() == (project.folder / project.largest).read_bytes()
     assert tiny_project.verify(clone, project.artefact)[0] == 0
     code, text = tiny_project.verify(clone)
     assert code == 1, "the artefacts that were not pulled are missing"
     assert project.artefact not in text
+    pulled, pushed = (
+        runtime.load(folder / project.artefact, threads=1, context=64)
+        for folder in (clone, project.folder)
+    )
+    answer = pulled.generate([[3, 77, 12]], max_tokens=8)
+    assert answer == pushed.generate([[3, 77, 12]], max_tokens=8)
+    assert answer[0]
 
 
 def test_a_clone_of_a_tag_pulls_everything_and_has_nothing_to_do(project, clone):

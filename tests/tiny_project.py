@@ -1,6 +1,7 @@
 """A DVC project of three small stages in the pipeline's shape, for tests of what surrounds it."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,25 @@ def main(params: Params, *, prompts: Path, out: Path) -> dict:
     (out / "weights.bin").write_bytes(weights)
     (out / "tokenizer.json").write_text("{}")
     return {"num_bytes": params.num_bytes}
+
+
+if __name__ == "__main__":
+    stage.run(main, Params)
+"""
+EXPORT_MODEL = """
+from pathlib import Path
+from potstill import stage
+from potstill.export import artifact
+from potstill.params import Section
+
+
+class Params(Section):
+    quantisation: str
+
+
+def main(params: Params, *, prompts: Path, out: Path) -> dict:
+    artifact.build(Path("checkpoint"), out, format="gguf", quantisation=params.quantisation)
+    return {"num_bytes": (out / "model.gguf").stat().st_size}
 
 
 if __name__ == "__main__":
@@ -114,9 +134,16 @@ def call(folder: Path, *command: str, check: bool = True, timeout_s: float = 120
     return done.stdout
 
 
-def make(folder: Path) -> Path:
-    """Create the project, run it and commit the result."""
+def make(folder: Path, checkpoint: Path | None = None) -> Path:
+    """Create the project, run it and commit the result; with a checkpoint its models are real."""
     write(folder)
+    if checkpoint:
+        shutil.copytree(checkpoint, folder / "checkpoint")
+        (folder / "stages/make_model.py").write_text(EXPORT_MODEL)
+        params = PARAMS_YAML.replace("num_bytes: 300000", "quantisation: q8_0")
+        (folder / "params.yaml").write_text(
+            params.replace("num_bytes: 150001", "quantisation: f16")
+        )
     call(folder, "dvc", "repro", "-q")
     return commit(folder)
 

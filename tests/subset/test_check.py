@@ -1,15 +1,16 @@
 """Verdicts of the policy `edgecoder`: what it accepts, what it refuses first, and hostile input."""
 
 import pytest
+import yaml
 from potstill import subset
 from potstill.data import katas
 from potstill.errors import InputError
 from potstill.subset import javascript
 
 REFUSED = [
-    ("python", "import os", "pattern", "import os"),
-    ("python", "x = 1\ny = eval ('1')", "pattern", "eval("),
-    ("python", "s = 'a socket'", "pattern", "socket"),
+    ("python", "import os", "pattern", r"\bimport\s+os\b"),
+    ("python", "x = 1\ny = eval('1')", "pattern", r"\beval\("),
+    ("python", "s = 'a socket'", "pattern", r"\bsocket\b"),
     ("python", "import math", "node", "Import"),
     ("python", "class A: pass", "node", "ClassDef"),
     ("python", "try:\n    pass\nexcept: pass", "node", "Try"),
@@ -18,19 +19,27 @@ REFUSED = [
     ("python", "async def f(): pass", "node", "AsyncFunctionDef"),
     ("python", "getattr(x, 'y')", "builtin", "getattr"),
     ("python", "x.dir()", "builtin", "dir"),
-    ("python", "def f(:", "parse_error", None),
+    ("python", "eval ('1')", "builtin", "eval"),
+    ("python", "eval ('1')\nimport re", "node", "Import"),  # all nodes come before all calls
+    ("python", "import\u3000os", "pattern", r"\bimport\s+os\b"),  # JavaScript's \s
+    ("python", "\u00e9socket", "pattern", r"\bsocket\b"),  # and its \b: only ASCII is a word
+    ("python", "x @ y", "node", "MatMult"),
+    ("python", "def f(:", "parse_error", "invalid syntax (<unknown>, line 1)"),
     ("python", "x = 1\0", "parse_error", None),
-    ("javascript", "require('fs')", "pattern", "require("),
-    ("javascript", "const a = process.env", "pattern", "process."),
+    ("javascript", "require('fs')", "pattern", r"\brequire\("),
+    ("javascript", "const a = process.env", "pattern", r"\bprocess\."),
     ("javascript", "class A {}", "node", "ClassDeclaration"),
     ("javascript", "x = new Map()", "node", "NewExpression"),
     ("javascript", "x = globalThis", "global", "globalThis"),
     ("javascript", "x.Reflect", "global", "Reflect"),
     ("javascript", "try { f() } catch (e) {}", "node", "TryStatement"),
-    ("javascript", "function f( {", "parse_error", None),
+    ("javascript", "eval (1)", "global", "eval"),
+    ("javascript", "process .env", "global", "process"),
+    ("javascript", "function f( {", "parse_error", "Unexpected token (1:13)"),
 ]
 ACCEPTED = [
     ("python", "def f(x, *a, **k):\n    return [i for i in x if i] + list(a)"),
+    ("python", "s = '\ud800'"),  # read as U+FFFD, as after a pipe
     ("python", "e = eval\n@e\ndef f(): return ().__class__"),
     ("python", ""),
     ("javascript", "const f = (a, ...b) => ({...a, b})"),
@@ -61,7 +70,7 @@ def test_all_reasons_come_with_their_places():
         ("node", "Import", 2),
         ("node", "With", 3),
         ("node", "alias", 2),
-        ("node", "withitem", 0),
+        ("node", "withitem", 3),
         ("node", "Raise", 4),
     ]
 
@@ -84,9 +93,10 @@ def test_every_kata_reference_is_inside():
         "\0",
         "\x0c\r\n\r",
         "x" + "+x" * 20_000,
+        "x = 1\n" * 8_000_000,
         "\ufeffx = 1",
     ],
-    ids=["unary", "parentheses", "brackets", "large", "surrogate", "nul", "feeds", "chain", "bom"],
+    ids=str.split("unary parentheses brackets large surrogate nul feeds chain fifty_mb bom"),
 )
 def test_hostile_text_gets_a_verdict(language, code):
     verdict = subset.check(language, code)
@@ -108,3 +118,79 @@ def test_unknown_names_are_refused(tmp_path):
     (tmp_path / "mine.yaml").write_text("limits: {}")
     with pytest.raises(InputError, match=r"see policies/edgecoder\.yaml"):
         subset.check("python", "x", str(tmp_path / "mine.yaml"))
+
+
+def test_the_depth_of_the_callers_stack_changes_no_verdict():
+    def deep(code, frames):
+        return subset.check("python", code) if frames == 0 else deep(code, frames - 1)
+
+    code = "not " * 900 + "x"
+    assert subset.check("python", code).supported
+    assert deep(code, 800).supported
+
+
+@pytest.mark.parametrize("language", ["python", "javascript"])
+def test_many_programs_get_the_verdicts_that_they_get_alone(language):
+    codes = [code for name, code, *_ in REFUSED if name == language] + ["x" * 2_000_000, ""]
+    alone = [subset.check(language, code) for code in codes]
+    assert subset.check_many(language, codes) == alone
+
+
+def test_one_program_that_ends_the_worker_takes_no_other_with_it(monkeypatch):
+    ask = javascript.Worker.ask
+
+    def dies(worker, request, max_seconds):
+        if "bomb" in request["codes"]:
+            worker.close()
+            return None
+        return ask(worker, request, max_seconds)
+
+    monkeypatch.setattr(javascript.Worker, "ask", dies)
+    good, bad, other = subset.check_many("javascript", ["let a", "bomb", "class A {}"])
+    assert good.supported
+    assert bad.reasons[0].kind == "limit"
+    assert other.reasons[0].detail == "ClassDeclaration"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("limits: {max_bytes: 1}", "KeyError"),
+        ("rules: no_such_rule", "no_such_rule"),
+        ("nodes: Modul", "Modul"),
+        ("patterns: ['(']", "PatternError|error"),
+        ("block: eval", "block"),
+    ],
+)
+def test_a_policy_with_a_mistake_is_named(tmp_path, change, message):
+    tree = {"limits": {"max_bytes": 9, "max_nodes": 9, "max_depth": 9, "max_seconds": 1}}
+    tree |= {"python": {"nodes": "Module"}, "javascript": {"nodes": "Program"}}
+    key, _, _ = change.partition(":")
+    (tree if key == "limits" else tree["python"]).update(yaml.safe_load(change))
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(tree))
+    with pytest.raises(InputError, match=message):
+        subset.check("python", "x", str(tmp_path / "mine.yaml"))
+
+
+def test_a_javascript_rule_that_is_none_is_named(tmp_path):
+    (tmp_path / "mine.yaml").write_text(
+        "limits: {max_bytes: 99, max_nodes: 9, max_depth: 9, max_seconds: 1}\n"
+        "python: {nodes: Module}\njavascript: {nodes: Program, rules: no_such_rule}\n"
+    )
+    with pytest.raises(InputError, match="rule 'no_such_rule'; allowed: async_and_generators"):
+        subset.check("javascript", "x", str(tmp_path / "mine.yaml"))
+    assert subset.check("javascript", "x").supported
+
+
+def test_a_policy_of_ones_own(tmp_path):
+    (tmp_path / "mine.yaml").write_text(
+        "limits: {max_bytes: 99, max_nodes: 9, max_depth: 9, max_seconds: 1}\n"
+        "python: {nodes: Module Expr Name Call, blocked_calls: f}\n"
+        "javascript: {nodes: Program ExpressionStatement Identifier}\n"
+    )
+    mine = str(tmp_path / "mine.yaml")
+    assert subset.check("python", "g(x)", mine).supported
+    assert subset.check("python", "f(x)", mine).reasons[0].kind == "builtin"
+    assert subset.check("python", "1", mine).reasons[0].detail == "Constant"
+    assert subset.check("python", "g(x)\n" * 5, mine).reasons[0].kind == "limit"
+    assert subset.check("javascript", "x", mine).supported

@@ -1,27 +1,31 @@
 """The verdict: does a policy accept a piece of code, and if not, why.
 
-All reasons are given with their positions; the first is the one that the original EdgeCoder
-validators give: deny patterns on the text come before the syntax tree, and the tree is visited in
-the original's order (Python breadth first as `ast.walk`, JavaScript depth first).
+All reasons are given with their positions. The first is the one that the original EdgeCoder
+validators give (github.com/codyrs82/Edgecoder, src/executor/{subset,ast-python,ast-javascript}.ts):
+deny patterns on the text come before the syntax tree; in Python all node types come before all
+calls, in the order of `ast.walk`; JavaScript is visited depth first.
 """
 
-import ast
-from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from potstill.errors import InputError
-from potstill.subset import javascript
+from potstill.subset import javascript, python
 from potstill.subset.policy import LANGUAGES, Language, Policy, load
 
 MESSAGES = {
     "pattern": "Unsupported construct detected: {}",
     "node": "Blocked AST node: {}",
     "builtin": "Blocked builtin call: {}",
+    "name": "Blocked name: {}",
+    "member": "Blocked attribute: {}",
     "global": "Blocked global: {}",
     "global_call": "Blocked global call: {}",
-    "parse_error": "Parse error: {}",
+    "parse_error": "parse error: {}",
     "limit": "Limit exceeded: {}",
 }
+# What a verdict calls the kinds that have a sentence of their own.
+KINDS = {"name": "builtin", "member": "node", "global_call": "global"}
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,7 @@ class Reason:
 
 
 def _reason(kind: str, detail: str, line: int = 0, column: int = 0) -> Reason:
-    shown = "global" if kind == "global_call" else kind
-    return Reason(shown, detail, line, column, MESSAGES[kind].format(detail))
+    return Reason(KINDS.get(kind, kind), detail, line, column, MESSAGES[kind].format(detail))
 
 
 @dataclass(frozen=True)
@@ -65,65 +68,56 @@ def check(language: str, code: str, policy: str = "edgecoder") -> Verdict:
     Raises:
         InputError: an unknown language or policy, or the JavaScript parser is not installed.
     """
+    return check_many(language, [code], policy)[0]
+
+
+def check_many(language: str, codes: Sequence[str], policy: str = "edgecoder") -> list[Verdict]:
+    """Check many programs; JavaScript goes to the parser in one request.
+
+    Raises:
+        InputError: as `check`.
+    """
     if language not in LANGUAGES:
         raise InputError(f"language {language!r}; allowed: {', '.join(LANGUAGES)}")
     rules = load(policy)
-    if len(code) > rules.max_bytes:
-        return Verdict(False, [_reason("limit", f"{len(code)} characters")])
     spec = rules.languages[language]
-    reasons = _patterns(code, spec)
-    visit = _python if language == "python" else _javascript
-    found, nodes = visit(code, spec, rules)
-    reasons += found
-    return Verdict(not reasons, reasons, nodes)
+    small = [code for code in codes if _bytes(code, rules.max_bytes) <= rules.max_bytes]
+    visited: Iterable[tuple[list[tuple[str, str, int, int]], int]]
+    if language == "python":
+        visited = (python.visit(code, spec, rules) for code in small)
+    else:
+        replies = javascript.visit_many(small, spec, rules)
+        visited = ((reply["reasons"], reply["nodes"]) for reply in replies)
+    found = iter(visited)
+    return [_verdict(code, spec, rules, found) for code in codes]
+
+
+def _verdict(
+    code: str,
+    spec: Language,
+    rules: Policy,
+    visited: Iterable[tuple[list[tuple[str, str, int, int]], int]],
+) -> Verdict:
+    """Join what the patterns and the tree say; `visited` gives the next program's tree."""
+    size = _bytes(code, rules.max_bytes)
+    if size > rules.max_bytes:
+        return Verdict(False, [_reason("limit", f"more than {rules.max_bytes} bytes")])
+    reasons, nodes = next(iter(visited))
+    found = [*_patterns(code, spec), *(_reason(*reason) for reason in reasons)]
+    return Verdict(not found, found, nodes)
+
+
+def _bytes(code: str, limit: int) -> int:
+    """Return the size in UTF-8; a text with more characters than the limit is not encoded."""
+    return len(code) if len(code) > limit else len(code.encode("utf-8", "surrogatepass"))
 
 
 def _patterns(code: str, spec: Language) -> list[Reason]:
     reasons = []
-    for name, pattern in spec.patterns:
+    for pattern in spec.patterns:
         match = pattern.search(code)
         if match:
             line = code.count("\n", 0, match.start()) + 1
             column = match.start() - (code.rfind("\n", 0, match.start()) + 1)
-            reasons.append(_reason("pattern", name, line, column))
+            reasons.append(_reason("pattern", pattern.source, line, column))
     return reasons
-
-
-def _python(code: str, spec: Language, _: Policy) -> tuple[list[Reason], int]:
-    try:
-        tree = ast.parse(code)
-    except SyntaxError as error:
-        return [_reason("parse_error", error.msg, error.lineno or 0, error.offset or 0)], 0
-    except (RecursionError, MemoryError):
-        return [_reason("limit", "nested too deeply for the parser")], 0
-    except ValueError as error:  # NUL bytes, lone surrogates
-        return [_reason("parse_error", str(error))], 0
-    reasons, nodes, open_ = [], 0, deque[ast.AST]([tree])
-    while open_:  # the order of ast.walk
-        node = open_.popleft()
-        open_.extend(ast.iter_child_nodes(node))
-        nodes += 1
-        name, line = type(node).__name__, getattr(node, "lineno", 0)
-        column = getattr(node, "col_offset", 0)
-        if name not in spec.nodes:
-            reasons.append(_reason("node", name, line, column))
-        if isinstance(node, ast.Call):
-            called = _called(node.func)
-            if called in spec.blocked:
-                reasons.append(_reason("builtin", called, line, column))
-    return reasons, nodes
-
-
-def _called(target: ast.expr) -> str:
-    """Return the name that a call uses: f of f() and of x.f(); empty for anything else."""
-    if isinstance(target, ast.Name):
-        return target.id
-    return target.attr if isinstance(target, ast.Attribute) else ""
-
-
-def _javascript(code: str, spec: Language, rules: Policy) -> tuple[list[Reason], int]:
-    found = javascript.visit(code, spec, rules.max_seconds)
-    reasons = [
-        _reason(kind, detail, line, column) for kind, detail, line, column in found["reasons"]
-    ]
-    return reasons, int(found["nodes"])
