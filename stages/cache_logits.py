@@ -1,14 +1,13 @@
 """Run the trimmed teacher once over the training rows and keep its top tokens with their tail.
 
-Reads   teacher     trimmed checkpoint
-        dataset     folder with train.jsonl and heldout.jsonl
+Reads   teacher     adapted checkpoint
+        dataset     folder with train.jsonl
 Writes  out         logit store (header.json and shards)
-        metrics     rows, tokens, bytes a token, kept mass, the teacher's own held-out likelihood
+        metrics     rows, tokens, bytes a token, kept mass
 """
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 from potstill import stage
 from potstill.models.chat import ChatTokenizer
@@ -27,32 +26,32 @@ class Params(Section):
     seed: int
 
 
-def main(
-    params: Params, *, teacher: Path, dataset: Path, out: Path, scratch: Path
-) -> dict[str, float]:
-    """Cache, then measure the teacher on the held-out rows as the students will be."""
-    from potstill.distill import caching, device, examples, heldout, logit_store
+def main(params: Params, *, teacher: Path, dataset: Path, out: Path, scratch: Path) -> dict:
+    """Cache, and say how much of the probability was kept."""
+    from potstill.distill import caching, device, examples, logit_store
     from potstill.models import load
 
     device.make_deterministic(params.seed, params.threads)
     place = device.pick_device()
-    how: dict[str, Any] = {
-        "batch_rows": params.batch_rows,
-        "dtype": device.compute_dtype("auto", place),
-    }
-    tokenizer = ChatTokenizer(teacher)
-    rows, too_long = examples.load(dataset / "train.jsonl", tokenizer, params.max_length)
-    held, _ = examples.load(dataset / "heldout.jsonl", tokenizer, params.max_length)
+    train = dataset / "train.jsonl"
+    rows, too_long = examples.load(train, ChatTokenizer(teacher), params.max_length)
     rows, model = rows[: params.max_rows], load.trainable(teacher, place)
-    metrics = caching.cache(model, rows, scratch, k=params.k, temperature=params.temperature, **how)
-    header = logit_store.describe(teacher, k=params.k, temperature=params.temperature)
-    logit_store.write_header(scratch, header)
+    metrics = caching.cache(
+        model,
+        rows,
+        scratch,
+        k=params.k,
+        temperature=params.temperature,
+        batch_rows=params.batch_rows,
+        dtype=device.compute_dtype("auto", place),
+    )
+    described = logit_store.describe(teacher, k=params.k, temperature=params.temperature)
+    logit_store.write_header(scratch, described)
     shutil.copytree(scratch, out)
     return {
         **metrics,
         "rows_too_long": too_long,
         "kept_mass_mean": caching.kept_mass(logit_store.LogitStore(out), rows),
-        **heldout.measure(model, held, prefix="teacher_", **how),
     }
 
 

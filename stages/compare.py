@@ -24,6 +24,7 @@ def main(  # noqa: PLR0913 - one flag for each thing that is compared
     curate: Path,
     build_dataset: Path,
     trim_vocab: Path,
+    adapt_teacher: Path,
     init_student: Path,
     cache_logits: Path,
     distill: Path,
@@ -40,9 +41,9 @@ def main(  # noqa: PLR0913 - one flag for each thing that is compared
     """Compare, judge and write."""
     sources = load.Sources(
         fetch_teacher=fetch_teacher, curate=curate, build_dataset=build_dataset,
-        trim_vocab=trim_vocab, init_student=init_student, cache_logits=cache_logits,
-        distill=distill, histories=histories, export=export, artefacts=artefacts,
-        check_parity=check_parity, score_code=score_code, scores=scores,
+        trim_vocab=trim_vocab, adapt_teacher=adapt_teacher, init_student=init_student,
+        cache_logits=cache_logits, distill=distill, histories=histories, export=export,
+        artefacts=artefacts, check_parity=check_parity, score_code=score_code, scores=scores,
         measure_latency=measure_latency,
     )  # fmt: skip
     view = View(load.load(sources, params.students), params)

@@ -34,6 +34,5 @@ def test_the_store_names_its_teacher(tiny_llama, dataset, tmp_path):
     assert store.header.tokenizer_sha256 == tokenizer_hash(tiny_llama)
     assert len(store) == metrics["num_rows"] == 10
     assert 0 < metrics["kept_mass_mean"] <= 1
-    assert metrics["teacher_heldout_perplexity"] > 1
     assert cache(tiny_llama, dataset, tmp_path, "b") == metrics
     assert files.sha256_tree(tmp_path / "a") == files.sha256_tree(tmp_path / "b")

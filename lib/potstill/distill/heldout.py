@@ -16,7 +16,6 @@ def measure(
     *,
     batch_rows: int,
     dtype: torch.dtype,
-    prefix: str = "",
 ) -> dict[str, float]:
     """Return the mean negative log-likelihood of held-out answers, its interval and perplexity.
 
@@ -24,7 +23,7 @@ def measure(
 
     Returns:
         heldout_nll_nats (nats a token) with _low and _high, heldout_perplexity with _low and
-        _high, heldout_rows, heldout_tokens, heldout_groups; every key after `prefix`.
+        _high, heldout_rows, heldout_tokens, heldout_groups.
     """
     nlls = row_nlls(model, rows, batch_rows=batch_rows, dtype=dtype)
     sums, tokens = zip(*(nlls[row.key] for row in rows), strict=True)
@@ -40,4 +39,4 @@ def measure(
         "heldout_tokens": sum(tokens),
         "heldout_groups": len({row.group for row in rows}),
     }
-    return {prefix + key: round(float(value), 6) for key, value in values.items()}
+    return {key: round(float(value), 6) for key, value in values.items()}

@@ -45,7 +45,9 @@ def learning_rate(recipe: Training, step: int) -> float:
     return recipe.learning_rate * (0.1 + 0.9 * cosine)
 
 
-def batches(rows: list[Example], recipe: Training, first_step: int) -> Iterator[list[list[Example]]]:
+def batches(
+    rows: list[Example], recipe: Training, first_step: int
+) -> Iterator[list[list[Example]]]:
     """Yield the micro-batches of each step from `first_step` on, epoch after epoch."""
     per_epoch = math.ceil(len(rows) / recipe.batch_rows)
     plans: dict[int, list[list[int]]] = {}

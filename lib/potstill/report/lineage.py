@@ -7,7 +7,13 @@ Fact = tuple[str, str]
 
 
 def facts(
-    *, teacher: Record, dataset: Record, vocabulary: Record, start: Record, cached: Record
+    *,
+    teacher: Record,
+    dataset: Record,
+    vocabulary: Record,
+    adapted: Record,
+    start: Record,
+    cached: Record,
 ) -> list[Fact]:
     """Return what each step took and gave, in the order of the pipeline."""
     whole, percent = text.whole, text.percent
@@ -16,6 +22,8 @@ def facts(
     ids = f"{whole(vocabulary.number('vocab_before'))} ids"
     kept = f"cut to {whole(vocabulary.number('vocab_after'))}"
     covered = percent(vocabulary.number("heldout_kept_share"), digits=2)
+    steps = f"{whole(adapted.number('steps'))} steps on labels"
+    seen = f"{whole(adapted.number('num_tokens'))} answer tokens"
     layers = [whole(start.number(f"num_layers_{when}")) for when in ("before", "after")]
     tokens = f"{whole(cached.number('num_tokens'))} tokens"
     mass = f"{percent(cached.number('kept_mass_mean'), digits=2)} of the probability kept"
@@ -28,6 +36,7 @@ def facts(
         ("Parameters of the teacher", whole(teacher.number("num_parameters"))),
         ("Rows", f"{rows}, {held}; no family or module in both"),
         ("Vocabulary", f"{ids} {kept}; they cover {covered} of held-out tokens"),
+        ("Teacher's adaptation", f"{steps}, {seen}"),
         ("Layers", " cut to ".join(layers)),
         ("Parameters of the student", whole(start.number("num_parameters"))),
         ("Teacher's distributions", f"{tokens}, {mass}, {size}"),

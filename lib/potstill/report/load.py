@@ -38,6 +38,7 @@ class Sources:
     curate: Path
     build_dataset: Path
     trim_vocab: Path
+    adapt_teacher: Path
     init_student: Path
     cache_logits: Path
     distill: Path
@@ -60,7 +61,7 @@ def load(sources: Sources, students: dict[str, str]) -> Results:
     Raises:
         InputError: a file, key or row that is needed is missing or no number.
     """
-    cached = Record(sources.cache_logits)
+    adapted = Record(sources.adapt_teacher)
     return Results(
         students={name: _student(sources, name) for name in students},
         variants={
@@ -69,14 +70,15 @@ def load(sources: Sources, students: dict[str, str]) -> Results:
             # git keeps the metrics of a variant that was removed; its artefact is gone
             if (sources.artefacts / path.stem).is_dir()
         },
-        teacher_perplexity=cached.estimate("teacher_heldout_perplexity", "teacher_heldout_rows"),
+        teacher_perplexity=adapted.estimate("heldout_perplexity", "heldout_rows"),
         curated=_curated(Record(sources.curate)),
         lineage=lineage.facts(
             teacher=Record(sources.fetch_teacher),
             dataset=Record(sources.build_dataset),
             vocabulary=Record(sources.trim_vocab),
+            adapted=adapted,
             start=Record(sources.init_student),
-            cached=cached,
+            cached=Record(sources.cache_logits),
         ),
     )
 
