@@ -8,7 +8,7 @@ Writes  out         folder: accepted.jsonl, reflect.jsonl, rejected.jsonl
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from potstill import files, sandbox, stage
 from potstill.data import candidates, contamination, curation
@@ -25,6 +25,7 @@ class Params(Section):
     slips: Annotated[int, Field(ge=0)]  # references with a planted error, for reflect rows
     cpu_s: Annotated[float, Field(gt=0)]  # of one execution
     workers: Annotated[int, Field(ge=1)]
+    sandbox: Literal["require", "best_effort"]  # require: refuse where a layer is missing
 
 
 def main(
@@ -45,6 +46,7 @@ def main(
         benchmark=contamination.NGramIndex(contamination.humaneval_texts(), params.ngram_words),
         limits=sandbox.Limits(cpu_s=params.cpu_s),
         workers=params.workers,
+        mode=params.sandbox,
     )
     out.mkdir()
     for name in ("accepted", "reflect", "rejected"):

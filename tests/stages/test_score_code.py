@@ -17,6 +17,7 @@ SETTINGS = {
     "context": 448,
     "policy": "edgecoder",
     "cpu_s": 2.0,
+    "sandbox": "require",
     "threads": 2,
     "seed": 0,
 }

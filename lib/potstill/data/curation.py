@@ -50,6 +50,7 @@ def curate(
     benchmark: NGramIndex,
     limits: sandbox.Limits,
     workers: int,
+    mode: sandbox.Mode,
 ) -> Curated:
     """Judge candidates in their order.
 
@@ -61,13 +62,15 @@ def curate(
         benchmark: texts that must not be trained on.
         limits: of one execution.
         workers: executions at a time.
+        mode: "require" refuses to run where a layer of the sandbox is missing.
     """
     result = Curated()
     static = [row for row in candidates if _looks_right(row, policy, max_code_characters, result)]
     fresh = list(_first_of_each(static, benchmark, result))
     runnable = [row for row in fresh if row.get("tests")]
     cases = [_case(row, limits) for row in runnable]
-    runs = dict(zip((row["id"] for row in runnable), sandbox.run_many(cases, workers), strict=True))
+    results = sandbox.run_many(cases, workers, mode=mode)
+    runs = dict(zip((row["id"] for row in runnable), results, strict=True))
     for row in fresh:
         run = runs.get(row["id"])
         if run is None or run.ok:

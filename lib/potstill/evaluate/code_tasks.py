@@ -7,7 +7,7 @@ every test held; whether the code also stays inside the subset is counted apart.
 import ast
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -28,6 +28,7 @@ class Settings(Section):
     context: Annotated[int, Field(ge=64)]  # tokens of prompt and answer
     policy: str  # subset policy
     cpu_s: Annotated[float, Field(gt=0)]  # of one execution
+    sandbox: Literal["require", "best_effort"]  # require: refuse where a layer is missing
     threads: Annotated[int, Field(ge=1)]
     seed: int
 
@@ -144,7 +145,7 @@ def score(
         )
         for item, code in zip(problems, codes, strict=True)
     ]
-    runs = sandbox.run_many(cases, how.threads)
+    runs = sandbox.run_many(cases, how.threads, mode=how.sandbox)
     return [
         {
             "id": item.id,
