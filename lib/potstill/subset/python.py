@@ -5,11 +5,16 @@ import functools
 import re
 import threading
 from collections import deque
+from collections.abc import Callable
+from itertools import takewhile
+from operator import attrgetter
 from typing import Any
 
 from potstill.subset import rules_python
 from potstill.subset.policy import Language, Policy
 
+_Expand = tuple[Callable[[Any], tuple[Any, ...]] | None, tuple[tuple[str, bool], ...]]
+_SECOND = ("_attributes",)  # of every class: a tuple of texts, which counts as a leaf
 Found = tuple[str, str, int, int]  # kind, detail, line (from 1), column (from 0)
 _NO_NODES = ("identifier", "string", "int", "constant", "expr_context")
 _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -63,31 +68,40 @@ def _parse_shallow(code: str) -> ast.Module:
 
 
 @functools.cache
-def _children(kind: type[ast.AST]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the names of the fields of a class that hold one node or None, and a list of nodes.
+def _children(kind: type[ast.AST]) -> tuple[tuple[str, bool], ...]:
+    """Return the fields of a class that hold nodes, in their order: (name, whether it is a list).
 
     The class's docstring is its ASDL signature. Contexts (Load, Store, Del) are left out: they are
     the same three objects everywhere and say nothing.
     """
     fields = re.findall(r"(\w+)([*?]?) (\w+)[,)]", kind.__doc__ or "")
-    nodes = [(sort, name) for base, sort, name in fields if base not in _NO_NODES]
-    return (
-        tuple(name for sort, name in nodes if sort != "*"),
-        tuple(name for sort, name in nodes if sort == "*"),
-    )
+    return tuple((name, sort == "*") for base, sort, name in fields if base not in _NO_NODES)
 
 
 @functools.lru_cache(maxsize=16)
-def _allowed(names: frozenset[str]) -> dict[type, tuple[tuple[str, ...], tuple[str, ...]]]:
-    kinds = {name: getattr(ast, name) for name in names if isinstance(getattr(ast, name, 0), type)}
-    return {kind: _children(kind) for name, kind in kinds.items() if kind.__name__ == name}
+def _expanders(allowed: frozenset[str]) -> tuple[frozenset[type], dict[type, _Expand]]:
+    """Return (allowed classes without children, how the children of the others are read).
+
+    Reading the first single fields at once, and passing over leaves without a look, is most of the
+    speed.
+    """
+    kinds = {getattr(ast, name) for name in allowed if hasattr(ast, name)}
+    expand: dict[type, _Expand] = {}
+    for kind in kinds:
+        children = _children(kind)
+        first = [name for name, _ in takewhile(lambda child: not child[1], children)]
+        if children:
+            # a getter of one field would return it bare, so that it is read with a second
+            getter = attrgetter(*first, *_SECOND[: len(first) == 1]) if first else None
+            expand[kind] = (getter, children[len(first) :])
+    return frozenset(kinds - expand.keys()) | {type(None), tuple}, expand
 
 
 def _visit(tree: ast.Module, spec: Language, limits: Policy) -> tuple[list[Found], int]:
     """Visit breadth first, level by level, as `ast.walk` does but several times faster."""
     found: list[Found] = []
     calls: list[Found] = []
-    allowed, blocked = _allowed(spec.nodes), spec.blocked_calls
+    leaves, expand = _expanders(spec.nodes)
     nodes = depth = 0
     level: list[Any] = [tree]
     while level:
@@ -96,21 +110,20 @@ def _visit(tree: ast.Module, spec: Language, limits: Policy) -> tuple[list[Found
         if nodes > limits.max_nodes or depth > limits.max_depth:
             return [*found, *calls, _too_large(limits)], nodes
         below: list[Any] = []
-        for node in level:
+        for node in [node for node in level if node.__class__ not in leaves]:
             kind = node.__class__
-            if kind in allowed:
-                one, many = allowed[kind]
-            elif node is None:  # an empty default, or the key of {**x}
-                continue
+            if kind in expand:
+                getter, rest = expand[kind]
+                if getter:
+                    below += getter(node)
+                for name, is_list in rest:
+                    value = getattr(node, name)
+                    below += value if is_list else (value,)
             else:
                 found.append(("node", kind.__name__, *place(node)))
-                one, many = _children(kind)
-            values = node.__dict__
-            below += [values[name] for name in one if name in values]
-            for name in many:
-                below += values[name]
-            if kind is ast.Call and _called(values["func"]) in blocked:
-                calls.append(("builtin", _called(values["func"]), *place(node)))
+                below += ast.iter_child_nodes(node)
+            if kind is ast.Call and _called(node.func) in spec.blocked_calls:
+                calls.append(("builtin", _called(node.func), *place(node)))
         level = below
     return [*found, *calls], nodes
 
@@ -124,20 +137,33 @@ def _visit_all(
         return found, nodes
     for name in sorted(spec.rules & rules_python.TEXT_RULES.keys()):
         found += rules_python.TEXT_RULES[name](code)
-    rules = [rule for name, rule in rules_python.RULES.items() if name in spec.rules]
-    pairs: deque[tuple[ast.AST, ast.AST | None]] = deque([(tree, None)])
+    checks = _checks(spec)
+    pairs: deque[tuple[Any, ast.AST | None]] = deque([(tree, None)])
     while pairs:
         node, parent = pairs.popleft()
-        for name in rules_python.names(node):
-            if name in spec.blocked_names:
-                found.append(("name", name, *place(node)))
-        for name in rules_python.members(node):
-            if name in spec.blocked_members:
-                found.append(("member", name, *place(node)))
-        for rule in rules:
-            found += [(kind, detail, *place(node)) for kind, detail in rule(node, parent)]
-        pairs.extend((child, node) for child in ast.iter_child_nodes(node))
+        for check in checks.get(node.__class__, ()):
+            found += [(kind, detail, *place(node)) for kind, detail in check(node, parent)]
+        pairs += [(child, node) for child in ast.iter_child_nodes(node)]
     return found, nodes
+
+
+@functools.lru_cache(maxsize=16)
+def _checks(spec: Language) -> dict[type, list[rules_python.Rule]]:
+    """Return what is asked at each class of node: blocked names and members, then the rules."""
+
+    def names(node: ast.AST, _: ast.AST | None) -> rules_python.Refusals:
+        return (("name", name) for name in rules_python.names(node) if name in spec.blocked_names)
+
+    def members(node: ast.AST, _: ast.AST | None) -> rules_python.Refusals:
+        blocked = spec.blocked_members
+        return (("member", name) for name in rules_python.members(node) if name in blocked)
+
+    found: dict[type, list[rules_python.Rule]] = {}
+    rules = [rules_python.RULES[name] for name in rules_python.RULES if name in spec.rules]
+    for classes, rule in ((rules_python.NAMING, names), (rules_python.MEMBERS, members), *rules):
+        for kind in classes:
+            found.setdefault(kind, []).append(rule)
+    return found
 
 
 def place(node: ast.AST) -> tuple[int, int]:

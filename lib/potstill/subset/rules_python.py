@@ -15,7 +15,11 @@ from potstill.subset.folding import LARGE_COUNT, fold, is_sequence
 
 Refusals = Iterator[tuple[str, str]]
 Rule = Callable[[ast.AST, ast.AST | None], Refusals]
-RULES: dict[str, Rule] = {}
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_PATTERNS = (ast.MatchAs, ast.MatchStar, ast.MatchMapping, ast.ExceptHandler)
+NAMING = (ast.Name, ast.arg, *_FUNCTIONS, ast.alias, ast.Global, ast.Nonlocal, *_PATTERNS)
+MEMBERS = (ast.Attribute, ast.MatchClass)
+RULES: dict[str, tuple[tuple[type[ast.AST], ...], Rule]] = {}  # the classes that a rule looks at
 _CODING = re.compile(r"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff\ud800-\udfff]|\r(?!\n)")
 _PERCENT = re.compile(r"%[^a-zA-Z%]*\d{6}")
@@ -24,9 +28,12 @@ _WIDENING = ("ljust", "rjust", "center", "zfill", "expandtabs", "to_bytes")
 _ALLOWED_DUNDERS = ("__name__",)  # `if __name__ == "__main__":` reads a text and nothing else
 
 
-def _rule(rule: Rule) -> Rule:
-    RULES[rule.__name__] = rule
-    return rule
+def _rule(*classes: type[ast.AST]) -> Callable[[Rule], Rule]:
+    def register(rule: Rule) -> Rule:
+        RULES[rule.__name__] = (classes, rule)
+        return rule
+
+    return register
 
 
 def names(node: ast.AST) -> Iterator[str]:
@@ -35,7 +42,7 @@ def names(node: ast.AST) -> Iterator[str]:
         yield node.id
     elif isinstance(node, ast.arg):
         yield node.arg
-    elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+    elif isinstance(node, _FUNCTIONS):
         yield node.name
     elif isinstance(node, ast.alias):
         yield from (node.asname or node.name).split(".")
@@ -55,7 +62,7 @@ def members(node: ast.AST) -> Iterator[str]:
         yield from node.kwd_attrs
 
 
-@_rule
+@_rule(*NAMING, *MEMBERS, ast.keyword)
 def underscored(node: ast.AST, _: ast.AST | None) -> Refusals:
     """Attributes that start with an underscore; names and keywords that start with two."""
     for name in members(node):
@@ -67,21 +74,21 @@ def underscored(node: ast.AST, _: ast.AST | None) -> Refusals:
             yield "name", name
 
 
-@_rule
+@_rule(*_FUNCTIONS)
 def decorators(node: ast.AST, _: ast.AST | None) -> Refusals:
     """A decorator calls without a Call node."""
     if getattr(node, "decorator_list", None):
         yield "node", f"{type(node).__name__}: decorator"
 
 
-@_rule
+@_rule(ast.Attribute)
 def attribute_targets(node: ast.AST, _: ast.AST | None) -> Refusals:
     """Assigning to an attribute patches modules, builtins and functions; also as a loop target."""
     if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
         yield "node", f"Attribute: assignment to {node.attr}"
 
 
-@_rule
+@_rule(ast.Name, ast.Call)
 def type_compared(node: ast.AST, parent: ast.AST | None) -> Refusals:
     """`type` makes classes and hands out `type`: only type(x) as a side of a comparison."""
     if isinstance(node, ast.Name) and node.id == "type":
@@ -103,7 +110,7 @@ def _one_argument(call: ast.Call) -> bool:
     return len(call.args) == 1 and not call.keywords and not isinstance(call.args[0], ast.Starred)
 
 
-@_rule
+@_rule(ast.Attribute)
 def format_templates(node: ast.AST, parent: ast.AST | None) -> Refusals:
     """str.format reads attributes by text: only on a literal whose fields are plain names."""
     if not isinstance(node, ast.Attribute) or node.attr not in ("format", "format_map"):
@@ -128,7 +135,7 @@ def _plain(template: str) -> bool:
     return True
 
 
-@_rule
+@_rule(ast.While, ast.Call)
 def endless_loops(node: ast.AST, _: ast.AST | None) -> Refusals:
     """`while` with a constant true test and no way out; iter(callable, sentinel)."""
     if isinstance(node, ast.While) and not _leaves(node.body, loops=0):
@@ -157,7 +164,7 @@ def _leaves(body: list[ast.stmt], loops: int) -> bool:
     return False
 
 
-@_rule
+@_rule(ast.BinOp, ast.Call)
 def large_constants(node: ast.AST, _: ast.AST | None) -> Refusals:
     """Numbers and sequences of constants that would not fit: 9**9**9, 'a' * 10**10."""
     if isinstance(node, ast.BinOp):
@@ -178,7 +185,7 @@ def _large(node: ast.AST) -> bool:
     return count is not None and count > LARGE_COUNT
 
 
-@_rule
+@_rule(ast.Constant, ast.FormattedValue, ast.Call)
 def wide_formats(node: ast.AST, _: ast.AST | None) -> Refusals:
     """Format texts that pad to a million: '%0999999999d', f'{x:999999999}', format(x, '...')."""
     text = ""
