@@ -159,7 +159,7 @@ def test_one_program_that_ends_the_worker_takes_no_other_with_it(monkeypatch):
     [
         ("limits: {max_bytes: 1}", "KeyError"),
         ("rules: no_such_rule", "no_such_rule"),
-        ("nodes: Modul", "Modul"),
+        ("nodes: NoSuchNode", "NoSuchNode"),
         ("patterns: ['(']", "PatternError|error"),
         ("block: eval", "block"),
     ],

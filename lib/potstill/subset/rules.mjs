@@ -243,7 +243,7 @@ function leaves(node, labels, near) {
   }
   const named = node.type === "LabeledStatement";
   const below = named ? new Map(labels).set(node.label.name, true) : labels;
-  const still = near && !/^(For|ForIn|ForOf|While|DoWhile|Switch)Statement$/.test(node.type);
+  const still = near && !/^(For|For(In|Of)|While|DoWhile|Switch)Statement$/.test(node.type);
   return Object.values(node).flat().some((item) =>
     item && typeof item === "object" && leaves(item, below, still));
 }
