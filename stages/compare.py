@@ -31,10 +31,8 @@ def main(  # noqa: PLR0913 - one flag for each thing that is compared
     histories: Path,
     export: Path,
     artefacts: Path,
-    check_parity: Path,
     score_code: Path,
     scores: Path,
-    measure_latency: Path,
     table_out: Path,
     report_out: Path,
 ) -> dict[str, float]:
@@ -43,8 +41,7 @@ def main(  # noqa: PLR0913 - one flag for each thing that is compared
         fetch_teacher=fetch_teacher, curate=curate, build_dataset=build_dataset,
         trim_vocab=trim_vocab, adapt_teacher=adapt_teacher, init_student=init_student,
         cache_logits=cache_logits, distill=distill, histories=histories, export=export,
-        artefacts=artefacts, check_parity=check_parity, score_code=score_code, scores=scores,
-        measure_latency=measure_latency,
+        artefacts=artefacts, score_code=score_code, scores=scores,
     )  # fmt: skip
     view = View(load.load(sources, params.students), params)
     verdicts = gates.judge(view)

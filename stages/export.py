@@ -1,13 +1,20 @@
-"""Export a checkpoint to one format and quantisation.
+"""Export a checkpoint to one format and quantisation, then prove it in its own runtime.
 
 Reads   checkpoint  Hugging Face folder
+        dataset     folder with heldout.jsonl, the rows that artefact and checkpoint both read
 Writes  out         artefact: model files, tokenizer, artifact.json with SHA-256 of each file
-        metrics     format, quantisation, bytes, parameters
+        metrics     format, quantisation, bytes, parameters;
+                    parity: verdict (pass | fail | not-run) with its reason, agreement, KL;
+                    latency: load, first token, tokens a second, memory, timed in a fresh process;
+                    the only figures of the pipeline that vary by run
 """
 
 from pathlib import Path
+from typing import Any
 
 from potstill import stage
+from potstill.errors import MissingPackageError
+from potstill.evaluate import latency, parity
 from potstill.export import artifact
 from potstill.params import Section
 
@@ -18,18 +25,27 @@ class Params(Section):
     checkpoint: str  # folder below models/, taken from here by dvc.yaml as well
     format: str  # a key of potstill.export.FORMATS
     quantisation: str  # one of that format's QUANTISATIONS
+    parity: parity.Settings
+    latency: latency.Settings
 
 
-def main(params: Params, *, checkpoint: Path, out: Path) -> dict[str, float | str]:
-    """Build the artefact."""
+def main(params: Params, *, checkpoint: Path, dataset: Path, out: Path) -> dict[str, Any]:
+    """Build, compare, time; a runtime that is not installed here is reported as not run."""
     made = artifact.build(checkpoint, out, format=params.format, quantisation=params.quantisation)
-    return {
+    metrics: dict[str, Any] = {
         "format": params.format,
         "quantisation": params.quantisation,
         "checkpoint": params.checkpoint,
         "bytes": sum(file["bytes"] for file in made["files"].values()),
         "num_parameters": made["num_parameters"],
     }
+    try:
+        metrics["parity"] = parity.check(out, checkpoint, dataset, params.parity)
+        metrics["latency"] = latency.measure(out, params.latency)
+    except MissingPackageError as error:
+        metrics["parity"] = {"verdict": "not-run", "reason": str(error)}
+        metrics["latency"] = {"n": 0, "reason": str(error)}
+    return metrics
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from potstill.errors import InputError
 from potstill.evaluate import latency
 from potstill.export import artifact
 
-HOW = {"prompt_tokens": 8, "tokens": 5, "repeats": 2, "threads": 1, "timeout_s": 120}
+HOW = latency.Settings(prompt_tokens=8, tokens=5, repeats=2, threads=1, timeout_s=120.0)
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def artefact(tiny_llama, tmp_path_factory):
 
 
 def test_every_figure_is_there_and_plausible(artefact):
-    metrics = latency.measure(artefact, **HOW)
+    metrics = latency.measure(artefact, HOW)
     model = sum(p.stat().st_size for p in artefact.glob("*.gguf"))
     assert metrics["size_bytes"] == model
     assert metrics["n"] == 2
@@ -33,9 +33,9 @@ def test_a_damaged_artefact_is_named(artefact, tmp_path):
     (path,) = copy.glob("*.gguf")
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(InputError, match=path.name):
-        latency.measure(copy, **HOW)
+        latency.measure(copy, HOW)
 
 
 def test_the_time_limit_is_kept(artefact):
     with pytest.raises(InputError, match="timeout_s"):
-        latency.measure(artefact, **(HOW | {"timeout_s": 0.05}))
+        latency.measure(artefact, HOW.model_copy(update={"timeout_s": 0.05}))

@@ -101,7 +101,7 @@ def test_a_damaged_file_is_named(tiny_llama, tmp_path):
 def test_the_real_teacher_in_integers_agrees_with_itself_in_float(smollm2, tmp_path):
     artefact = build(smollm2, tmp_path / "int8", "int8")
     model, reference = opened(artefact), load.reference_logits(smollm2, 2)
-    ids = model.tokenize(Path(files.__file__).read_text()[:600])
+    ids = model.tokenize(Path(files.__file__).read_text()[:600])[:120]
     got, want = (torch.from_numpy(f(ids)).log_softmax(-1) for f in (model.logits, reference))
     kl = torch.nn.functional.kl_div(got, want, log_target=True, reduction="sum") / len(ids)
     assert kl < 0.02

@@ -49,10 +49,14 @@ def write_json(path, value):
     path.write_text(json.dumps(value))
 
 
-def change(path, **keys):
-    """Change keys of a JSON file; None takes a key away."""
-    values = json.loads(path.read_text()) | keys
-    path.write_text(json.dumps({k: v for k, v in values.items() if v is not None}))
+def change(path, part=None, **keys):
+    """Change keys of a JSON file, or of one part of it; None takes a key away."""
+    whole = json.loads(path.read_text())
+    target = whole[part] if part else whole
+    target.update(keys)
+    for key in [key for key, value in target.items() if value is None]:
+        del target[key]
+    path.write_text(json.dumps(whole))
 
 
 def rate(key, value, half=0.06):
@@ -75,7 +79,7 @@ def write_tree(root):
     for variant in VARIANTS:
         write_variant(root, variant)
     flags = {name: root / f"metrics/{name}.json" for name in single_files()}
-    folders = ("distill", "export", "check_parity", "score_code", "measure_latency")
+    folders = ("distill", "export", "score_code")
     flags |= {name: root / f"metrics/{name}" for name in folders}
     return flags | {
         "histories": root / "data/history",
@@ -139,12 +143,17 @@ def write_variant(root, variant):
     write_json(root / f"metrics/export/{name}.json", {
         "format": form, "quantisation": quantisation, "checkpoint": checkpoint, "bytes": size,
         "num_parameters": 99_118_656,
+        "parity": {
+            "verdict": "pass", "reason": "", "n_tokens": 2048, **rate("top1_agreement", 0.96, 0.01),
+        },
+        "latency": {
+            "size_bytes": size, "load_ms": 210.0, "ttft_ms_p50": wait, "ttft_ms_p95": 1.2 * wait,
+            "tokens_per_s_p50": speed, "peak_rss_mb": 90 + size / 4e5, "n": 5,
+            "cpu": "2 x86 cores",
+        },
     })  # fmt: skip
     files = {"model.gguf": {"bytes": size, "sha256": "cd" * 32}}
     write_json(root / f"models/artefacts/{name}/artifact.json", {"files": files})
-    write_json(root / f"metrics/check_parity/{name}.json", {
-        "verdict": "pass", "reason": "", "n_tokens": 2048, **rate("top1_agreement", 0.96, 0.01),
-    })  # fmt: skip
     rows = scores(owner, solved, katas)
     path = root / f"data/scores/{name}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -155,10 +164,6 @@ def write_variant(root, variant):
         **rate("katas_pass_at_1", passed, 0.85 / katas**0.5), "katas_n": katas,
         "katas_families": 20, "katas_inside_subset": 0.97, "humaneval_n": human,
         **(rate("humaneval_pass_at_1", 0.05, 0.05) if human else {}),
-    })  # fmt: skip
-    write_json(root / f"metrics/measure_latency/{name}.json", {
-        "size_bytes": size, "load_ms": 210.0, "ttft_ms_p50": wait, "ttft_ms_p95": 1.2 * wait,
-        "tokens_per_s_p50": speed, "peak_rss_mb": 90 + size / 4e5, "n": 5, "cpu": "2 x86 cores",
     })  # fmt: skip
 
 

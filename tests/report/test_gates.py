@@ -113,21 +113,20 @@ def test_a_missing_baseline_never_passes(look, tmp_path):
 
 
 def test_parity_keeps_its_three_states_and_its_reason(look, tmp_path):
-    folder = tmp_path / "metrics/check_parity"
-    change(folder / "kd-q4_0.json", verdict="fail", reason="top-1 agreement too low")
-    (folder / "kd-onnx_int8.json").write_text('{"verdict": "not-run", "reason": "no runtime"}')
-    (folder / "teacher-q8_0.json").unlink()
+    folder = tmp_path / "metrics/export"
+    change(folder / "kd-q4_0.json", "parity", verdict="fail", reason="top-1 agreement too low")
+    change(folder / "kd-onnx_int8.json", parity={"verdict": "not-run", "reason": "no runtime"})
     verdicts = gates.judge(look())
     found = states(verdicts, "parity")
     assert (found["kd-f16"], found["kd-q4_0"]) == ("pass", "fail")
-    assert (found["kd-onnx_int8"], found["teacher-q8_0"]) == ("not-run", "not-run")
+    assert found["kd-onnx_int8"] == "not-run"
     assert reason(verdicts, "parity", "kd-onnx_int8") == "no runtime"
 
 
 def test_size_memory_and_subset_that_were_not_measured_never_pass(look, tmp_path):
     change(tmp_path / "metrics/export/kd-q4_0.json", bytes=0)
-    change(tmp_path / "metrics/measure_latency/kd-q4_k_m.json", peak_rss_mb=0.0)
-    (tmp_path / "metrics/measure_latency/kd-q4_0.json").unlink()
+    change(tmp_path / "metrics/export/kd-q4_k_m.json", "latency", peak_rss_mb=0.0)
+    change(tmp_path / "metrics/export/kd-q4_0.json", latency={"n": 0})
     change(tmp_path / "metrics/score_code/kd-q4_0.json", katas_n=0)
     change(tmp_path / "metrics/score_code/kd-f16.json", katas_inside_subset=0.0)
     verdicts = gates.judge(look())
@@ -154,7 +153,7 @@ def test_the_smallest_passing_export_passes_all_gates_about_it(look, tmp_path):
     good = [item.name for item in gates.passing(view, verdicts)]
     assert "kd-f16" not in good  # larger than the budget
     assert good[-1] == "kd-q4_k_m"  # kd-q4_0 is smaller and loses too much
-    change(tmp_path / "metrics/check_parity/kd-q4_k_m.json", verdict="not-run")
+    change(tmp_path / "metrics/export/kd-q4_k_m.json", "parity", verdict="not-run", reason="x")
     view = look()
     assert "kd-q4_k_m" not in [v.name for v in gates.passing(view, gates.judge(view))]
 

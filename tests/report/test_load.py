@@ -36,15 +36,31 @@ def test_keys_that_nobody_asks_for_do_not_matter(look, tmp_path):
         ("cache_logits", "bytes_per_token"),
         ("distill/kd", "heldout_perplexity_low"),
         ("export/kd-f16", "bytes"),
-        ("check_parity/kd-f16", "verdict"),
+        ("export/kd-f16", "parity"),
         ("score_code/kd-f16", "katas_pass_at_1_high"),
         ("score_code/kd-f16", "katas_inside_subset"),
-        ("measure_latency/kd-f16", "peak_rss_mb"),
+        ("export/kd-f16", "latency"),
     ],
 )
 def test_a_missing_key_is_named_with_its_file(look, tmp_path, file, key):
     change(tmp_path / f"metrics/{file}.json", **{key: None})
     with pytest.raises(InputError, match=rf"{file}\.json has no {key}"):
+        look()
+
+
+@pytest.mark.parametrize(("part", "key"), [("parity", "verdict"), ("latency", "peak_rss_mb")])
+def test_a_missing_key_is_named_with_its_part(look, tmp_path, part, key):
+    change(tmp_path / "metrics/export/kd-f16.json", part, **{key: None})
+    with pytest.raises(InputError, match=rf"export/kd-f16\.json: {part} has no {key}"):
+        look()
+
+
+@pytest.mark.parametrize("value", [3, "x", []])
+def test_a_part_that_is_no_object_is_named(look, tmp_path, value):
+    change(tmp_path / "metrics/export/kd-f16.json", parity=value)
+    with pytest.raises(
+        InputError, match=r"export/kd-f16\.json: parity is a \w+, not a JSON object"
+    ):
         look()
 
 
@@ -79,27 +95,27 @@ def test_a_file_that_is_no_json_object_is_named(look, tmp_path, text):
         look()
 
 
-def test_a_variant_without_scores_parity_and_latency_is_kept_as_not_measured(look, tmp_path):
-    for folder in ("score_code", "check_parity", "measure_latency"):
-        (tmp_path / f"metrics/{folder}/kd-q4_0.json").unlink()
+def test_a_variant_without_scores_and_runtime_is_kept_as_not_measured(look, tmp_path):
+    (tmp_path / "metrics/score_code/kd-q4_0.json").unlink()
+    absent = {"verdict": "not-run", "reason": "no runtime"}
+    change(tmp_path / "metrics/export/kd-q4_0.json", parity=absent, latency={"n": 0})
     (tmp_path / "data/scores/kd-q4_0.jsonl").unlink()
     variant = look().results.variants["kd-q4_0"]
     assert (variant.katas, variant.humaneval, variant.latency) == (None, None, None)
     assert variant.inside_subset is None
     assert variant.rows == []
-    assert variant.parity.verdict == "not-run"
-    assert "kd-q4_0.json is missing" in variant.parity.reason
+    assert (variant.parity.verdict, variant.parity.reason) == ("not-run", "no runtime")
 
 
 def test_no_problems_and_no_runs_are_not_measured(look, tmp_path):
     change(tmp_path / "metrics/score_code/kd-q4_0.json", katas_n=0, katas_pass_at_1=0.0)
-    change(tmp_path / "metrics/measure_latency/kd-q4_0.json", n=0, tokens_per_s_p50=0.0)
+    change(tmp_path / "metrics/export/kd-q4_0.json", "latency", n=0, tokens_per_s_p50=0.0)
     variant = look().results.variants["kd-q4_0"]
     assert (variant.katas, variant.inside_subset, variant.latency) == (None, None, None)
 
 
 def test_an_unknown_verdict_is_refused(look, tmp_path):
-    change(tmp_path / "metrics/check_parity/kd-f16.json", verdict="ok")
+    change(tmp_path / "metrics/export/kd-f16.json", "parity", verdict="ok")
     with pytest.raises(InputError, match="'ok'; allowed: pass, fail, not-run"):
         look()
 

@@ -53,8 +53,8 @@ def test_metrics_are_flat_numbers_that_add_up(first):
 
 def test_only_latency_changes_when_only_latency_changed(first, flags, tmp_path):
     out, metrics = first
-    path = flags["measure_latency"] / "kd-q8_0.json"
-    fake_tree.change(path, tokens_per_s_p50=171.5)
+    path = flags["export"] / "kd-q8_0.json"
+    fake_tree.change(path, "latency", tokens_per_s_p50=171.5)
     assert run(flags, tmp_path / "out") == metrics
     before, after = [(folder / "results.md").read_text() for folder in (out, tmp_path / "out")]
     assert before != after

@@ -1,37 +1,92 @@
-"""One checkpoint, every format: an artefact that its runtime opens, the same bytes twice."""
+"""One checkpoint, every format: an artefact that its runtime opens, compared and timed."""
 
 import pytest
 from potstill import files, runtime
-from potstill.errors import InputError
+from potstill.errors import InputError, MissingPackageError
 from potstill.export import FORMATS
+from potstill.models import checkpoint
 
-from stages.export import Params, main
+from stages import export
 
 VARIANTS = [(name, q) for name in FORMATS for q in FORMATS[name].QUANTISATIONS]
+COMMON = {
+    "parity": {
+        "texts": 3,
+        "greedy_prompts": 2,
+        "greedy_tokens": 4,
+        "max_length": 64,
+        "margin_logits": 0.05,
+        "min_agreement": 0.95,
+        "max_kl_nats": 0.02,
+        "max_nll_difference_nats": 0.02,
+        "context": 256,
+        "threads": 1,
+    },
+    "latency": {"prompt_tokens": 8, "tokens": 4, "repeats": 1, "threads": 1, "timeout_s": 120.0},
+}
+
+
+def run(folder, dataset, out, form, quantisation):
+    chosen = {"checkpoint": "tiny", "format": form, "quantisation": quantisation}
+    params = export.Params.model_validate(COMMON | chosen)
+    return export.main(params, checkpoint=folder, dataset=dataset, out=out)
 
 
 @pytest.mark.parametrize(("form", "quantisation"), VARIANTS)
-def test_every_variant_is_written_and_runs(tiny_llama, tmp_path, form, quantisation):
-    params = Params(checkpoint="tiny", format=form, quantisation=quantisation)
-    metrics = main(params, checkpoint=tiny_llama, out=tmp_path / "a")
+def test_every_variant_is_written_runs_and_is_measured(
+    tiny_llama, dataset, tmp_path, form, quantisation
+):
+    metrics = run(tiny_llama, dataset, tmp_path / "a", form, quantisation)
     assert metrics["bytes"] == sum(
         p.stat().st_size for p in files.files_below(tmp_path / "a") if p.name != "artifact.json"
     )
-    assert main(params, checkpoint=tiny_llama, out=tmp_path / "b") == metrics
+    latency = metrics.pop("latency")
+    assert latency["n"] == 1
+    assert latency["tokens_per_s_p50"] > 0
+    again = run(tiny_llama, dataset, tmp_path / "b", form, quantisation)
+    assert again | {"latency": None} == metrics | {"latency": None}
     assert files.sha256_tree(tmp_path / "a") == files.sha256_tree(tmp_path / "b")
     model = runtime.load(tmp_path / "a", threads=1, context=64)
     assert model.logits([1, 2, 3]).shape == (3, 509)
     model.close()
+    if quantisation in {"f16", "fp32", "q8_0"}:
+        assert (metrics["parity"]["verdict"], metrics["parity"]["reason"]) == ("pass", "")
+
+
+@pytest.mark.parametrize(("form", "quantisation"), [("gguf", "f16"), ("onnx", "fp32")])
+def test_the_artefact_of_another_checkpoint_fails(
+    tiny_llama, dataset, tmp_path, monkeypatch, form, quantisation
+):
+    state = checkpoint.read_state(tiny_llama)
+    state["model.layers.0.mlp.up_proj.weight"] *= -1
+    checkpoint.write(tmp_path / "c", state, checkpoint.read_config(tiny_llama), beside=tiny_llama)
+    honest = export.artifact.build
+
+    def another(_, out, **how):
+        return honest(tmp_path / "c", out, **how)
+
+    monkeypatch.setattr(export.artifact, "build", another)
+    parity = run(tiny_llama, dataset, tmp_path / "a", form, quantisation)["parity"]
+    assert parity["verdict"] == "fail"
+    assert parity["reason"]
+
+
+def test_a_runtime_that_is_missing_is_not_run(tiny_llama, dataset, tmp_path, monkeypatch):
+    def missing(*_, **__):
+        raise MissingPackageError("format x needs the package y, which is not installed")
+
+    monkeypatch.setattr(export.parity.runtimes, "load", missing)
+    metrics = run(tiny_llama, dataset, tmp_path / "a", "gguf", "f16")
+    assert metrics["parity"]["verdict"] == "not-run"
+    assert "package y" in metrics["parity"]["reason"]
+    assert metrics["latency"]["n"] == 0
+    assert (tmp_path / "a/artifact.json").exists()
 
 
 @pytest.mark.parametrize(
     ("form", "quantisation", "message"),
     [("ggfu", "f16", "did you mean gguf"), ("gguf", "q8", "did you mean q8_0")],
 )
-def test_unknown_names_are_refused(tiny_llama, tmp_path, form, quantisation, message):
+def test_unknown_names_are_refused(tiny_llama, dataset, tmp_path, form, quantisation, message):
     with pytest.raises(InputError, match=message):
-        main(
-            Params(checkpoint="t", format=form, quantisation=quantisation),
-            checkpoint=tiny_llama,
-            out=tmp_path / "a",
-        )
+        run(tiny_llama, dataset, tmp_path / "a", form, quantisation)

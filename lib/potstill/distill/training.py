@@ -86,7 +86,7 @@ def train(
         Rows of step, tokens (answer tokens seen), loss, ce, kl (nats a token), lr, heldout_nll.
     """
     optimiser = torch.optim.AdamW(
-        model.parameters(), lr=0.0, betas=(0.9, 0.95), weight_decay=recipe.weight_decay
+        model.parameters(), lr=0.0, betas=(0.9, 0.95), weight_decay=recipe.weight_decay, fused=True
     )
     history = _resume(model, optimiser, scratch)
     first = len(history)

@@ -4,7 +4,7 @@ Load time counts from an empty process with the runtime's package imported. The 
 is that of the prompt; decoding speed counts the tokens after it. Peak memory is the process's own
 resident set, the runtime included. One generation warms up and is not counted.
 
-Times differ from run to run: this is the only stage whose metrics do.
+Times differ from run to run; nothing else that the pipeline measures does.
 """
 
 import argparse
@@ -14,13 +14,25 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from potstill.errors import InputError
+from potstill.params import Section
 
 
-def measure(
-    artefact: Path, *, prompt_tokens: int, tokens: int, repeats: int, threads: int, timeout_s: float
-) -> dict[str, float | str]:
+class Settings(Section):
+    """How often and how long is measured: `export.common.latency`."""
+
+    prompt_tokens: Annotated[int, Field(ge=1)]
+    tokens: Annotated[int, Field(ge=2)]  # generated after the first
+    repeats: Annotated[int, Field(ge=1)]  # counted, after one warm-up
+    threads: Annotated[int, Field(ge=1)]
+    timeout_s: Annotated[float, Field(gt=0)]
+
+
+def measure(artefact: Path, how: Settings) -> dict[str, float | str]:
     """Measure an artefact in a fresh process and return flat metrics.
 
     Returns:
@@ -31,20 +43,15 @@ def measure(
         InputError: the child failed or ran past the time limit.
     """
     command = [sys.executable, "-m", "potstill.evaluate.latency", str(artefact)]
-    for flag, value in (
-        ("--prompt-tokens", prompt_tokens),
-        ("--tokens", tokens),
-        ("--repeats", repeats),
-        ("--threads", threads),
-    ):
-        command += [flag, str(value)]
+    for name, value in how.model_dump(exclude={"timeout_s"}).items():
+        command += [f"--{name.replace('_', '-')}", str(value)]
     try:
         child = subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout_s, check=True
+            command, capture_output=True, text=True, timeout=how.timeout_s, check=True
         )
     except subprocess.TimeoutExpired:
         raise InputError(
-            f"{artefact}: not measured within {timeout_s:.0f} s: raise measure_latency.timeout_s"
+            f"{artefact}: not measured within {how.timeout_s:.0f} s: raise latency.timeout_s"
         ) from None
     except subprocess.CalledProcessError as error:
         last = (error.stderr.strip().splitlines() or ["no message"])[-1]

@@ -11,12 +11,15 @@ Dimensions: T tokens of one text, V vocabulary.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
-from potstill import statistics
+from potstill import files, statistics
+from potstill import runtime as runtimes
 from potstill.models.chat import ChatTokenizer
 from potstill.params import Section
 from potstill.runtime.base import Runtime
@@ -25,7 +28,7 @@ Logits = Callable[[Sequence[int]], np.ndarray]  # ids -> float32 [T, V]
 
 
 class Settings(Section):
-    """How much is compared and what still counts as the same model: `check_parity`."""
+    """How much is compared and what still counts as the same model: `export.common.parity`."""
 
     texts: Annotated[int, Field(ge=1)]  # held-out rows that both sides read, token by token
     greedy_prompts: Annotated[int, Field(ge=0)]  # of them continued greedily
@@ -93,6 +96,29 @@ def first_divergence(
     gap = want.max(axis=1) - want[np.arange(len(made)), made]
     apart = np.flatnonzero(gap > margin)
     return int(apart[0]) if len(apart) else tokens
+
+
+def check(
+    artefact: Path, checkpoint: Path, dataset: Path, settings: Settings
+) -> dict[str, float | str]:
+    """Load an artefact and its checkpoint and compare them on held-out rows; see `compare`.
+
+    Raises:
+        MissingPackageError: the runtime of the artefact's format is not installed.
+    """
+    from potstill.models import load
+
+    original = ChatTokenizer(checkpoint)
+    rows = list(islice(files.read_jsonl(dataset / "heldout.jsonl", ["messages"]), settings.texts))
+    texts = [original.render(row["messages"], add_generation_prompt=False) for row in rows]
+    prompts = [original.render(row["messages"][:-1]) for row in rows[: settings.greedy_prompts]]
+    model = runtimes.load(artefact, threads=settings.threads, context=settings.context)
+    try:
+        reference = load.reference_logits(checkpoint, settings.threads)
+        own = ChatTokenizer(artefact)
+        return compare(model, own, reference, original, texts, prompts, settings)
+    finally:
+        model.close()
 
 
 def compare(

@@ -45,10 +45,8 @@ class Sources:
     histories: Path
     export: Path
     artefacts: Path
-    check_parity: Path
     score_code: Path
     scores: Path
-    measure_latency: Path
 
 
 def load(sources: Sources, students: dict[str, str]) -> Results:
@@ -139,7 +137,8 @@ def _cell(path: Path, row: dict[str, str], key: str) -> float:
 def _variant(sources: Sources, name: str) -> Variant:
     exported = Record(sources.export / f"{name}.json")
     described = Record(sources.artefacts / name / "artifact.json")
-    scored = _if_there(sources.score_code / f"{name}.json")
+    scores = sources.score_code / f"{name}.json"
+    scored = Record(scores) if scores.exists() else None
     katas = scored.estimate("katas_pass_at_1", "katas_n") if scored else None
     return Variant(
         name=name,
@@ -148,35 +147,27 @@ def _variant(sources: Sources, name: str) -> Variant:
         quantisation=exported.text("quantisation"),
         size_bytes=exported.whole("bytes"),
         sha256=described.hashes(),
-        parity=_parity(sources.check_parity / f"{name}.json"),
+        parity=_parity(exported.part("parity")),
         katas=katas,
         humaneval=scored.estimate("humaneval_pass_at_1", "humaneval_n") if scored else None,
         inside_subset=scored.number("katas_inside_subset") if scored and katas else None,
-        latency=_latency(sources.measure_latency / f"{name}.json"),
+        latency=_latency(exported.part("latency")),
         rows=_rows(sources.scores / f"{name}.jsonl"),
     )
 
 
-def _if_there(path: Path) -> Record | None:
-    return Record(path) if path.exists() else None
-
-
-def _parity(path: Path) -> Parity:
-    record = _if_there(path)
-    if record is None:
-        return Parity("not-run", f"{path} is missing", None)
+def _parity(record: Record) -> Parity:
     verdict = record.text("verdict")
     if verdict not in VERDICTS:
-        raise InputError(f"{path}: verdict is {verdict!r}; allowed: {', '.join(VERDICTS)}")
+        raise InputError(f"{record.path}: verdict is {verdict!r}; allowed: {', '.join(VERDICTS)}")
     if verdict == "not-run":
         return Parity(verdict, record.text("reason"), None)
     reason = str(record.values.get("reason") or "")
     return Parity(verdict, reason, record.estimate("top1_agreement", "n_tokens"))
 
 
-def _latency(path: Path) -> Latency | None:
-    record = _if_there(path)
-    if record is None or not record.optional("n"):
+def _latency(record: Record) -> Latency | None:
+    if not record.optional("n"):
         return None
     return Latency(
         load_ms=record.number("load_ms"),

@@ -1,4 +1,4 @@
-"""One flat JSON file of metrics whose keys are checked as they are used."""
+"""One JSON file of metrics whose keys are checked as they are used."""
 
 import math
 from pathlib import Path
@@ -12,11 +12,19 @@ from potstill.report.results import Estimate
 class Record:
     """The values of one file; keys that nobody asks for do not matter."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.values: dict[str, Any] = files.read_json(path)
+    def __init__(self, path: Path, *parts: str) -> None:
+        self._parts, self._file = parts, path
+        self.path = ": ".join([str(path), *parts])
+        self.values: Any = files.read_json(path)
+        for part in parts:
+            self.values = self.values.get(part)
         if not isinstance(self.values, dict):
-            raise InputError(f"{path} holds a {type(self.values).__name__}, not a JSON object")
+            raise InputError(f"{self.path} is a {type(self.values).__name__}, not a JSON object")
+
+    def part(self, key: str) -> "Record":
+        """Return the object below a key, named as such in messages."""
+        self._get(key)
+        return Record(self._file, *self._parts, key)
 
     def number(self, key: str) -> float:
         """Return a finite number.
