@@ -145,7 +145,7 @@ def score(
         )
         for item, code in zip(problems, codes, strict=True)
     ]
-    runs = sandbox.run_many(cases, how.threads, mode=how.sandbox)
+    runs = sandbox.run_many(cases, mode=how.sandbox)
     return [
         {
             "id": item.id,

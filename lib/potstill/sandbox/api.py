@@ -73,8 +73,10 @@ def run(
     return _execute(case, mode) if result.killed_by == "wall" else result
 
 
-def run_many(cases: Iterable[Case], workers: int = 2, *, mode: Mode = "require") -> list[RunResult]:
+def run_many(cases: Iterable[Case], workers: int = 4, *, mode: Mode = "require") -> list[RunResult]:
     """Run many programs at a time and return their results in the order of the cases.
+
+    Twice as many workers as cores: a worker waits while the kernel takes namespaces down.
 
     Those that hit a time limit run once more at the end, one by one, so that a verdict does not
     depend on what ran beside it.
