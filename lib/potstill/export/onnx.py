@@ -12,6 +12,7 @@ from the head's 8-bit matrix. Blocks, because one scale for a whole tensor of ac
 Source of the scheme: onnxruntime.quantization.matmul_nbits_quantizer (operator MatMulNBits).
 """
 
+import logging
 import tempfile
 import warnings
 from pathlib import Path
@@ -95,6 +96,7 @@ def _quantise(whole: Path, path: Path) -> None:
     config = DefaultWeightOnlyQuantConfig(
         block_size=BLOCK, is_symmetric=True, accuracy_level=INT8_ACTIVATIONS, bits=8
     )
+    logging.getLogger("onnxruntime.quantization").setLevel(logging.WARNING)  # a line a node
     quantiser = MatMulNBitsQuantizer(onnx.load(str(whole)), algo_config=config)
     quantiser.process()
     model = quantiser.model.model
