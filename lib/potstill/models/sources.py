@@ -158,7 +158,11 @@ def _from_gguf(path: Path, dtype: DType, out: Path) -> None:
         del weights["lm_head.weight"]  # some files store the tied head twice
     config["tie_word_embeddings"] = "lm_head.weight" not in weights
     config["dtype"] = dtype
-    state = {name: torch.from_numpy(w).to(getattr(torch, dtype)) for name, w in weights.items()}
+    state = {
+        # what is stored in float32 is a view of the mapped file, which torch warns of
+        name: torch.from_numpy(np.require(w, requirements="W")).to(getattr(torch, dtype))
+        for name, w in weights.items()
+    }
     save_file(state, out / "model.safetensors", metadata={"format": "pt"})
     files.write_json(out / "config.json", config)
     ids = {key: config[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
