@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 # Change no numbers, so an edit must not rerun every stage.
-PLUMBING = {"stage", "params", "files", "errors"}
+PLUMBING = {"stage", "params", "files", "errors", "registry"}
 
 
 def module_file(name, root=ROOT):
