@@ -39,6 +39,15 @@ def test_rates_by_level_and_language_add_up():
     assert metrics["katas_pass_at_1_low"] <= 0.75 <= metrics["katas_pass_at_1_high"]
 
 
+def test_rows_that_are_all_alike_have_an_interval_over_their_families():
+    rows = [row(n, passed=False, family=str(n % 10)) for n in range(40)]
+    metrics = rates.summary(rows)
+    assert metrics["katas_pass_at_1"] == metrics["katas_pass_at_1_low"] == 0
+    assert round(metrics["katas_pass_at_1_high"], 3) == 0.278  # Wilson, 0 of 10
+    assert round(metrics["katas_inside_subset_low"], 3) == 0.722  # Wilson, 10 of 10
+    assert metrics["katas_inside_subset"] == metrics["katas_inside_subset_high"] == 1
+
+
 def test_humaneval_has_wilsons_interval():
     rows = [row(n, passed=n < 3, benchmark="humaneval", family=str(n)) for n in range(40)]
     metrics = rates.summary(rows)

@@ -162,7 +162,7 @@ def write_variant(root, variant):
     human = 40 if owner == "teacher" else 0
     write_json(root / f"metrics/score_code/{name}.json", {
         **rate("katas_pass_at_1", passed, 0.85 / katas**0.5), "katas_n": katas,
-        "katas_families": 20, "katas_inside_subset": 0.97, "humaneval_n": human,
+        "katas_families": 20, **rate("katas_inside_subset", 0.97, 0.02), "humaneval_n": human,
         **(rate("humaneval_pass_at_1", 0.05, 0.05) if human else {}),
     })  # fmt: skip
 

@@ -128,7 +128,11 @@ def test_size_memory_and_subset_that_were_not_measured_never_pass(look, tmp_path
     change(tmp_path / "metrics/export/kd-q4_k_m.json", "latency", peak_rss_mb=0.0)
     change(tmp_path / "metrics/export/kd-q4_0.json", latency={"n": 0})
     change(tmp_path / "metrics/score_code/kd-q4_0.json", katas_n=0)
-    change(tmp_path / "metrics/score_code/kd-f16.json", katas_inside_subset=0.0)
+    change(
+        tmp_path / "metrics/score_code/kd-f16.json",
+        katas_inside_subset=0.0,
+        katas_inside_subset_low=0.0,
+    )
     verdicts = gates.judge(look())
     assert states(verdicts, "size")["kd-q4_0"] == "not-run"
     assert states(verdicts, "memory")["kd-q4_k_m"] == "not-run"
@@ -136,6 +140,22 @@ def test_size_memory_and_subset_that_were_not_measured_never_pass(look, tmp_path
     assert states(verdicts, "inside_subset")["kd-q4_0"] == "not-run"
     assert states(verdicts, "inside_subset")["kd-f16"] == "fail"
     assert all(v.reason for v in verdicts if v.state == "not-run")
+
+
+def test_a_rate_of_few_rows_decides_nothing(look, tmp_path):
+    asked = {"measure": "inside_subset", "at_least": 0.95, "min_n": 61}
+    drop = {"measure": "katas_drop", "at_most": 0.1, "min_n": 61}
+    verdicts = gates.judge(look(gates={"inside": asked, "drop": drop}))
+    inside = states(verdicts, "inside")
+    assert (inside["kd-q8_0"], inside["kd-f16"], inside["kd-q4_0"]) == (
+        "pass",
+        "not-run",
+        "not-run",
+    )
+    assert set(states(verdicts, "drop").values()) == {"not-run"}
+    assert reason(verdicts, "inside", "kd-f16") == "n 60; the gate asks for 61"
+    verdicts = gates.judge(look(gates={"inside": asked | {"min_n": 60}}))
+    assert set(states(verdicts, "inside").values()) == {"pass"}
 
 
 def test_a_gate_without_subjects_is_not_run(look):

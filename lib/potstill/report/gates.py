@@ -26,6 +26,7 @@ class Measured:
     subject: str
     value: float | None
     reason: str = ""
+    n: int | None = None  # what it was counted over, where it was
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,9 @@ def _verdict(name: str, gate: Gate, item: Measured) -> Verdict:
         return Verdict(name, item.subject, "not-run", "-", bound, item.reason)
     if not math.isfinite(item.value):
         return Verdict(name, item.subject, "not-run", "-", bound, f"measured {item.value}")
+    if item.n is not None and item.n < gate.min_n:
+        reason = f"n {item.n}; the gate asks for {gate.min_n}"
+        return Verdict(name, item.subject, "not-run", "-", bound, reason)
     state: State = "pass" if gate.holds(item.value) else "fail"
     return Verdict(name, item.subject, state, _show(gate.measure, item.value), bound, item.reason)
 
@@ -118,13 +122,16 @@ def _katas_drop(view: View, _: Gate) -> Iterator[Measured]:
             yield Measured(name, None, f"{view.baseline.name} solves nothing: nothing to lose")
         else:
             reason = f"difference {text.points(difference.estimate)}"
-            yield Measured(name, -difference.estimate.value, reason)
+            yield Measured(name, -difference.estimate.value, reason, difference.estimate.n)
 
 
 def _inside_subset(view: View, _: Gate) -> Iterator[Measured]:
     for item in view.delivered:
-        reason = "" if item.katas else f"{item.name} tried no katas"
-        yield Measured(item.name, item.inside_subset, reason)
+        inside = item.inside_subset
+        if inside is None:
+            yield Measured(item.name, None, f"{item.name} tried no katas")
+        else:
+            yield Measured(item.name, inside.value, text.rate(inside), inside.n)
 
 
 def _size_mb(view: View, _: Gate) -> Iterator[Measured]:

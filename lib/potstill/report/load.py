@@ -150,7 +150,7 @@ def _variant(sources: Sources, name: str) -> Variant:
         parity=_parity(exported.part("parity")),
         katas=katas,
         humaneval=scored.estimate("humaneval_pass_at_1", "humaneval_n") if scored else None,
-        inside_subset=scored.number("katas_inside_subset") if scored and katas else None,
+        inside_subset=scored.estimate("katas_inside_subset", "katas_n") if scored else None,
         latency=_latency(exported.part("latency")),
         rows=_rows(sources.scores / f"{name}.jsonl"),
     )

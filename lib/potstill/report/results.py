@@ -69,7 +69,7 @@ class Variant:
     parity: Parity
     katas: Estimate | None
     humaneval: Estimate | None
-    inside_subset: float | None
+    inside_subset: Estimate | None
     latency: Latency | None
     rows: list[dict[str, Any]]  # one a problem, for paired differences
 

@@ -3,9 +3,9 @@
 import math
 import operator
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from potstill.params import Section, closest
 
@@ -36,6 +36,7 @@ class Gate(Section):
     at_most: float | None = None
     above: float | None = None
     at_least: float | None = None
+    min_n: Annotated[int, Field(ge=1)] = 1  # rows below which a rate decides nothing
 
     @model_validator(mode="after")
     def _one_bound(self) -> "Gate":

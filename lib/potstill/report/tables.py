@@ -78,7 +78,7 @@ def quality(view: View) -> Table:
     rows = []
     for item in view.variants:
         agreement = item.parity.top1_agreement
-        inside = NONE if item.inside_subset is None else text.percent(item.inside_subset)
+        inside = text.rate(item.inside_subset) if item.inside_subset else NONE
         rows.append((
             item.name, item.format, item.parity.verdict,
             text.rate(agreement) if agreement else NONE, text.rate(item.katas),
