@@ -43,6 +43,7 @@ def test_every_variant_is_written_runs_and_is_measured(
     latency = metrics.pop("latency")
     assert latency["n"] == 1
     assert latency["tokens_per_s_p50"] > 0
+    assert latency["size_bytes"] < 1_000_000
     again = run(tiny_llama, dataset, tmp_path / "b", form, quantisation)
     assert again | {"latency": None} == metrics | {"latency": None}
     assert files.sha256_tree(tmp_path / "a") == files.sha256_tree(tmp_path / "b")

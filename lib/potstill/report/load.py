@@ -59,7 +59,7 @@ def load(sources: Sources, students: dict[str, str]) -> Results:
     Raises:
         InputError: a file, key or row that is needed is missing or no number.
     """
-    adapted = Record(sources.adapt_teacher)
+    adapted = Record.read(sources.adapt_teacher)
     return Results(
         students={name: _student(sources, name) for name in students},
         variants={
@@ -69,20 +69,20 @@ def load(sources: Sources, students: dict[str, str]) -> Results:
             if (sources.artefacts / path.stem).is_dir()
         },
         teacher_perplexity=adapted.estimate("heldout_perplexity", "heldout_rows"),
-        curated=_curated(Record(sources.curate)),
+        curated=_curated(Record.read(sources.curate)),
         lineage=lineage.facts(
-            teacher=Record(sources.fetch_teacher),
-            dataset=Record(sources.build_dataset),
-            vocabulary=Record(sources.trim_vocab),
+            teacher=Record.read(sources.fetch_teacher),
+            dataset=Record.read(sources.build_dataset),
+            vocabulary=Record.read(sources.trim_vocab),
             adapted=adapted,
-            start=Record(sources.init_student),
-            cached=Record(sources.cache_logits),
+            start=Record.read(sources.init_student),
+            cached=Record.read(sources.cache_logits),
         ),
     )
 
 
 def _student(sources: Sources, name: str) -> Student:
-    record = Record(sources.distill / f"{name}.json")
+    record = Record.read(sources.distill / f"{name}.json")
     perplexity = record.estimate("heldout_perplexity", "heldout_rows")
     if perplexity is None:
         raise InputError(f"{record.path}: no held-out rows: raise build_dataset.max_heldout_rows")
@@ -135,10 +135,10 @@ def _cell(path: Path, row: dict[str, str], key: str) -> float:
 
 
 def _variant(sources: Sources, name: str) -> Variant:
-    exported = Record(sources.export / f"{name}.json")
-    described = Record(sources.artefacts / name / "artifact.json")
+    exported = Record.read(sources.export / f"{name}.json")
+    described = Record.read(sources.artefacts / name / "artifact.json")
     scores = sources.score_code / f"{name}.json"
-    scored = Record(scores) if scores.exists() else None
+    scored = Record.read(scores) if scores.exists() else None
     katas = scored.estimate("katas_pass_at_1", "katas_n") if scored else None
     return Variant(
         name=name,

@@ -10,21 +10,25 @@ from potstill.report.results import Estimate
 
 
 class Record:
-    """The values of one file; keys that nobody asks for do not matter."""
+    """The values of one file or of a part of it; keys that nobody asks for do not matter.
 
-    def __init__(self, path: Path, *parts: str) -> None:
-        self._parts, self._file = parts, path
-        self.path = ": ".join([str(path), *parts])
-        self.values: Any = files.read_json(path)
-        for part in parts:
-            self.values = self.values.get(part)
-        if not isinstance(self.values, dict):
-            raise InputError(f"{self.path} is a {type(self.values).__name__}, not a JSON object")
+    `path` is the file's, with the part's keys behind it: what messages name.
+    """
+
+    def __init__(self, path: str, values: object) -> None:
+        if not isinstance(values, dict):
+            raise InputError(f"{path} is a {type(values).__name__}, not a JSON object")
+        self.path = path
+        self.values: dict[str, Any] = values
+
+    @classmethod
+    def read(cls, path: Path) -> "Record":
+        """Return the values of a file."""
+        return cls(str(path), files.read_json(path))
 
     def part(self, key: str) -> "Record":
-        """Return the object below a key, named as such in messages."""
-        self._get(key)
-        return Record(self._file, *self._parts, key)
+        """Return the object below a key."""
+        return Record(f"{self.path}: {key}", self._get(key))
 
     def number(self, key: str) -> float:
         """Return a finite number.
