@@ -4,6 +4,7 @@ Reads   teacher     trimmed checkpoint
         dataset     folder with train.jsonl and heldout.jsonl
 Writes  out         checkpoint of the adapted teacher; with 0 steps the teacher as it was
         history_out CSV: step, tokens, loss, ce, kl, lr, heldout_nll (nats a token)
+        heldout_out JSONL: a held-out row's id, group, nll_nats, tokens, for paired comparison
         metrics     steps, tokens seen, held-out likelihood and perplexity with intervals
 """
 
@@ -14,13 +15,26 @@ from potstill.distill.recipe import Training as Params
 
 
 def main(
-    params: Params, *, teacher: Path, dataset: Path, out: Path, history_out: Path, scratch: Path
+    params: Params,
+    *,
+    teacher: Path,
+    dataset: Path,
+    out: Path,
+    history_out: Path,
+    heldout_out: Path,
+    scratch: Path,
 ) -> dict[str, float]:
     """Train, measure on held-out rows and save."""
     from potstill.distill import student
 
     return student.adapt(
-        params, teacher=teacher, dataset=dataset, out=out, history_out=history_out, scratch=scratch
+        params,
+        teacher=teacher,
+        dataset=dataset,
+        out=out,
+        history_out=history_out,
+        heldout_out=heldout_out,
+        scratch=scratch,
     )
 
 

@@ -2,6 +2,7 @@
 
 Reads   one JSON file a stage, or a folder with one a variant (see the flags)
         histories   folder of CSV: loss of every student over its steps
+        heldout     folder of JSONL: likelihood of every held-out row, for paired ratios
         artefacts   folder of artefacts, for the hashes in artifact.json
         scores      folder of JSONL: one row a problem, for paired differences
 Writes  table_out   Markdown tables
@@ -29,6 +30,7 @@ def main(  # noqa: PLR0913 - one flag for each thing that is compared
     cache_logits: Path,
     distill: Path,
     histories: Path,
+    heldout: Path,
     export: Path,
     artefacts: Path,
     score_code: Path,
@@ -40,8 +42,8 @@ def main(  # noqa: PLR0913 - one flag for each thing that is compared
     sources = load.Sources(
         fetch_teacher=fetch_teacher, curate=curate, build_dataset=build_dataset,
         trim_vocab=trim_vocab, adapt_teacher=adapt_teacher, init_student=init_student,
-        cache_logits=cache_logits, distill=distill, histories=histories, export=export,
-        artefacts=artefacts, score_code=score_code, scores=scores,
+        cache_logits=cache_logits, distill=distill, histories=histories, heldout=heldout,
+        export=export, artefacts=artefacts, score_code=score_code, scores=scores,
     )  # fmt: skip
     view = View(load.load(sources, params.students), params)
     verdicts = gates.judge(view)

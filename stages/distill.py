@@ -5,6 +5,7 @@ Reads   student     checkpoint to start from
         logits      logit store of the trimmed teacher
 Writes  out         checkpoint of the trained student
         history_out CSV: step, tokens, loss, ce, kl, lr, heldout_nll (nats a token)
+        heldout_out JSONL: a held-out row's id, group, nll_nats, tokens, for paired comparison
         metrics     steps, tokens seen, held-out likelihood and perplexity with intervals
 """
 
@@ -22,6 +23,7 @@ def main(
     logits: Path,
     out: Path,
     history_out: Path,
+    heldout_out: Path,
     scratch: Path,
 ) -> dict[str, float]:
     """Train, measure on held-out rows and save."""
@@ -34,6 +36,7 @@ def main(
         logits=logits,
         out=out,
         history_out=history_out,
+        heldout_out=heldout_out,
         scratch=scratch,
     )
 

@@ -1,7 +1,7 @@
 """Export a checkpoint to one format and quantisation, then prove it in its own runtime.
 
 Reads   checkpoint  Hugging Face folder
-        dataset     folder with heldout.jsonl, the rows that artefact and checkpoint both read
+        reference   what that checkpoint computes on held-out rows (record_reference)
 Writes  out         artefact: model files, tokenizer, artifact.json with SHA-256 of each file
         metrics     format, quantisation, bytes, parameters;
                     parity: verdict (pass | fail | not-run) with its reason, agreement, KL;
@@ -29,7 +29,7 @@ class Params(Section):
     latency: latency.Settings
 
 
-def main(params: Params, *, checkpoint: Path, dataset: Path, out: Path) -> dict[str, Any]:
+def main(params: Params, *, checkpoint: Path, reference: Path, out: Path) -> dict[str, Any]:
     """Build, compare, time; a runtime that is not installed here is reported as not run."""
     made = artifact.build(checkpoint, out, format=params.format, quantisation=params.quantisation)
     metrics: dict[str, Any] = {
@@ -40,7 +40,7 @@ def main(params: Params, *, checkpoint: Path, dataset: Path, out: Path) -> dict[
         "num_parameters": made["num_parameters"],
     }
     try:
-        metrics["parity"] = parity.check(out, checkpoint, dataset, params.parity)
+        metrics["parity"] = parity.check(out, reference, params.parity)
         metrics["latency"] = latency.measure(out, params.latency)
     except MissingPackageError as error:
         metrics["parity"] = {"verdict": "not-run", "reason": str(error)}

@@ -35,7 +35,7 @@ def main(params: Params, *, teacher: Path, dataset: Path, out: Path) -> dict[str
     model = load.trainable(teacher, place)
     rows, _ = examples.load(dataset / "train.jsonl", ChatTokenizer(teacher), params.max_length)
     batches = examples.calibration(rows, params.calibration_rows, params.seed, place)
-    kept, path = depth.choose_layers(model, batches, params.num_layers, params.candidates)
+    kept, before, after = depth.choose_layers(model, batches, params.num_layers, params.candidates)
     state, config = depth.keep_layers(
         checkpoint.read_state(teacher), checkpoint.read_config(teacher), kept
     )
@@ -44,8 +44,8 @@ def main(params: Params, *, teacher: Path, dataset: Path, out: Path) -> dict[str
         "num_layers_before": len(model.model.layers),
         "num_layers_after": len(kept),
         "kept_layers": ",".join(map(str, kept)),
-        "calibration_nll_before_nats": path[0],
-        "calibration_nll_after_nats": path[-1],
+        "calibration_nll_before_nats": before,
+        "calibration_nll_after_nats": after,
         "num_parameters_before": checkpoint.count_parameters(teacher),
         "num_parameters": checkpoint.count_parameters(out),
     }

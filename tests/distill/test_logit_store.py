@@ -106,7 +106,9 @@ def test_an_unknown_row_is_refused(teacher, tmp_path):
 
 
 def test_heldout_likelihood_equals_torch_and_has_an_interval(teacher):
-    measured = heldout.measure(teacher, ROWS, batch_rows=3, dtype=torch.float32)
+    rows = heldout.measure(teacher, ROWS, batch_rows=3, dtype=torch.float32)
+    measured = heldout.summary(rows)
+    assert [(row["id"], row["group"]) for row in rows] == [(row.key, row.group) for row in ROWS]
     total = sum(
         torch.nn.functional.cross_entropy(
             direct(teacher, row), torch.tensor(row.ids[row.start :]), reduction="sum"

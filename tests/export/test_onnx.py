@@ -33,7 +33,7 @@ def opened(artefact):
 
 def test_float_logits_equal_transformers(family):
     folder, artefacts = family
-    want = load.reference_logits(folder, 2)(IDS)
+    want = load.ReferenceModel(folder, 2).logits(IDS)
     got = opened(artefacts["fp32"]).logits(IDS)
     assert got.shape == want.shape
     assert np.abs(got - want).max() < 1e-3
@@ -41,7 +41,7 @@ def test_float_logits_equal_transformers(family):
 
 def test_integer_logits_are_close(family):
     folder, artefacts = family
-    want = load.reference_logits(folder, 2)(IDS)
+    want = load.ReferenceModel(folder, 2).logits(IDS)
     got = opened(artefacts["int8"]).logits(IDS)
     assert np.corrcoef(got.ravel(), want.ravel())[0, 1] > 0.999
 
@@ -100,7 +100,7 @@ def test_a_damaged_file_is_named(tiny_llama, tmp_path):
 @pytest.mark.slow
 def test_the_real_teacher_in_integers_agrees_with_itself_in_float(smollm2, tmp_path):
     artefact = build(smollm2, tmp_path / "int8", "int8")
-    model, reference = opened(artefact), load.reference_logits(smollm2, 2)
+    model, reference = opened(artefact), load.ReferenceModel(smollm2, 2).logits
     ids = model.tokenize(Path(files.__file__).read_text()[:600])[:120]
     got, want = (torch.from_numpy(f(ids)).log_softmax(-1) for f in (model.logits, reference))
     kl = torch.nn.functional.kl_div(got, want, log_target=True, reduction="sum") / len(ids)

@@ -1,9 +1,10 @@
 """Pairing by problem; the interval itself is tests/test_statistics.py's."""
 
+import math
 from dataclasses import replace
 
 import pytest
-from potstill.report.differences import between
+from potstill.report.differences import between, perplexity_ratio
 
 
 @pytest.fixture
@@ -59,3 +60,28 @@ def test_one_family_has_no_interval(pair):
         replace(item, rows=[row | {"family": "one"} for row in item.rows]) for item in pair
     )
     assert "one family" in between(first, second).reason
+
+
+def test_the_ratio_is_that_of_the_perplexities_and_pairing_narrows_it(look):
+    students = look().results.students
+    kd, labels = students["kd"].heldout, students["labels_only"].heldout
+    found = perplexity_ratio(kd, labels).estimate
+    each = [
+        math.exp(sum(row.nll_nats for row in rows) / sum(row.tokens for row in rows))
+        for rows in (kd, labels)
+    ]
+    assert found.value == pytest.approx(each[0] / each[1])
+    assert found.n == 120
+    assert found.low <= found.value <= found.high
+    assert found.high - found.low < 1e-9  # the tree's rows differ by a factor only
+    assert perplexity_ratio(kd[::-1], labels).estimate.value == pytest.approx(found.value)
+    back = perplexity_ratio(labels, kd).estimate
+    assert back.value == pytest.approx(1 / found.value)
+
+
+def test_a_reason_stands_where_there_is_no_ratio(look):
+    kd = look().results.students["kd"].heldout
+    assert "different held-out rows" in perplexity_ratio(kd, kd[1:]).reason
+    assert "different held-out rows" in perplexity_ratio([], []).reason
+    one = [replace(row, group="one") for row in kd]
+    assert "one group" in perplexity_ratio(one, one).reason

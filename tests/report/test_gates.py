@@ -8,9 +8,8 @@ import pytest
 from potstill.errors import InputError
 from potstill.report import gates
 from potstill.report.comparison import View
-from potstill.report.results import Estimate
 
-from tests.report.fake_tree import SETTINGS, change
+from tests.report.fake_tree import SETTINGS, change, write_heldout
 
 
 def states(verdicts, gate):
@@ -21,7 +20,7 @@ def reason(verdicts, gate, subject):
     return next(v.reason for v in verdicts if (v.gate, v.subject) == (gate, subject))
 
 
-def rewrite_scores(path, change_row):
+def rewrite_rows(path, change_row):
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     path.write_text("".join(json.dumps(row | change_row(row)) + "\n" for row in rows))
 
@@ -57,20 +56,35 @@ def test_bounds_mean_what_they_say(look, value, bound, expected):
 
 
 def test_the_students_perplexity_is_held_against_each_control(look, tmp_path):
-    change(tmp_path / "metrics/distill/labels_only.json", heldout_perplexity=4.1)
+    write_heldout(tmp_path, "labels_only", 4.1)
     verdicts = gates.judge(look())
     assert states(verdicts, "perplexity_below_labels_only") == {"kd over labels_only": "fail"}
     assert states(verdicts, "perplexity_below_untrained") == {"kd over untrained": "pass"}
 
 
-@pytest.mark.parametrize("name", ["kd", "labels_only"])
-@pytest.mark.parametrize("value", [0.0, math.nan, -1.0])
-def test_a_perplexity_that_is_none_never_passes(look, name, value):
-    view = look()
-    student = view.results.students[name]
-    broken = replace(student, perplexity=Estimate(value, value, value, 9))
-    view.results.students[name] = broken
-    verdicts = gates.judge(view)
+def test_a_ratio_whose_interval_reaches_one_does_not_pass(look, tmp_path):
+    path = tmp_path / "data/heldout/labels_only.jsonl"
+    sway = {f"group-{n}": 0.99 if n % 2 else 1.01 for n in range(30)}
+    rewrite_rows(path, lambda row: {"nll_nats": row["nll_nats"] * sway[row["group"]]})
+    rewrite_rows(
+        tmp_path / "data/heldout/kd.jsonl",
+        lambda row: {"nll_nats": row["nll_nats"] * math.log(4.5) / math.log(4.1)},
+    )
+    verdicts = gates.judge(look())
+    assert states(verdicts, "perplexity_below_labels_only") == {"kd over labels_only": "pass"}
+    wide = {f"group-{n}": 0.8 if n % 2 else 1.22 for n in range(30)}
+    rewrite_rows(path, lambda row: {"nll_nats": row["nll_nats"] * wide[row["group"]]})
+    verdicts = gates.judge(look())
+    assert states(verdicts, "perplexity_below_labels_only") == {"kd over labels_only": "fail"}
+    assert "n\N{NO-BREAK SPACE}120" in reason(
+        verdicts, "perplexity_below_labels_only", "kd over labels_only"
+    )
+
+
+@pytest.mark.parametrize("text", ["", '{"id": "x", "group": "g", "nll_nats": 1.0, "tokens": 2}'])
+def test_other_held_out_rows_never_pass(look, tmp_path, text):
+    (tmp_path / "data/heldout/labels_only.jsonl").write_text(text)
+    verdicts = gates.judge(look())
     assert states(verdicts, "perplexity_below_labels_only") == {"kd over labels_only": "not-run"}
 
 
@@ -94,13 +108,13 @@ def test_without_common_problems_there_is_no_difference_to_pass(look, tmp_path, 
 
 def test_a_drop_beyond_the_bound_fails(look, tmp_path):
     path = tmp_path / "data/scores/kd-q4_0.jsonl"
-    rewrite_scores(path, lambda row: {"passed": False})
+    rewrite_rows(path, lambda row: {"passed": False})
     assert states(gates.judge(look()), "quantisation_drop")["kd-q4_0"] == "fail"
 
 
 def test_a_baseline_that_solves_nothing_has_nothing_to_lose(look, tmp_path):
     for name in ("kd-f16", "kd-q8_0", "kd-q4_0", "kd-q4_k_m", "kd-onnx_int8"):
-        rewrite_scores(tmp_path / f"data/scores/{name}.jsonl", lambda row: {"passed": False})
+        rewrite_rows(tmp_path / f"data/scores/{name}.jsonl", lambda row: {"passed": False})
     verdicts = gates.judge(look())
     assert set(states(verdicts, "quantisation_drop").values()) == {"not-run"}
     assert "nothing to lose" in reason(verdicts, "quantisation_drop", "kd-q4_0")

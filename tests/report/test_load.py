@@ -79,6 +79,7 @@ def test_what_is_no_number_is_named_with_its_file(look, tmp_path, file, value):
         "metrics/curate.json",
         "metrics/distill/labels_only.json",
         "data/history/labels_only.csv",
+        "data/heldout/teacher_adapted.jsonl",
         "models/artefacts/kd-f16/artifact.json",
     ],
 )
@@ -145,6 +146,20 @@ def test_a_bad_score_row_is_named_with_its_line(look, tmp_path, row):
     path = tmp_path / "data/scores/kd-q8_0.jsonl"
     path.write_text(path.read_text() + row + "\n")
     with pytest.raises(InputError, match=r"kd-q8_0\.jsonl line 201"):
+        look()
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ('{"id": "x", "group": "g", "nll_nats": 1.0}', "lacks tokens"),
+        ('{"id": "x", "group": "g", "nll_nats": NaN, "tokens": 3}', "row x: nll_nats is nan"),
+        ('{"id": "x", "group": "g", "nll_nats": 1.0, "tokens": 0}', "row x: tokens is 0"),
+    ],
+)
+def test_a_bad_held_out_row_is_named(look, tmp_path, row, message):
+    (tmp_path / "data/heldout/kd.jsonl").write_text(row)
+    with pytest.raises(InputError, match=rf"kd\.jsonl.*{message}"):
         look()
 
 

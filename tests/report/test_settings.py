@@ -25,8 +25,8 @@ def test_the_settings_of_the_tests_are_accepted_and_the_controls_follow():
         ({"measure": "size_mb", "below": "1"}, "below"),
         ({"measure": "sizes", "below": 1.0}, "size_mb"),
         ({"measure": "size_mb", "below": 1.0, "against": "untrained"}, "against"),
-        ({"measure": "perplexity_ratio", "below": 1.0}, "against"),
-        ({"measure": "perplexity_ratio", "below": 1.0, "against": "labels"}, "labels_only"),
+        ({"measure": "perplexity_ratio_high", "below": 1.0}, "against"),
+        ({"measure": "perplexity_ratio_high", "below": 1.0, "against": "labels"}, "labels_only"),
         ({"measure": "size_mb", "under": 1.0}, "under"),
     ],
 )

@@ -18,6 +18,7 @@ def adapt(teacher, dataset, tmp_path, name, **changes):
         dataset=dataset,
         out=tmp_path / name,
         history_out=tmp_path / f"{name}.csv",
+        heldout_out=tmp_path / f"{name}.jsonl",
         scratch=tmp_path / f"scratch-{name}",
     )
     with (tmp_path / f"{name}.csv").open() as file:

@@ -52,6 +52,7 @@ def train(tiny_llama, dataset, logits, tmp_path, name, **changes):
         logits=logits,
         out=tmp_path / name,
         history_out=tmp_path / f"{name}.csv",
+        heldout_out=tmp_path / f"{name}.jsonl",
         scratch=tmp_path / f"scratch-{name}",
     )
     with (tmp_path / f"{name}.csv").open() as file:
@@ -66,6 +67,13 @@ def test_labels_lower_the_heldout_loss_and_the_history_tells(tiny_llama, dataset
     assert [bool(row["heldout_nll"]) for row in history] == [False, True, False, True]
     assert all(float(row["kl"]) == 0 for row in history)
     assert metrics["num_tokens"] == int(history[-1]["tokens"]) > 0
+    rows, before = (
+        list(files.read_jsonl(tmp_path / f"{name}.jsonl")) for name in ("labels", "untrained")
+    )
+    assert [row["id"] for row in rows] == [row["id"] for row in before]
+    nats, tokens = (sum(row[key] for row in rows) for key in ("nll_nats", "tokens"))
+    assert metrics["heldout_nll_nats"] == pytest.approx(nats / tokens, abs=1e-5)
+    assert (len(rows), tokens) == (metrics["heldout_rows"], metrics["heldout_tokens"])
 
 
 def test_without_steps_the_weights_are_the_start(tiny_llama, dataset, logits, tmp_path):

@@ -3,18 +3,16 @@
 import pytest
 from potstill import files, runtime
 from potstill.errors import InputError, MissingPackageError
+from potstill.evaluate import reference
 from potstill.export import FORMATS
 from potstill.models import checkpoint
 
 from stages import export
+from tests.stages.conftest import chat
 
 VARIANTS = [(name, q) for name in FORMATS for q in FORMATS[name].QUANTISATIONS]
 COMMON = {
     "parity": {
-        "texts": 3,
-        "greedy_prompts": 2,
-        "greedy_tokens": 4,
-        "max_length": 64,
         "margin_logits": 0.05,
         "min_agreement": 0.95,
         "max_kl_nats": 0.02,
@@ -26,17 +24,28 @@ COMMON = {
 }
 
 
-def run(folder, dataset, out, form, quantisation):
+@pytest.fixture(scope="module")
+def recorded(tiny_llama, tmp_path_factory):
+    """Return the record of the tiny checkpoint."""
+    path = tmp_path_factory.mktemp("recorded") / "tiny.safetensors"
+    settings = reference.Settings(
+        texts=3, max_length=64, greedy_prompts=2, greedy_tokens=4, threads=1
+    )
+    reference.record(tiny_llama, [chat(n)["messages"] for n in range(20, 23)], path, settings)
+    return path
+
+
+def run(folder, recorded, out, form, quantisation):
     chosen = {"checkpoint": "tiny", "format": form, "quantisation": quantisation}
     params = export.Params.model_validate(COMMON | chosen)
-    return export.main(params, checkpoint=folder, dataset=dataset, out=out)
+    return export.main(params, checkpoint=folder, reference=recorded, out=out)
 
 
 @pytest.mark.parametrize(("form", "quantisation"), VARIANTS)
 def test_every_variant_is_written_runs_and_is_measured(
-    tiny_llama, dataset, tmp_path, form, quantisation
+    tiny_llama, recorded, tmp_path, form, quantisation
 ):
-    metrics = run(tiny_llama, dataset, tmp_path / "a", form, quantisation)
+    metrics = run(tiny_llama, recorded, tmp_path / "a", form, quantisation)
     assert metrics["bytes"] == sum(
         p.stat().st_size for p in files.files_below(tmp_path / "a") if p.name != "artifact.json"
     )
@@ -44,7 +53,7 @@ def test_every_variant_is_written_runs_and_is_measured(
     assert latency["n"] == 1
     assert latency["tokens_per_s_p50"] > 0
     assert latency["size_bytes"] < 1_000_000
-    again = run(tiny_llama, dataset, tmp_path / "b", form, quantisation)
+    again = run(tiny_llama, recorded, tmp_path / "b", form, quantisation)
     assert again | {"latency": None} == metrics | {"latency": None}
     assert files.sha256_tree(tmp_path / "a") == files.sha256_tree(tmp_path / "b")
     model = runtime.load(tmp_path / "a", threads=1, context=64)
@@ -55,29 +64,32 @@ def test_every_variant_is_written_runs_and_is_measured(
 
 
 @pytest.mark.parametrize(("form", "quantisation"), [("gguf", "f16"), ("onnx", "fp32")])
-def test_the_artefact_of_another_checkpoint_fails(
-    tiny_llama, dataset, tmp_path, monkeypatch, form, quantisation
+def test_an_exporter_that_writes_other_weights_fails(
+    tiny_llama, recorded, tmp_path, monkeypatch, form, quantisation
 ):
     state = checkpoint.read_state(tiny_llama)
     state["model.layers.0.mlp.up_proj.weight"] *= -1
     checkpoint.write(tmp_path / "c", state, checkpoint.read_config(tiny_llama), beside=tiny_llama)
     honest = export.artifact.build
 
-    def another(_, out, **how):
-        return honest(tmp_path / "c", out, **how)
+    def another(folder, out, **how):
+        made = honest(tmp_path / "c", out, **how)
+        made["checkpoint_sha256"] = files.sha256_tree(folder)
+        files.write_json(out / "artifact.json", made)
+        return made
 
     monkeypatch.setattr(export.artifact, "build", another)
-    parity = run(tiny_llama, dataset, tmp_path / "a", form, quantisation)["parity"]
+    parity = run(tiny_llama, recorded, tmp_path / "a", form, quantisation)["parity"]
     assert parity["verdict"] == "fail"
     assert parity["reason"]
 
 
-def test_a_runtime_that_is_missing_is_not_run(tiny_llama, dataset, tmp_path, monkeypatch):
+def test_a_runtime_that_is_missing_is_not_run(tiny_llama, recorded, tmp_path, monkeypatch):
     def missing(*_, **__):
         raise MissingPackageError("format x needs the package y, which is not installed")
 
     monkeypatch.setattr(export.parity.runtimes, "load", missing)
-    metrics = run(tiny_llama, dataset, tmp_path / "a", "gguf", "f16")
+    metrics = run(tiny_llama, recorded, tmp_path / "a", "gguf", "f16")
     assert metrics["parity"]["verdict"] == "not-run"
     assert "package y" in metrics["parity"]["reason"]
     assert metrics["latency"]["n"] == 0
@@ -88,6 +100,6 @@ def test_a_runtime_that_is_missing_is_not_run(tiny_llama, dataset, tmp_path, mon
     ("form", "quantisation", "message"),
     [("ggfu", "f16", "did you mean gguf"), ("gguf", "q8", "did you mean q8_0")],
 )
-def test_unknown_names_are_refused(tiny_llama, dataset, tmp_path, form, quantisation, message):
+def test_unknown_names_are_refused(tiny_llama, recorded, tmp_path, form, quantisation, message):
     with pytest.raises(InputError, match=message):
-        run(tiny_llama, dataset, tmp_path / "a", form, quantisation)
+        run(tiny_llama, recorded, tmp_path / "a", form, quantisation)

@@ -2,9 +2,11 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from potstill import files
 from potstill.distill import device, examples, heldout, logit_store, training
 from potstill.distill.recipe import Recipe, Training
 from potstill.models import checkpoint, load
@@ -15,9 +17,16 @@ HISTORY_COLUMNS = ("step", "tokens", "loss", "ce", "kl", "lr", "heldout_nll")
 
 
 def adapt(
-    recipe: Training, *, teacher: Path, dataset: Path, out: Path, history_out: Path, scratch: Path
+    recipe: Training,
+    *,
+    teacher: Path,
+    dataset: Path,
+    out: Path,
+    history_out: Path,
+    heldout_out: Path,
+    scratch: Path,
 ) -> dict[str, float]:
-    """Train a checkpoint on the labels alone, write it and its history, and return its measures.
+    """Train a checkpoint on the labels alone; write it and its measures, and return their summary.
 
     A teacher that has seen the domain is worth following there; one that has not pulls the student
     back to its own habits ("teacher correction", Minitron, arXiv:2408.11796, section 3.1).
@@ -33,6 +42,7 @@ def adapt(
         dataset=dataset,
         out=out,
         history_out=history_out,
+        heldout_out=heldout_out,
         scratch=scratch,
     )
 
@@ -45,9 +55,10 @@ def train(
     logits: Path,
     out: Path,
     history_out: Path,
+    heldout_out: Path,
     scratch: Path,
 ) -> dict[str, float]:
-    """Distil into a checkpoint, write it and its history, and return its measures.
+    """Distil into a checkpoint; write it and its measures, and return their summary.
 
     Raises:
         InputError: the logits were made for another tokenizer, template, temperature or data set,
@@ -69,6 +80,7 @@ def train(
         dataset=dataset,
         out=out,
         history_out=history_out,
+        heldout_out=heldout_out,
         scratch=scratch,
     )
 
@@ -81,6 +93,7 @@ def _train(
     dataset: Path,
     out: Path,
     history_out: Path,
+    heldout_out: Path,
     scratch: Path,
 ) -> dict[str, float]:
     device.make_deterministic(recipe.seed, recipe.threads)
@@ -91,7 +104,7 @@ def _train(
     held, _ = examples.load(dataset / "heldout.jsonl", tokenizer, recipe.max_length)
     model = load.causal_lm(start, torch.float32, place)
 
-    def measure() -> dict[str, float]:
+    def measure() -> list[dict[str, Any]]:
         return heldout.measure(model, held, batch_rows=recipe.batch_rows, dtype=dtype)
 
     history = training.train(
@@ -101,9 +114,11 @@ def _train(
         recipe,
         dtype=dtype,
         scratch=scratch,
-        evaluate=lambda _: measure()["heldout_nll_nats"],
+        evaluate=lambda _: heldout.nll(measure()).value,
     )
-    measured = measure()
+    found = measure()
+    files.write_jsonl(heldout_out, found)
+    measured = heldout.summary(found)
     if history:
         history[-1]["heldout_nll"] = measured["heldout_nll_nats"]
     _save(model, history, start=start, out=out, history_out=history_out)

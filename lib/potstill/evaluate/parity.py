@@ -1,39 +1,37 @@
 """One parity contract for every format: does the artefact compute what its checkpoint computes?
 
-The same token ids go into the artefact's own runtime and into the checkpoint in float32. Exact
-equality of tokens is out of reach at near ties (runtimes quantise activations, keep caches in
-float16, break ties their own way), so the gate counts a different choice as agreement when the
-reference itself puts it within a small margin. What must be equal is equal or fails: the ids of the
-runtime's own tokenizer, the chat template, the stop ids.
+The same token ids go into the artefact's own runtime as went into the checkpoint in float32 (see
+`reference`). Exact equality of tokens is out of reach at near ties (runtimes quantise activations,
+keep caches in float16, break ties their own way), so the gate counts a different choice as
+agreement when the reference itself puts it within a small margin. What must be equal is equal or
+fails: the ids of the runtime's own tokenizer, the chat template, the stop ids.
 
 Dimensions: T tokens of one text, V vocabulary.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
-from potstill import files, statistics
 from potstill import runtime as runtimes
+from potstill import statistics
+from potstill.errors import InputError
+from potstill.evaluate import reference
+from potstill.evaluate.reference import Answer, Reference
+from potstill.export import artifact
 from potstill.models.chat import ChatTokenizer
 from potstill.params import Section
 from potstill.runtime.base import Runtime
 
-Logits = Callable[[Sequence[int]], np.ndarray]  # ids -> float32 [T, V]
-
 
 class Settings(Section):
-    """How much is compared and what still counts as the same model: `export.common.parity`."""
+    """What still counts as the same model: `export.common.parity`."""
 
-    texts: Annotated[int, Field(ge=1)]  # held-out rows that both sides read, token by token
-    greedy_prompts: Annotated[int, Field(ge=0)]  # of them continued greedily
-    greedy_tokens: Annotated[int, Field(ge=1)]
-    max_length: Annotated[int, Field(ge=2)]  # a text is cut to this many tokens
     margin_logits: Annotated[float, Field(ge=0)]  # a choice within this gap of the best is a tie
     min_agreement: Annotated[float, Field(ge=0, le=1)]  # share of positions, ties included
     max_kl_nats: Annotated[float, Field(ge=0)]  # mean KL(reference || artefact)
@@ -82,94 +80,69 @@ def _log_softmax(logits: np.ndarray) -> np.ndarray:
     return result
 
 
-def first_divergence(
-    runtime: Runtime, reference: Logits, prompt: Sequence[int], tokens: int, margin: float
-) -> int:
-    """Return how many greedy tokens pass before the reference would have chosen otherwise.
+def equal_share(runtime: Runtime, answer: Answer, stop_ids: frozenset[int]) -> float:
+    """Return the share of a greedy answer that the artefact gives before it differs, 0 to 1.
 
-    A choice within the margin is no divergence; `tokens` where there is none.
+    Ties count as differences here: what follows another token cannot be compared any more.
     """
-    made = list(runtime.stream(prompt, max_tokens=tokens))
-    if not made:
-        return tokens
-    want = reference([*prompt, *made])[len(prompt) - 1 : -1]
-    gap = want.max(axis=1) - want[np.arange(len(made)), made]
-    apart = np.flatnonzero(gap > margin)
-    return int(apart[0]) if len(apart) else tokens
+    ended = answer.ids[-1] in stop_ids
+    seen = answer.ids[:-1] if ended else answer.ids  # a runtime does not show the stop id
+    made = list(runtime.stream(answer.prompt, max_tokens=len(answer.ids)))
+    pairs = zip(made, seen, strict=False)
+    equal = len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
+    if ended and equal == len(seen) == len(made):
+        equal += 1
+    return equal / len(answer.ids)
 
 
-def check(
-    artefact: Path, checkpoint: Path, dataset: Path, settings: Settings
-) -> dict[str, float | str]:
-    """Load an artefact and its checkpoint and compare them on held-out rows; see `compare`.
+def check(artefact: Path, recorded: Path, settings: Settings) -> dict[str, float | str]:
+    """Load an artefact and compare it with its checkpoint's recorded behaviour; see `compare`.
 
     Raises:
+        InputError: the record is of another checkpoint, missing or damaged.
         MissingPackageError: the runtime of the artefact's format is not installed.
     """
-    from potstill.models import load
-
-    original = ChatTokenizer(checkpoint)
-    rows = list(islice(files.read_jsonl(dataset / "heldout.jsonl", ["messages"]), settings.texts))
-    texts = [original.render(row["messages"], add_generation_prompt=False) for row in rows]
-    prompts = [original.render(row["messages"][:-1]) for row in rows[: settings.greedy_prompts]]
+    want = reference.read(recorded)
+    if artifact.read(artefact)["checkpoint_sha256"] != want.checkpoint_sha256:
+        raise InputError(
+            f"{recorded} is not of the checkpoint that {artefact} was made from: run "
+            "`dvc repro record_reference`"
+        )
     model = runtimes.load(artefact, threads=settings.threads, context=settings.context)
     try:
-        reference = load.reference_logits(checkpoint, settings.threads)
-        own = ChatTokenizer(artefact)
-        return compare(model, own, reference, original, texts, prompts, settings)
+        return compare(model, ChatTokenizer(artefact).template, want, settings)
     finally:
         model.close()
 
 
 def compare(
-    runtime: Runtime,
-    artefact: ChatTokenizer,
-    reference: Logits,
-    checkpoint: ChatTokenizer,
-    texts: Sequence[str],
-    prompts: Sequence[str],
-    settings: Settings,
+    runtime: Runtime, template: str, want: Reference, settings: Settings
 ) -> dict[str, float | str]:
     """Compare an artefact with its checkpoint and return flat metrics with a verdict.
 
     Args:
         runtime: the loaded artefact.
-        artefact: tokenizer and template inside the artefact.
-        reference: the checkpoint's logits in float32.
-        checkpoint: tokenizer and template of the checkpoint.
-        texts: rendered chats, read token by token.
-        prompts: rendered prompts, continued greedily.
-        settings: how long, and what still counts as the same model.
+        template: the artefact's chat template.
+        want: what the checkpoint computes.
+        settings: what still counts as the same model.
     """
-    encoded = [checkpoint.encode(text) for text in texts]
-    tokens_equal = sum(
-        runtime.tokenize(text) == ids for text, ids in zip(texts, encoded, strict=True)
-    )
-    found = [
-        compare_text(ids, runtime.logits(ids), reference(ids), settings.margin_logits)
-        for ids in (ids[: settings.max_length] for ids in encoded)
-    ]
-    metrics = _rates(found)
-    apart = [
-        first_divergence(
-            runtime,
-            reference,
-            checkpoint.encode(text),
-            settings.greedy_tokens,
-            settings.margin_logits,
-        )
-        for text in prompts
-    ]
-    metrics |= {
-        "tokenizer_equal_share": tokens_equal / len(texts),
-        "n_texts": len(texts),
-        "greedy_equal_tokens_mean": float(np.mean(apart)) if apart else 0.0,
-        "greedy_prompts": len(apart),
+    tokens_equal = sum(runtime.tokenize(text.text) == text.ids for text in want.texts)
+    found = []
+    for text in want.texts:
+        read = text.ids[: len(text.logits_TV)]
+        got = runtime.logits(read)
+        found.append(compare_text(read, got, text.logits_TV, settings.margin_logits))
+    shares = [equal_share(runtime, answer, want.stop_ids) for answer in want.answers]
+    metrics = _rates(found) | {
+        "tokenizer_equal_share": tokens_equal / len(want.texts),
+        "n_texts": len(want.texts),
+        "greedy_equal_share": float(np.mean(shares)) if shares else 0.0,
+        "greedy_prompts": len(shares),
     }
     reasons = _reasons(metrics, settings)
-    if runtime.stop_ids != checkpoint.stop_ids:
-        reasons.append(f"stops at {sorted(runtime.stop_ids)}, not {sorted(checkpoint.stop_ids)}")
-    if artefact.template != checkpoint.template:
+    if runtime.stop_ids != want.stop_ids:
+        reasons.append(f"stops at {sorted(runtime.stop_ids)}, not {sorted(want.stop_ids)}")
+    if template != want.template:
         reasons.append("its chat template is not the checkpoint's")
     rounded = {key: round(value, 6) for key, value in metrics.items()}
     return {**rounded, "verdict": "fail" if reasons else "pass", "reason": "; ".join(reasons)}

@@ -83,9 +83,9 @@ def _write_f16(checkpoint: Path, path: Path) -> None:
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
-    state = checkpoints.read_state(checkpoint)
+    arrays = checkpoints.read_arrays(checkpoint)
     for source, _, shape in chosen:
-        weight = state.pop(source).float().numpy()
+        weight = arrays.pop(source).astype(np.float32)
         writer.write_tensor_data(_convert(weight, source, config, _stored_dtype(shape)))
     writer.close()
 

@@ -9,6 +9,7 @@ from potstill import files
 from potstill.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
@@ -55,6 +56,16 @@ def count_parameters(folder: Path) -> int:
             size *= axis
         total += size
     return total
+
+
+def read_arrays(folder: Path) -> dict[str, "np.ndarray"]:
+    """Return all tensors of a checkpoint in their stored dtype (bfloat16 by ml_dtypes)."""
+    from safetensors.numpy import load_file
+
+    arrays: dict[str, np.ndarray] = {}
+    for path in _weights(folder):
+        arrays |= load_file(path)
+    return arrays
 
 
 def read_state(folder: Path) -> dict[str, "torch.Tensor"]:

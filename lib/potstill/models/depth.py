@@ -57,10 +57,11 @@ def block_influence(model: CausalLM, ids_BT: torch.Tensor) -> list[float]:
 
 def choose_layers(
     model: CausalLM, batches: list[Batch], keep: int, candidates: int
-) -> tuple[list[int], list[float]]:
-    """Return (the layers to keep, the likelihood in nats after each removal).
+) -> tuple[list[int], float, float]:
+    """Return (the layers to keep, the loss in nats a token before and after).
 
-    The model's layer list is changed while it runs and is whole again at the end.
+    With one candidate the least influential layer goes unmeasured. The model's layer list is
+    changed while it runs and is whole again at the end.
 
     Raises:
         InputError: `keep` is not between 2 and the model's number of layers.
@@ -69,19 +70,20 @@ def choose_layers(
     if not 2 <= keep <= len(layers):
         raise InputError(f"num_layers is {keep}; 2 to {len(layers)} (the teacher's) are allowed")
     influence = block_influence(model, batches[0][0])
-    kept, path = list(range(len(layers))), [mean_nll(model, batches)]
+    kept = list(range(len(layers)))
+    before = mean_nll(model, batches)
+
+    def nll_without(index: int | None) -> float:
+        model.model.layers = torch.nn.ModuleList(layers[i] for i in kept if i != index)
+        return mean_nll(model, batches)
+
     while len(kept) > keep:
         # The first and last layers look redundant to no measure and to no published ablation.
         weakest = sorted(kept[1:-1], key=lambda index: influence[index])[:candidates]
-        costs = []
-        for index in weakest:
-            model.model.layers = torch.nn.ModuleList(layers[i] for i in kept if i != index)
-            costs.append((mean_nll(model, batches), index))
-        cost, worst = min(costs)
-        kept.remove(worst)
-        path.append(cost)
+        kept.remove(weakest[0] if len(weakest) == 1 else min(sorted(weakest), key=nll_without))
+    after = nll_without(None)
     model.model.layers = layers
-    return kept, path
+    return kept, before, after
 
 
 def keep_layers(

@@ -39,17 +39,21 @@ class Tensor:
     name: str
     shape: tuple[int, ...]
     type: GGMLQuantizationType
-    offset: int  # from the start of the tensor data
+    offset: int  # from the header's `start`
     num_bytes: int
 
 
 @dataclass(frozen=True)
 class Header:
-    """All of a GGUF file but its weights; `kinds` has a pair for an array: (ARRAY, element)."""
+    """All of a GGUF file but its weights, which begin at byte `start`.
+
+    `kinds` has a pair for an array: (ARRAY, element).
+    """
 
     fields: dict[str, Any]
     kinds: dict[str, tuple[GGUFValueType, ...]]
     tensors: list[Tensor]
+    start: int
 
 
 def read_header(path: Path) -> Header:
@@ -119,8 +123,7 @@ def _parse(cursor: _Cursor) -> Header:
     tensors = [_tensor(cursor) for _ in range(num_tensors)]
     if len({tensor.name for tensor in tensors}) != num_tensors:
         raise ValueError("a tensor's name occurs twice")
-    _check_extents(fields, tensors, cursor)
-    return Header(fields, kinds, tensors)
+    return Header(fields, kinds, tensors, _check_extents(fields, tensors, cursor))
 
 
 def _kind(cursor: _Cursor, key: str) -> GGUFValueType:
@@ -158,8 +161,8 @@ def _tensor(cursor: _Cursor) -> Tensor:
     return Tensor(name, shape, kind, offset, math.prod(shape) // block * block_bytes)
 
 
-def _check_extents(fields: dict[str, Any], tensors: list[Tensor], cursor: _Cursor) -> None:
-    """Refuse tensors that are not aligned, overlap or reach past the end of the file."""
+def _check_extents(fields: dict[str, Any], tensors: list[Tensor], cursor: _Cursor) -> int:
+    """Return where the weights begin; refuse tensors not aligned, overlapping or past the end."""
     alignment = fields.get("general.alignment", DEFAULT_ALIGNMENT)
     if not isinstance(alignment, int) or alignment < 8 or alignment & (alignment - 1):
         raise ValueError(f"general.alignment is {alignment}, not a power of two from 8")
@@ -174,6 +177,7 @@ def _check_extents(fields: dict[str, Any], tensors: list[Tensor], cursor: _Curso
                 f"truncated: tensor {tensor.name!r} ends at byte {start + end}, "
                 f"the file at {cursor.size}"
             )
+    return start
 
 
 def check_model(path: Path) -> Header:

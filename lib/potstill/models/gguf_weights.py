@@ -6,14 +6,13 @@ transformers can do this too; it is the oracle in the tests. It takes half a min
 Source: llama.cpp `convert_hf_to_gguf.py` (names, the permutation of q and k), read backwards.
 """
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from potstill.errors import InputError
-
-if TYPE_CHECKING:
-    from gguf import GGUFReader
+from potstill.models.gguf_file import Header
 
 ARCHITECTURES = {
     "llama": ("llama", "LlamaForCausalLM"),
@@ -80,11 +79,12 @@ def config_of(fields: dict[str, Any], tied: bool) -> dict[str, Any]:
     return config
 
 
-def read_weights(reader: "GGUFReader", heads: int, kv_heads: int) -> dict[str, np.ndarray]:
+def read_weights(path: Path, header: Header, heads: int, kv_heads: int) -> dict[str, np.ndarray]:
     """Return the dequantised weights, float32, by their Hugging Face names.
 
     Args:
-        reader: an open GGUF file.
+        path: a GGUF file.
+        header: what it says of itself.
         heads: number of query heads, for the permutation of q.
         kv_heads: number of key heads, for the permutation of k.
 
@@ -93,11 +93,15 @@ def read_weights(reader: "GGUFReader", heads: int, kv_heads: int) -> dict[str, n
     """
     from gguf.quants import dequantize
 
-    permuted = reader.fields["general.architecture"].contents() == "llama"
+    permuted = header.fields["general.architecture"] == "llama"
+    content = np.memmap(path, mode="r")
     weights = {}
-    for tensor in reader.tensors:
+    for tensor in header.tensors:
         name = _name(tensor.name)
-        value = dequantize(tensor.data, tensor.tensor_type).astype(np.float32, copy=False)
+        begin = header.start + tensor.offset
+        stored = content[begin : begin + tensor.num_bytes]
+        rows = stored.reshape(*reversed(tensor.shape[1:]), -1)  # a row holds whole blocks
+        value = np.asarray(dequantize(rows, tensor.type), dtype=np.float32)
         if permuted and ".q_proj." in name:
             value = _unpermute(value, heads)
         if permuted and ".k_proj." in name:

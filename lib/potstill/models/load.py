@@ -1,6 +1,6 @@
 """Load a checkpoint folder as a transformers model for sampling, caching and training."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +41,30 @@ def trainable(folder: Path, device: torch.device) -> CausalLM:
     return causal_lm(folder, torch.float32, device)
 
 
-def reference_logits(folder: Path, threads: int) -> Callable[[Sequence[int]], np.ndarray]:
-    """Return a function ids -> float32 logits [T, V] of a checkpoint on the CPU."""
-    torch.set_num_threads(threads)
-    model = causal_lm(folder, torch.float32, torch.device("cpu"))
+class ReferenceModel:
+    """A checkpoint as transformers computes it, in float32 on the CPU: what others must equal."""
 
-    def logits(ids: Sequence[int]) -> np.ndarray:
+    def __init__(self, folder: Path, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self._model = causal_lm(folder, torch.float32, torch.device("cpu"))
+
+    def logits(self, ids: Sequence[int]) -> np.ndarray:
+        """Return float32 logits [T, V] of T ids; row t predicts ids[t + 1]."""
         with torch.inference_mode():
-            row: np.ndarray = model(torch.tensor([list(ids)]), use_cache=False).logits[0].numpy()
+            output = self._model(torch.tensor([list(ids)]), use_cache=False)
+        row: np.ndarray = output.logits[0].numpy()
         return row
 
-    return logits
+    def answer(self, ids: Sequence[int], max_tokens: int, stop_ids: list[int]) -> list[int]:
+        """Return the greedy continuation; a stop id ends it and is its last id."""
+        prompt = torch.tensor([list(ids)])
+        row = self._model.generate(
+            prompt,
+            attention_mask=torch.ones_like(prompt),
+            do_sample=False,
+            max_new_tokens=max_tokens,
+            eos_token_id=stop_ids,
+            pad_token_id=stop_ids[0],
+        )[0]
+        made: list[int] = row[len(ids) :].tolist()
+        return made

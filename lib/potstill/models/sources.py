@@ -10,13 +10,10 @@ import importlib.metadata
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 from potstill import files
 from potstill.errors import InputError
-
-if TYPE_CHECKING:
-    from gguf import GGUFReader
 
 KINDS = ("package", "hub", "folder", "gguf")
 CHECKPOINT_PATTERNS = (
@@ -63,8 +60,7 @@ def fetch(source: str, revision: str | None, dtype: DType, out: Path) -> Origin:
     found, resolved, licence = _locate(kind, name, revision)
     weights = [found] if found.is_file() else sorted(found.glob("*.safetensors"))
     if found.is_file():
-        _from_gguf(found, dtype, out)
-        licence = _read_gguf(found)[0].get("general.license", licence)
+        licence = _from_gguf(found, dtype, out) or licence
     else:
         _from_folder(found, out)
     hashes = {path.name: files.sha256_file(path) for path in weights}
@@ -139,19 +135,22 @@ def _from_folder(folder: Path, out: Path) -> None:
             shutil.copyfile(path, out / path.name)
 
 
-def _from_gguf(path: Path, dtype: DType, out: Path) -> None:
-    """Dequantise a GGUF file into a checkpoint; the tokenizer is rebuilt from its metadata."""
+def _from_gguf(path: Path, dtype: DType, out: Path) -> str | None:
+    """Dequantise a GGUF file into a checkpoint and return the licence that it names.
+
+    The tokenizer is rebuilt from its metadata.
+    """
     import numpy as np
     import torch
     from safetensors.torch import save_file
 
-    from potstill.models import gguf_tokenizer, gguf_weights
+    from potstill.models import gguf_file, gguf_tokenizer, gguf_weights
 
-    fields, reader = _read_gguf(path)
-    gguf_tokenizer.write_tokenizer(fields, out)
-    config = gguf_weights.config_of(fields, tied=True)
+    header = gguf_file.read_header(path)
+    gguf_tokenizer.write_tokenizer(header.fields, out)
+    config = gguf_weights.config_of(header.fields, tied=True)
     weights = gguf_weights.read_weights(
-        reader, config["num_attention_heads"], config["num_key_value_heads"]
+        path, header, config["num_attention_heads"], config["num_key_value_heads"]
     )
     head = weights.get("lm_head.weight")
     if head is not None and np.array_equal(head, weights["model.embed_tokens.weight"]):
@@ -167,13 +166,5 @@ def _from_gguf(path: Path, dtype: DType, out: Path) -> None:
     files.write_json(out / "config.json", config)
     ids = {key: config[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
     files.write_json(out / "generation_config.json", ids)
-
-
-def _read_gguf(path: Path) -> tuple[dict[str, Any], "GGUFReader"]:
-    from gguf import GGUFReader
-
-    try:
-        reader = GGUFReader(path)
-        return {name: field.contents() for name, field in reader.fields.items()}, reader
-    except (ValueError, IndexError, KeyError, OSError) as error:
-        raise InputError(f"{path} is not a readable GGUF file ({error}): fetch it again") from None
+    licence: str | None = header.fields.get("general.license")
+    return licence

@@ -4,7 +4,7 @@ from functools import cached_property
 
 from potstill.errors import InputError
 from potstill.params import closest
-from potstill.report.differences import Difference, between
+from potstill.report.differences import Difference, between, perplexity_ratio
 from potstill.report.results import Results, Student, Variant
 from potstill.report.settings import Comparison
 
@@ -82,6 +82,11 @@ class View:
             if item.name != self.baseline.name
         }
 
-    def perplexity_ratio(self, control: str) -> float:
-        """Return the student's held-out perplexity over a control's; below 1 is better."""
-        return self.student.perplexity.value / self.results.students[control].perplexity.value
+    @cached_property
+    def perplexity_over(self) -> dict[str, Difference]:
+        """The student's held-out perplexity over each control's, and over the teacher's."""
+        others = {name: self.results.students[name].heldout for name in self.settings.controls}
+        return {
+            name: perplexity_ratio(self.student.heldout, rows)
+            for name, rows in {**others, "teacher": self.results.teacher_heldout}.items()
+        }

@@ -1,14 +1,16 @@
-"""Differences of pass rates between two artefacts on the same katas."""
+"""Two models on the same problems: differences of pass rates, ratios of perplexities."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from potstill import statistics
-from potstill.report.results import Estimate, Variant
+from potstill.report.results import Estimate, Heldout, Variant
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A paired difference of pass rates, or the reason why there is none."""
+    """A paired difference or ratio, or the reason why there is none."""
 
     estimate: Estimate | None
     reason: str = ""
@@ -41,3 +43,24 @@ def between(first: Variant | None, second: Variant | None, benchmark: str = "kat
         families,
     )
     return Difference(Estimate(*measured))
+
+
+def perplexity_ratio(first: Sequence[Heldout], second: Sequence[Heldout]) -> Difference:
+    """Return first over second on the same held-out rows, paired by id; below 1 is better.
+
+    The interval is a cluster bootstrap by group of the mean difference in nats a token, which
+    becomes the ratio by exp.
+    """
+    mine, other = ({row.id: row for row in rows} for rows in (first, second))
+    if not mine or mine.keys() != other.keys():
+        return Difference(None, "measured on different held-out rows")
+    groups = [row.group for row in mine.values()]
+    if len(set(groups)) < 2:  # the interval would have no width, and say more than is known
+        return Difference(None, "all held-out rows are of one group")
+    nats = statistics.cluster_ratio(
+        [row.nll_nats - other[key].nll_nats for key, row in mine.items()],
+        [row.tokens for row in mine.values()],
+        groups,
+    )
+    value, low, high = (math.exp(end) for end in (nats.value, nats.low, nats.high))
+    return Difference(Estimate(value, low, high, nats.n))

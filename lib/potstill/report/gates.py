@@ -1,8 +1,9 @@
 """Judge what was measured: pass, fail, or not-run with a reason; what is not measured never passes.
 
 A measure gives each of its subjects a value or the reason why there is none. Zero is no value for a
-perplexity, a size or a memory: it means that nothing was measured. A drop from a baseline that
-solves nothing is no value either: there was nothing to lose.
+size or a memory: it means that nothing was measured. A drop from a baseline that solves nothing is
+no value either: there was nothing to lose. A comparison of students is judged by the end of its
+interval that speaks against the student, so that noise does not pass.
 """
 
 import math
@@ -84,17 +85,17 @@ def _show(measure: str, value: float) -> str:
         return text.percent(value)
     if measure.startswith("katas"):
         return f"{text.signed(value).removeprefix('+')}{text.GLUE}points"
-    return f"{value:.3f}" if measure == "perplexity_ratio" else f"{value:.1f}{text.GLUE}MB"
+    return f"{value:.3f}" if measure == "perplexity_ratio_high" else f"{value:.1f}{text.GLUE}MB"
 
 
-def _perplexity_ratio(view: View, gate: Gate) -> Iterator[Measured]:
-    control = str(gate.against)
-    subject = f"{view.settings.student} over {control}"
-    for name in (view.settings.student, control):
-        if view.results.students[name].perplexity.value <= 0:
-            yield Measured(subject, None, f"{name}: no perplexity was measured")
-            return
-    yield Measured(subject, view.perplexity_ratio(control))
+def _perplexity_ratio_high(view: View, gate: Gate) -> Iterator[Measured]:
+    found = view.perplexity_over[str(gate.against)]
+    subject = f"{view.settings.student} over {gate.against}"
+    if found.estimate is None:
+        yield Measured(subject, None, found.reason)
+    else:
+        reason = f"of {text.ratio(found.estimate)}"
+        yield Measured(subject, found.estimate.high, reason, found.estimate.n)
 
 
 def _katas_difference_low(view: View, gate: Gate) -> Iterator[Measured]:
@@ -104,7 +105,8 @@ def _katas_difference_low(view: View, gate: Gate) -> Iterator[Measured]:
     if difference.estimate is None:
         yield Measured(subject, None, difference.reason)
     else:
-        yield Measured(subject, difference.estimate.low, f"of {text.points(difference.estimate)}")
+        reason = f"of {text.points(difference.estimate)}"
+        yield Measured(subject, difference.estimate.low, reason, difference.estimate.n)
 
 
 def _parity(view: View, _: Gate) -> Iterator[Measured]:
@@ -154,7 +156,7 @@ def _positive(subject: str, value: float, what: str) -> Measured:
 
 
 MEASURES: dict[str, Callable[[View, Gate], Iterator[Measured]]] = {
-    "perplexity_ratio": _perplexity_ratio,
+    "perplexity_ratio_high": _perplexity_ratio_high,
     "katas_difference_low": _katas_difference_low,
     "parity": _parity,
     "katas_drop": _katas_drop,

@@ -17,6 +17,7 @@ from potstill.report import lineage
 from potstill.report.record import Record
 from potstill.report.results import (
     Curated,
+    Heldout,
     History,
     Latency,
     Parity,
@@ -25,6 +26,7 @@ from potstill.report.results import (
     Variant,
 )
 
+HELDOUT_KEYS = ("id", "group", "nll_nats", "tokens")
 ROW_KEYS = ("id", "benchmark", "family", "level", "passed")
 HISTORY_KEYS = ("step", "ce", "heldout_nll")
 VERDICTS = ("pass", "fail", "not-run")
@@ -43,6 +45,7 @@ class Sources:
     cache_logits: Path
     distill: Path
     histories: Path
+    heldout: Path
     export: Path
     artefacts: Path
     score_code: Path
@@ -69,6 +72,7 @@ def load(sources: Sources, students: dict[str, str]) -> Results:
             if (sources.artefacts / path.stem).is_dir()
         },
         teacher_perplexity=adapted.estimate("heldout_perplexity", "heldout_rows"),
+        teacher_heldout=_heldout(sources.heldout / "teacher_adapted.jsonl"),
         curated=_curated(Record.read(sources.curate)),
         lineage=lineage.facts(
             teacher=Record.read(sources.fetch_teacher),
@@ -98,7 +102,24 @@ def _student(sources: Sources, name: str) -> Student:
         num_parameters=record.whole("num_parameters"),
         perplexity=perplexity,
         history=read_history(sources.histories / f"{name}.csv"),
+        heldout=_heldout(sources.heldout / f"{name}.jsonl"),
     )
+
+
+def _heldout(path: Path) -> list[Heldout]:
+    found = []
+    for values in files.read_jsonl(path, HELDOUT_KEYS):
+        record = Record(f"{path}: row {values['id']}", values)
+        row = Heldout(
+            id=record.text("id"),
+            group=record.text("group"),
+            nll_nats=record.number("nll_nats"),
+            tokens=record.whole("tokens"),
+        )
+        if row.tokens < 1:
+            raise InputError(f"{record.path}: tokens is {row.tokens}: run its stage again")
+        found.append(row)
+    return found
 
 
 def read_history(path: Path) -> History:

@@ -23,6 +23,16 @@ class History:
 
 
 @dataclass(frozen=True)
+class Heldout:
+    """What a model makes of one held-out answer of `tokens` tokens."""
+
+    id: str
+    group: str
+    nll_nats: float
+    tokens: int
+
+
+@dataclass(frozen=True)
 class Student:
     """A trained student or a control, measured as a checkpoint."""
 
@@ -32,6 +42,7 @@ class Student:
     num_parameters: int
     perplexity: Estimate
     history: History
+    heldout: list[Heldout]  # for paired comparison
 
 
 @dataclass(frozen=True)
@@ -95,5 +106,6 @@ class Results:
     students: dict[str, Student]
     variants: dict[str, Variant]
     teacher_perplexity: Estimate | None
+    teacher_heldout: list[Heldout]
     curated: Curated
     lineage: list[tuple[str, str]]  # what it is, what it was

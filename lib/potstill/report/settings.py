@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from potstill.params import Section, closest
 
 Measure = Literal[
-    "perplexity_ratio",
+    "perplexity_ratio_high",
     "katas_difference_low",
     "parity",
     "katas_drop",
@@ -18,7 +18,7 @@ Measure = Literal[
     "size_mb",
     "peak_rss_mb",
 ]
-AGAINST_A_CONTROL = ("perplexity_ratio", "katas_difference_low")
+AGAINST_A_CONTROL = ("perplexity_ratio_high", "katas_difference_low")
 BOUNDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
     "below": ("<", operator.lt),
     "at_most": ("≤", operator.le),

@@ -19,13 +19,12 @@ def summary(view: View, verdicts: list[Verdict]) -> dict[str, float]:
         "gates_failed": counts["fail"],
         "gates_not_run": counts["not-run"],
     }
-    for control in view.settings.controls:
-        ratio = view.perplexity_ratio(control)
-        numbers[f"{student}_over_{control}_perplexity"] = round(ratio, 6)
+    for name, ratio in view.perplexity_over.items():
+        numbers |= _flat(f"{student}_over_{name}_perplexity", ratio)
     for name, difference in view.over_students.items():
-        numbers |= _flat(f"{student}_minus_{name}", difference)
+        numbers |= _flat(f"{student}_minus_{name}_pass_at_1", difference)
     for name, difference in view.over_baseline.items():
-        numbers |= _flat(f"{name}_minus_{view.baseline.name}", difference)
+        numbers |= _flat(f"{name}_minus_{view.baseline.name}_pass_at_1", difference)
     good = passing(view, verdicts)
     if good:
         numbers["smallest_passing_variant_bytes"] = good[-1].size_bytes
@@ -37,8 +36,8 @@ def _flat(prefix: str, difference: Difference) -> dict[str, float]:
     if estimate is None:
         return {f"{prefix}_n": 0}
     return {
-        f"{prefix}_pass_at_1": round(estimate.value, 6),
-        f"{prefix}_pass_at_1_low": round(estimate.low, 6),
-        f"{prefix}_pass_at_1_high": round(estimate.high, 6),
+        prefix: round(estimate.value, 6),
+        f"{prefix}_low": round(estimate.low, 6),
+        f"{prefix}_high": round(estimate.high, 6),
         f"{prefix}_n": estimate.n,
     }

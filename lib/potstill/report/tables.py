@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from potstill.report import text
 from potstill.report.comparison import View
+from potstill.report.differences import Difference
 from potstill.report.gates import Verdict
-from potstill.report.results import Variant
 
 NONE = "-"
 
@@ -39,20 +39,15 @@ def students(view: View) -> Table:
     rows = []
     for name in view.results.students:
         student, variant = view.results.students[name], view.scored(name)
-        difference = NONE
-        if name != settings.student:
-            found = view.over_students[name]
-            difference = text.points(found.estimate) if found.estimate else _not_run(found.reason)
         rows.append((
             name, text.whole(student.num_parameters), text.whole(student.num_tokens),
-            text.plain(student.perplexity), text.rate(variant.katas), difference,
-            text.rate(variant.humaneval),
+            text.plain(student.perplexity), _ratio(view, name), text.rate(variant.katas),
+            _points(view.over_students.get(name)), text.rate(variant.humaneval),
         ))  # fmt: skip
-    teacher, found = view.teacher, view.over_students["teacher"]
+    teacher = view.teacher
     rows.append((
         f"teacher ({teacher.name})", NONE, NONE, text.plain(view.results.teacher_perplexity),
-        text.rate(teacher.katas),
-        text.points(found.estimate) if found.estimate else _not_run(found.reason),
+        _ratio(view, "teacher"), text.rate(teacher.katas), _points(view.over_students["teacher"]),
         text.rate(teacher.humaneval),
     ))  # fmt: skip
     shown = ", ".join(sorted({view.scored(name).name for name in settings.students}))
@@ -65,6 +60,7 @@ def students(view: View) -> Table:
             "Parameters",
             "Tokens trained on",
             "Held-out perplexity",
+            f"{settings.student} over this",
             "Katas pass@1",
             f"{settings.student} minus this, points",
             "HumanEval pass@1",
@@ -82,7 +78,7 @@ def quality(view: View) -> Table:
         rows.append((
             item.name, item.format, item.parity.verdict,
             text.rate(agreement) if agreement else NONE, text.rate(item.katas),
-            _over_baseline(view, item), inside,
+            _points(view.over_baseline.get(item.name)), inside,
         ))  # fmt: skip
     return Table(
         "Exports: quality",
@@ -103,11 +99,17 @@ def quality(view: View) -> Table:
     )
 
 
-def _over_baseline(view: View, item: Variant) -> str:
-    found = view.over_baseline.get(item.name)
+def _points(found: Difference | None) -> str:
     if found is None:
         return NONE
     return text.points(found.estimate) if found.estimate else _not_run(found.reason)
+
+
+def _ratio(view: View, name: str) -> str:
+    found = view.perplexity_over.get(name)
+    if found is None:
+        return NONE
+    return text.ratio(found.estimate) if found.estimate else _not_run(found.reason)
 
 
 def cost(view: View) -> Table:

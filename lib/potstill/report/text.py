@@ -56,3 +56,8 @@ def plain(estimate: Estimate | None, digits: int = 2) -> str:
         return NOT_RUN
     low, high = f"{estimate.low:.{digits}f}", f"{estimate.high:.{digits}f}"
     return f"{estimate.value:.{digits}f} ({low} to {high})"
+
+
+def ratio(estimate: Estimate | None) -> str:
+    """Return a ratio with its interval and count."""
+    return f"{plain(estimate, 3)}, n{GLUE}{estimate.n}" if estimate else NOT_RUN

@@ -4,6 +4,7 @@ from collections import Counter
 
 from potstill.report import text
 from potstill.report.comparison import View
+from potstill.report.differences import Difference
 from potstill.report.gates import Verdict, passing
 from potstill.report.results import Estimate
 
@@ -11,7 +12,7 @@ from potstill.report.results import Estimate
 def headline(view: View, verdicts: list[Verdict]) -> str:
     """Return the result in one sentence."""
     counts = Counter(verdict.state for verdict in verdicts)
-    beaten = [name for name in view.settings.controls if view.perplexity_ratio(name) < 1]
+    beaten = [name for name in view.settings.controls if _beaten(view.perplexity_over[name])]
     lost = [name for name in view.settings.controls if name not in beaten]
     against = f"beats {_list(beaten)}" if beaten else "beats no control"
     against += f", but not {_list(lost)}," if beaten and lost else ""
@@ -19,6 +20,10 @@ def headline(view: View, verdicts: list[Verdict]) -> str:
         f"{view.settings.student} {against} on held-out perplexity; "
         f"{counts['pass']} of {len(verdicts)} gates pass"
     )
+
+
+def _beaten(ratio: Difference) -> bool:
+    return ratio.estimate is not None and ratio.estimate.high < 1
 
 
 def sentences(view: View, verdicts: list[Verdict]) -> list[str]:
@@ -32,14 +37,17 @@ def sentences(view: View, verdicts: list[Verdict]) -> list[str]:
 
 
 def _perplexity(view: View) -> str:
-    students = view.results.students
-    others = [f"{name} {students[name].perplexity.value:.2f}" for name in view.settings.controls]
+    students, mine = view.results.students, view.student
+    values = {name: students[name].perplexity.value for name in view.settings.controls}
     if view.results.teacher_perplexity:
-        others.append(f"the teacher {view.results.teacher_perplexity.value:.2f}")
-    mine = view.student
+        values["teacher"] = view.results.teacher_perplexity.value
+    ratios = {name: text.ratio(view.perplexity_over[name].estimate) for name in values}
+    others = [
+        f"{name} {value:.2f} ({mine.name} over it {ratios[name]})" for name, value in values.items()
+    ]
     return (
-        f"Held-out perplexity: {mine.name} {mine.perplexity.value:.2f}, {_list(others)}, "
-        f"over {text.whole(mine.perplexity.n)} rows."
+        f"Held-out perplexity over {text.whole(mine.perplexity.n)} rows: "
+        f"{mine.name} {mine.perplexity.value:.2f}, {_list(others)}."
     )
 
 

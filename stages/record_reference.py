@@ -1,0 +1,46 @@
+"""Run each checkpoint once over the texts that its artefacts are compared on.
+
+Reads   teacher     checkpoint as fetched; only with `fetched_teacher`
+        adapted     checkpoint of the adapted teacher
+        students    folder of checkpoints, one a student
+        dataset     folder with heldout.jsonl
+Writes  out         one safetensors file a checkpoint, named as below models/: token ids, logits,
+                    greedy answers, chat template, stop ids
+        metrics     checkpoints, texts, prompts, bytes
+"""
+
+from itertools import islice
+from pathlib import Path
+
+from potstill import files, stage
+from potstill.evaluate import reference
+
+
+class Params(reference.Settings):
+    """Settings of `record_reference`."""
+
+    fetched_teacher: bool  # also the teacher as it was fetched, for a variant made from it
+
+
+def main(
+    params: Params, *, teacher: Path, adapted: Path, students: Path, dataset: Path, out: Path
+) -> dict[str, int]:
+    """Record the teacher and every student."""
+    checkpoints = [adapted, *sorted(path.parent for path in students.glob("*/config.json"))]
+    if params.fetched_teacher:
+        checkpoints.append(teacher)
+    rows = files.read_jsonl(dataset / "heldout.jsonl", ["messages"])
+    chats = [row["messages"] for row in islice(rows, params.texts)]
+    for path in checkpoints:
+        folder = out / path.parent.name if path.parent == students else out
+        reference.record(path, chats, folder / f"{path.name}.safetensors", params)
+    return {
+        "num_checkpoints": len(checkpoints),
+        "n_texts": len(chats),
+        "greedy_prompts": min(len(chats), params.greedy_prompts),
+        "bytes": sum(path.stat().st_size for path in files.files_below(out)),
+    }
+
+
+if __name__ == "__main__":
+    stage.run(main, Params)
