@@ -71,17 +71,21 @@ def choose_layers(
         raise InputError(f"num_layers is {keep}; 2 to {len(layers)} (the teacher's) are allowed")
     influence = block_influence(model, batches[0][0])
     kept = list(range(len(layers)))
-    before = mean_nll(model, batches)
 
     def nll_without(index: int | None) -> float:
         model.model.layers = torch.nn.ModuleList(layers[i] for i in kept if i != index)
         return mean_nll(model, batches)
 
+    after: float | None
+    before = after = nll_without(None)
     while len(kept) > keep:
         # The first and last layers look redundant to no measure and to no published ablation.
         weakest = sorted(kept[1:-1], key=lambda index: influence[index])[:candidates]
-        kept.remove(weakest[0] if len(weakest) == 1 else min(sorted(weakest), key=nll_without))
-    after = nll_without(None)
+        costs = {index: nll_without(index) for index in weakest} if len(weakest) > 1 else {}
+        worst = min(weakest, key=lambda index: (costs.get(index, 0.0), index))
+        kept.remove(worst)
+        after = costs.get(worst)
+    after = nll_without(None) if after is None else after
     model.model.layers = layers
     return kept, before, after
 

@@ -41,13 +41,14 @@ def _perplexity(view: View) -> str:
     values = {name: students[name].perplexity.value for name in view.settings.controls}
     if view.results.teacher_perplexity:
         values["teacher"] = view.results.teacher_perplexity.value
-    ratios = {name: text.ratio(view.perplexity_over[name].estimate) for name in values}
-    others = [
-        f"{name} {value:.2f} ({mine.name} over it {ratios[name]})" for name, value in values.items()
-    ]
+    parts = []
+    for name, value in values.items():
+        ratio = view.perplexity_over[name].estimate
+        shown = text.plain(ratio, 3) if ratio else "not to be compared with that"
+        parts.append(f"{shown} of {'the ' * (name == 'teacher')}{name}'s {value:.2f}")
     return (
-        f"Held-out perplexity over {text.whole(mine.perplexity.n)} rows: "
-        f"{mine.name} {mine.perplexity.value:.2f}, {_list(others)}."
+        f"Held-out perplexity over {text.whole(mine.perplexity.n)} rows: {mine.name} "
+        f"{mine.perplexity.value:.2f}, which is {_list(parts)}."
     )
 
 
