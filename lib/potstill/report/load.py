@@ -99,7 +99,6 @@ def _student(sources: Sources, name: str) -> Student:
         name=name,
         steps=record.whole("steps"),
         num_tokens=record.whole("num_tokens"),
-        num_parameters=record.whole("num_parameters"),
         perplexity=perplexity,
         history=read_history(sources.histories / f"{name}.csv"),
         heldout=_heldout(sources.heldout / f"{name}.jsonl"),

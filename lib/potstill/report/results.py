@@ -39,7 +39,6 @@ class Student:
     name: str
     steps: int
     num_tokens: int
-    num_parameters: int
     perplexity: Estimate
     history: History
     heldout: list[Heldout]  # for paired comparison

@@ -40,24 +40,24 @@ def students(view: View) -> Table:
     for name in view.results.students:
         student, variant = view.results.students[name], view.scored(name)
         rows.append((
-            name, text.whole(student.num_parameters), text.whole(student.num_tokens),
+            name, text.whole(student.num_tokens),
             text.plain(student.perplexity), _ratio(view, name), text.rate(variant.katas),
             _points(view.over_students.get(name)), text.rate(variant.humaneval),
         ))  # fmt: skip
     teacher = view.teacher
     rows.append((
-        f"teacher ({teacher.name})", NONE, NONE, text.plain(view.results.teacher_perplexity),
+        f"teacher ({teacher.name})", NONE, text.plain(view.results.teacher_perplexity),
         _ratio(view, "teacher"), text.rate(teacher.katas), _points(view.over_students["teacher"]),
         text.rate(teacher.humaneval),
     ))  # fmt: skip
     shown = ", ".join(sorted({view.scored(name).name for name in settings.students}))
     return Table(
         "Students",
-        f"Scored through {shown}. Perplexity is the checkpoint's, on held-out rows; the teacher's "
-        "is that of its trimmed vocabulary.",
+        f"Scored through {shown}. Perplexity is the checkpoint's, its ratio is taken row by row, "
+        f"on {text.whole(view.student.perplexity.n)} held-out rows; the teacher's is that of its "
+        "trimmed vocabulary.",
         (
             "Student",
-            "Parameters",
             "Tokens trained on",
             "Held-out perplexity",
             f"{settings.student} over this",
@@ -109,7 +109,7 @@ def _ratio(view: View, name: str) -> str:
     found = view.perplexity_over.get(name)
     if found is None:
         return NONE
-    return text.ratio(found.estimate) if found.estimate else _not_run(found.reason)
+    return text.plain(found.estimate, 3) if found.estimate else _not_run(found.reason)
 
 
 def cost(view: View) -> Table:
