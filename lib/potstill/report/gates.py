@@ -14,7 +14,8 @@ from typing import Literal
 from potstill.errors import InputError
 from potstill.report import text
 from potstill.report.comparison import View
-from potstill.report.results import Variant
+from potstill.report.differences import Difference
+from potstill.report.results import Estimate, Variant
 from potstill.report.settings import Comparison, Gate
 
 State = Literal["pass", "fail", "not-run"]
@@ -89,24 +90,27 @@ def _show(measure: str, value: float) -> str:
 
 
 def _perplexity_ratio_high(view: View, gate: Gate) -> Iterator[Measured]:
-    found = view.perplexity_over[str(gate.against)]
     subject = f"{view.settings.student} over {gate.against}"
-    if found.estimate is None:
-        yield Measured(subject, None, found.reason)
-    else:
-        reason = f"of {text.ratio(found.estimate)}"
-        yield Measured(subject, found.estimate.high, reason, found.estimate.n)
+    found = view.perplexity_over[str(gate.against)]
+    yield _end_of(subject, found, lambda e: e.high, text.ratio)
 
 
 def _katas_difference_low(view: View, gate: Gate) -> Iterator[Measured]:
-    control = str(gate.against)
-    difference = view.over_students[control]
-    subject = f"{view.settings.student} minus {control}"
-    if difference.estimate is None:
-        yield Measured(subject, None, difference.reason)
-    else:
-        reason = f"of {text.points(difference.estimate)}"
-        yield Measured(subject, difference.estimate.low, reason, difference.estimate.n)
+    subject = f"{view.settings.student} minus {gate.against}"
+    found = view.over_students[str(gate.against)]
+    yield _end_of(subject, found, lambda e: e.low, text.points)
+
+
+def _end_of(
+    subject: str,
+    found: Difference,
+    end: Callable[[Estimate], float],
+    shown: Callable[[Estimate], str],
+) -> Measured:
+    if found.estimate is None:
+        return Measured(subject, None, found.reason)
+    reason = f"of {shown(found.estimate)}"
+    return Measured(subject, end(found.estimate), reason, found.estimate.n)
 
 
 def _parity(view: View, _: Gate) -> Iterator[Measured]:

@@ -1,12 +1,13 @@
 """The tables, as text: the HTML report and the Markdown file show the same cells."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from potstill.report import text
 from potstill.report.comparison import View
 from potstill.report.differences import Difference
 from potstill.report.gates import Verdict
+from potstill.report.results import Estimate
 
 NONE = "-"
 
@@ -40,15 +41,15 @@ def students(view: View) -> Table:
     for name in view.results.students:
         student, variant = view.results.students[name], view.scored(name)
         rows.append((
-            name, text.whole(student.num_tokens),
-            text.plain(student.perplexity), _ratio(view, name), text.rate(variant.katas),
+            name, text.whole(student.num_tokens), text.plain(student.perplexity),
+            _ratio(view.perplexity_over.get(name)), text.rate(variant.katas),
             _points(view.over_students.get(name)), text.rate(variant.humaneval),
         ))  # fmt: skip
     teacher = view.teacher
     rows.append((
         f"teacher ({teacher.name})", NONE, text.plain(view.results.teacher_perplexity),
-        _ratio(view, "teacher"), text.rate(teacher.katas), _points(view.over_students["teacher"]),
-        text.rate(teacher.humaneval),
+        _ratio(view.perplexity_over["teacher"]), text.rate(teacher.katas),
+        _points(view.over_students["teacher"]), text.rate(teacher.humaneval),
     ))  # fmt: skip
     shown = ", ".join(sorted({view.scored(name).name for name in settings.students}))
     return Table(
@@ -100,16 +101,17 @@ def quality(view: View) -> Table:
 
 
 def _points(found: Difference | None) -> str:
-    if found is None:
-        return NONE
-    return text.points(found.estimate) if found.estimate else _not_run(found.reason)
+    return _paired(found, text.points)
 
 
-def _ratio(view: View, name: str) -> str:
-    found = view.perplexity_over.get(name)
+def _ratio(found: Difference | None) -> str:
+    return _paired(found, lambda estimate: text.plain(estimate, 3))
+
+
+def _paired(found: Difference | None, shown: Callable[[Estimate], str]) -> str:
     if found is None:
         return NONE
-    return text.plain(found.estimate, 3) if found.estimate else _not_run(found.reason)
+    return shown(found.estimate) if found.estimate else _not_run(found.reason)
 
 
 def cost(view: View) -> Table:
