@@ -15,10 +15,10 @@ from contextlib import closing
 from pathlib import Path
 
 from potstill import runtime
-from potstill.export import artifact
-from potstill.models import sources
+from potstill.artefacts import artifact
 from potstill.models.chat import ChatTokenizer
 from potstill.runtime.llama_cpp import PARALLEL, LlamaCpp
+from potstill.sources import fetch as sources
 
 GOAL = 1.5  # times the reference
 MAX_TOKENS = 32

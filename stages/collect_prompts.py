@@ -8,8 +8,8 @@ Writes  out         folder with train.jsonl and heldout.jsonl (task rows)
 from pathlib import Path
 from typing import Annotated
 
-from potstill import files, stage
-from potstill.data import katas, prompts
+from potstill import files, katas, stage
+from potstill.data import prompts
 from potstill.errors import InputError
 from potstill.params import Section
 from pydantic import Field

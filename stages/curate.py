@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from potstill import files, sandbox, stage
-from potstill.data import candidates, contamination, curation
+from potstill.curation import candidates, contamination, curation
 from potstill.params import Section
 from pydantic import Field
 

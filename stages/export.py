@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from potstill import stage
+from potstill.devices import latency
 from potstill.errors import MissingPackageError
-from potstill.evaluate import latency, parity
-from potstill.export import artifact
+from potstill.export import build
 from potstill.params import Section
+from potstill.parity import parity
 
 
 class Params(Section):
@@ -31,7 +32,7 @@ class Params(Section):
 
 def main(params: Params, *, checkpoint: Path, reference: Path, out: Path) -> dict[str, Any]:
     """Build, compare, time; a runtime that is not installed here is reported as not run."""
-    made = artifact.build(checkpoint, out, format=params.format, quantisation=params.quantisation)
+    made = build.build(checkpoint, out, format=params.format, quantisation=params.quantisation)
     metrics: dict[str, Any] = {
         "format": params.format,
         "quantisation": params.quantisation,

@@ -8,8 +8,9 @@ Writes  out       Hugging Face folder (safetensors) with origin.json
 from pathlib import Path
 
 from potstill import stage
-from potstill.models import checkpoint, sources
+from potstill.models import checkpoint
 from potstill.params import Section
+from potstill.sources import fetch as sources
 
 
 class Params(Section):

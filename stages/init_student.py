@@ -27,8 +27,9 @@ class Params(Section):
 
 def main(params: Params, *, teacher: Path, dataset: Path, out: Path) -> dict[str, float | str]:
     """Choose the layers and write the student."""
-    from potstill.distill import device, examples
-    from potstill.models import depth, load
+    from potstill.loading import device, load
+    from potstill.students import depth
+    from potstill.tokens import examples
 
     device.make_deterministic(params.seed, params.threads)
     place = device.pick_device()

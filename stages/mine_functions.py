@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 from potstill import files, stage
-from potstill.data import mining
+from potstill.mining import mining
 from potstill.params import Section
 from pydantic import Field
 

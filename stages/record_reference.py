@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from potstill import files, stage
-from potstill.evaluate import reference
+from potstill.parity import reference
 
 
 class Params(reference.Settings):

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from potstill import files, stage
-from potstill.data import formats, sampling
+from potstill.data import formats
 from potstill.params import Section
+from potstill.sampling import sampling
 from pydantic import Field
 
 

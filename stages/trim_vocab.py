@@ -10,9 +10,10 @@ Writes  out         checkpoint with the small vocabulary and kept_ids.json (new 
 from pathlib import Path
 
 from potstill import files, stage
-from potstill.models import checkpoint, trimming
+from potstill.models import checkpoint
 from potstill.models.chat import ChatTokenizer
 from potstill.params import Section
+from potstill.students import trimming
 
 
 class Params(Section):

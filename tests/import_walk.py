@@ -1,10 +1,11 @@
 """Which modules of the project a file reaches, read from source text.
 
-An import whose name is computed is invisible here, so modules may be found by name only inside
-their own package.
+A registry names its modules in texts ("potstill.export.gguf"), which count as imports. A name that
+is computed is invisible here.
 """
 
 import ast
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -19,7 +20,7 @@ def module_file(name, root=ROOT):
 
 
 def imported(path, root=ROOT):
-    """Yield the modules of the project that a file imports anywhere in it, packages included."""
+    """Yield the modules of the project that a file names anywhere in it, packages included."""
     package = path.relative_to(root / "lib" if "lib" in path.relative_to(root).parts else root)
     parts = package.with_suffix("").parts
     parts = parts[:-1]
@@ -31,6 +32,8 @@ def imported(path, root=ROOT):
             above = parts[: len(parts) - node.level + 1] if node.level else ()
             module = ".".join([*above, *([node.module] if node.module else [])])
             names = [f"{module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names = [node.value] if re.fullmatch(r"potstill(\.\w+)+", node.value) else []
         for name in names:
             pieces = name.split(".")
             if pieces[0] not in ("potstill", "stages"):

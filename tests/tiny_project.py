@@ -33,7 +33,7 @@ if __name__ == "__main__":
 EXPORT_MODEL = """
 from pathlib import Path
 from potstill import stage
-from potstill.export import artifact
+from potstill.export import build
 from potstill.params import Section
 
 
@@ -42,7 +42,7 @@ class Params(Section):
 
 
 def main(params: Params, *, prompts: Path, out: Path) -> dict:
-    artifact.build(Path("checkpoint"), out, format="gguf", quantisation=params.quantisation)
+    build.build(Path("checkpoint"), out, format="gguf", quantisation=params.quantisation)
     return {"num_bytes": (out / "model.gguf").stat().st_size}
 
 

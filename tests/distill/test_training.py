@@ -7,10 +7,10 @@ import pytest
 import torch
 from potstill import files
 from potstill.distill import training
-from potstill.distill.examples import Example
 from potstill.distill.recipe import Recipe
 from potstill.distill.training import Loss
-from potstill.models import load
+from potstill.loading import load
+from potstill.tokens.examples import Example
 
 CPU = torch.device("cpu")
 LABELS = Loss(chunk_tokens=16)

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 from potstill import runtime
+from potstill.artefacts import artifact
 from potstill.errors import InputError
-from potstill.export import artifact, gguf, gguf_vocabulary
-from potstill.models import gguf_file
+from potstill.export import gguf, gguf_vocabulary
+from potstill.gguf import header as gguf_file
 from potstill.models.chat import ChatTokenizer
 from transformers import AutoModelForCausalLM
 

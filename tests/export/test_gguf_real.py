@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 from potstill import runtime
-from potstill.export import artifact
-from potstill.models import checkpoint, vocabulary
+from potstill.export import build
+from potstill.models import checkpoint
 from potstill.models.chat import ChatTokenizer
+from potstill.students import vocabulary
 from transformers import AutoModelForCausalLM
 
 from tests.export.test_gguf import TEXTS
@@ -42,7 +43,7 @@ def expected(smollm2, ids):
 @pytest.mark.parametrize("quantisation", BOUNDS)
 def test_divergence_from_the_teacher_is_bounded(smollm2, ids, expected, quantisation, tmp_path):
     out = tmp_path / quantisation
-    description = artifact.build(smollm2, out, format="gguf", quantisation=quantisation)
+    description = build.build(smollm2, out, format="gguf", quantisation=quantisation)
     loaded = runtime.load(out)
     logits = torch.from_numpy(loaded.logits(ids))
     answer = list(loaded.stream(ids, max_tokens=8))
@@ -77,7 +78,7 @@ def test_a_trimmed_vocabulary_tokenizes_alike(smollm2, tmp_path):
     checkpoint.write(trimmed, state, vocabulary.renumber_config(config, kept), beside=smollm2)
     (trimmed / "tokenizer.json").write_text(json.dumps(vocabulary.rewrite(tokenizer, kept)))
     (trimmed / "generation_config.json").unlink()
-    artifact.build(trimmed, tmp_path / "artefact", format="gguf", quantisation="q8_0")
+    build.build(trimmed, tmp_path / "artefact", format="gguf", quantisation="q8_0")
     loaded = runtime.load(tmp_path / "artefact")
     small = ChatTokenizer(trimmed)
     assert loaded.vocab_size == len(kept)
@@ -88,7 +89,7 @@ def test_a_trimmed_vocabulary_tokenizes_alike(smollm2, tmp_path):
 
 
 def test_the_whole_vocabulary_tokenizes_alike(smollm2, tmp_path):
-    artifact.build(smollm2, tmp_path / "artefact", format="gguf", quantisation="f16")
+    build.build(smollm2, tmp_path / "artefact", format="gguf", quantisation="f16")
     loaded, chat = runtime.load(tmp_path / "artefact"), ChatTokenizer(smollm2)
     wrong = [text for text in TEXTS if loaded.tokenize(text) != chat.encode(text)]
     loaded.close()

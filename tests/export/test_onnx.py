@@ -8,15 +8,16 @@ import onnx
 import pytest
 import torch
 from potstill import files, runtime
+from potstill.artefacts import artifact
 from potstill.errors import InputError
-from potstill.export import artifact
-from potstill.models import load
+from potstill.export import build
+from potstill.loading import load
 
 IDS = [3, 77, 12, 401, 9, 9, 250, 31, 8]
 
 
-def build(folder, out, quantisation):
-    artifact.build(folder, out, format="onnx", quantisation=quantisation)
+def made(folder, out, quantisation):
+    build.build(folder, out, format="onnx", quantisation=quantisation)
     return out
 
 
@@ -24,7 +25,7 @@ def build(folder, out, quantisation):
 def family(request, tiny_checkpoint, tmp_path_factory):
     folder = tiny_checkpoint(request.param)
     out = tmp_path_factory.mktemp(f"onnx_{request.param}")
-    return folder, {q: build(folder, out / q, q) for q in ("fp32", "int8")}
+    return folder, {q: made(folder, out / q, q) for q in ("fp32", "int8")}
 
 
 def opened(artefact):
@@ -72,7 +73,7 @@ def test_integers_are_smaller_and_the_checker_agrees(family):
 
 
 def test_the_same_checkpoint_gives_the_same_bytes(tiny_llama, tmp_path):
-    first, second = (build(tiny_llama, tmp_path / name, "int8") for name in "ab")
+    first, second = (made(tiny_llama, tmp_path / name, "int8") for name in "ab")
     assert files.sha256_tree(first) == files.sha256_tree(second)
 
 
@@ -87,7 +88,7 @@ def test_bad_ids_and_a_full_context_are_refused(family):
 def test_a_damaged_file_is_named(tiny_llama, tmp_path):
     from potstill.runtime import onnx_runtime
 
-    artefact = build(tiny_llama, tmp_path / "a", "fp32")
+    artefact = made(tiny_llama, tmp_path / "a", "fp32")
     path = artefact / "model.onnx"
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(InputError, match=r"model\.onnx"):
@@ -99,7 +100,7 @@ def test_a_damaged_file_is_named(tiny_llama, tmp_path):
 @pytest.mark.real
 @pytest.mark.slow
 def test_the_real_teacher_in_integers_agrees_with_itself_in_float(smollm2, tmp_path):
-    artefact = build(smollm2, tmp_path / "int8", "int8")
+    artefact = made(smollm2, tmp_path / "int8", "int8")
     model, reference = opened(artefact), load.ReferenceModel(smollm2, 2).logits
     ids = model.tokenize(Path(files.__file__).read_text()[:600])[:120]
     got, want = (torch.from_numpy(f(ids)).log_softmax(-1) for f in (model.logits, reference))

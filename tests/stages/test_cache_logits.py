@@ -1,7 +1,7 @@
 """The store is whole, says who made it, and is the same after a crash."""
 
 from potstill import files
-from potstill.distill.logit_store import LogitStore, tokenizer_hash
+from potstill.logits.store import LogitStore, tokenizer_hash
 
 from stages.cache_logits import Params, main
 

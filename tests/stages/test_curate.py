@@ -2,7 +2,7 @@
 
 import pytest
 from potstill import files
-from potstill.data import contamination
+from potstill.curation import contamination
 
 from stages.curate import Params, main
 

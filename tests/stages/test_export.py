@@ -3,9 +3,9 @@
 import pytest
 from potstill import files, runtime
 from potstill.errors import InputError, MissingPackageError
-from potstill.evaluate import reference
 from potstill.export import FORMATS
 from potstill.models import checkpoint
+from potstill.parity import reference
 
 from stages import export
 from tests.stages.conftest import chat
@@ -70,7 +70,7 @@ def test_an_exporter_that_writes_other_weights_fails(
     state = checkpoint.read_state(tiny_llama)
     state["model.layers.0.mlp.up_proj.weight"] *= -1
     checkpoint.write(tmp_path / "c", state, checkpoint.read_config(tiny_llama), beside=tiny_llama)
-    honest = export.artifact.build
+    honest = export.build.build
 
     def another(folder, out, **how):
         made = honest(tmp_path / "c", out, **how)
@@ -78,7 +78,7 @@ def test_an_exporter_that_writes_other_weights_fails(
         files.write_json(out / "artifact.json", made)
         return made
 
-    monkeypatch.setattr(export.artifact, "build", another)
+    monkeypatch.setattr(export.build, "build", another)
     parity = run(tiny_llama, recorded, tmp_path / "a", form, quantisation)["parity"]
     assert parity["verdict"] == "fail"
     assert parity["reason"]

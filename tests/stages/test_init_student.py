@@ -18,7 +18,7 @@ SETTINGS = {
 
 
 def test_fewer_layers_and_the_same_head(tiny_llama, dataset, tmp_path):
-    from tests.models.test_depth import four_layers
+    from tests.students.test_depth import four_layers
 
     teacher = four_layers(tiny_llama, tmp_path / "teacher")
     params = Params(**(SETTINGS | {"num_layers": 3}))

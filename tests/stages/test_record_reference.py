@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from potstill.evaluate import reference
+from potstill.parity import reference
 
 from stages.record_reference import Params, main
 

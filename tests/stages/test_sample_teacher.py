@@ -6,8 +6,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from potstill import files
-from potstill.data import sampling
 from potstill.errors import InputError
+from potstill.sampling import sampling
 
 from stages.sample_teacher import Params, main
 

@@ -1,10 +1,10 @@
 """Scoring: real answers through the runtime, judged in the sandbox; an oracle model scores one."""
 
 import pytest
-from potstill import files, runtime
-from potstill.data import formats, katas
+from potstill import files, katas, runtime
+from potstill.data import formats
 from potstill.evaluate import code_tasks
-from potstill.export import artifact
+from potstill.export import build
 from potstill.models.chat import ChatTokenizer
 
 from stages import score_code
@@ -25,7 +25,7 @@ SETTINGS = {
 
 @pytest.fixture
 def inputs(tiny_llama, tmp_path):
-    artifact.build(tiny_llama, tmp_path / "a", format="gguf", quantisation="f16")
+    build.build(tiny_llama, tmp_path / "a", format="gguf", quantisation="f16")
     (tmp_path / "p").mkdir()
     rows = katas.instances(0, 1, ["python", "javascript"])[:40]
     files.write_jsonl(tmp_path / "p/heldout.jsonl", rows)

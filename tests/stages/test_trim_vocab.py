@@ -3,7 +3,7 @@
 import pytest
 import torch
 from potstill import files
-from potstill.models import load
+from potstill.loading import load
 from potstill.models.chat import ChatTokenizer
 
 from stages.trim_vocab import Params, main

@@ -2,8 +2,7 @@
 
 import pytest
 import yaml
-from potstill import subset
-from potstill.data import katas
+from potstill import katas, subset
 from potstill.errors import InputError
 from potstill.subset import javascript
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from potstill import subset
-from potstill.data import katas
+from potstill import katas, subset
 from potstill.subset import policy
 
 HERE = Path(__file__).parent

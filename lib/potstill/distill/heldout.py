@@ -6,9 +6,9 @@ from typing import Any
 import torch
 
 from potstill import statistics
-from potstill.distill.examples import Example
 from potstill.distill.training import row_nlls
-from potstill.models.load import CausalLM
+from potstill.loading.load import CausalLM
+from potstill.tokens.examples import Example
 
 
 def measure(

@@ -7,11 +7,14 @@ from typing import Any
 import torch
 
 from potstill import files
-from potstill.distill import device, examples, heldout, logit_store, training
+from potstill.distill import heldout, training
 from potstill.distill.recipe import Recipe, Training
-from potstill.models import checkpoint, load
+from potstill.loading import device, load
+from potstill.loading.load import CausalLM
+from potstill.logits import store as logit_store
+from potstill.models import checkpoint
 from potstill.models.chat import ChatTokenizer
-from potstill.models.load import CausalLM
+from potstill.tokens import examples
 
 HISTORY_COLUMNS = ("step", "tokens", "loss", "ce", "kl", "lr", "heldout_nll")
 

@@ -16,12 +16,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from safetensors.torch import load_file, save_file
 
 from potstill import files
-from potstill.distill import examples
-from potstill.distill.examples import Example
-from potstill.distill.logit_store import LogitStore
-from potstill.distill.losses import LossSums, TopK, distillation_loss
+from potstill.distill.losses import LossSums, distillation_loss
 from potstill.distill.recipe import Training
-from potstill.models.load import CausalLM
+from potstill.loading.load import CausalLM
+from potstill.logits.store import LogitStore
+from potstill.logits.topk import TopK
+from potstill.tokens import examples
+from potstill.tokens.examples import Example
 
 COMPLETE = "COMPLETE"
 

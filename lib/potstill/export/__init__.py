@@ -9,6 +9,7 @@ from potstill.registry import Registry
 class Format(Protocol):
     """A module of the registry: one for each format of artefact."""
 
+    MODEL_FILE: str  # what a runtime opens, below the artefact
     QUANTISATIONS: tuple[str, ...]
 
     def export(self, checkpoint: Path, out: Path, *, quantisation: str) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from gguf import GGUFWriter, TokenType
 from potstill import files
 from potstill.errors import InputError
 from potstill.models.chat import ChatTokenizer
-from potstill.models.gguf_tokenizer import PRE_TOKENIZERS
+from potstill.sources.gguf_tokenizer import PRE_TOKENIZERS
 
 
 def pre_tokenizer_name(tokenizer: dict[str, Any]) -> str:

@@ -22,10 +22,10 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from potstill.models import decoder
+from potstill.export import decoder
 
 QUANTISATIONS = ("fp32", "int8")
-FILE = "model.onnx"
+MODEL_FILE = "model.onnx"
 OPSET = 18
 BLOCK = 32
 INT8_ACTIVATIONS = 4  # MatMulNBits' accuracy_level: integer products on machines without fp16
@@ -38,13 +38,13 @@ def export(checkpoint: Path, out: Path, *, quantisation: str) -> None:
         InputError: the checkpoint is of a family that the plain decoder does not cover.
     """
     if quantisation == "fp32":
-        _trace(checkpoint, out / FILE)
+        _trace(checkpoint, out / MODEL_FILE)
     else:
         with tempfile.TemporaryDirectory() as folder:
-            whole = Path(folder) / FILE
+            whole = Path(folder) / MODEL_FILE
             _trace(checkpoint, whole)
-            _quantise(whole, out / FILE)
-    onnx.checker.check_model(str(out / FILE))
+            _quantise(whole, out / MODEL_FILE)
+    onnx.checker.check_model(str(out / MODEL_FILE))
 
 
 def _trace(checkpoint: Path, path: Path) -> None:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from potstill.artefacts import artifact
 from potstill.errors import InputError
-from potstill.export import artifact
 from potstill.registry import Registry
 from potstill.runtime.base import Runtime, RuntimeModule
 

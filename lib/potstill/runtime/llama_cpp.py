@@ -15,11 +15,10 @@ from pathlib import Path
 import llama_cpp
 import numpy as np
 
+from potstill.artefacts import artifact
 from potstill.errors import InputError
-from potstill.export import artifact
-from potstill.export.gguf import MODEL_FILE
-from potstill.models import gguf_file
-from potstill.models.llama_library import take_errors
+from potstill.gguf import header as gguf_file
+from potstill.gguf.llama_library import take_errors
 from potstill.runtime.llama_decoder import BATCH, Decoder
 
 PARALLEL = 8  # sequences of one batch: benchmarks/gguf_batched_decode.py
@@ -33,7 +32,7 @@ def load(artefact: Path, *, threads: int, context: int) -> "LlamaCpp":
     """
     description = artifact.read(artefact)
     return LlamaCpp(
-        artefact / MODEL_FILE,
+        artefact / description["model_file"],
         stop_ids=frozenset(description["stop_ids"]),
         threads=threads,
         context=min(context, description["context"]),

@@ -8,9 +8,8 @@ import numpy as np
 import onnxruntime
 import tokenizers
 
+from potstill.artefacts import artifact
 from potstill.errors import InputError
-from potstill.export import artifact
-from potstill.export.onnx import FILE
 
 
 class OnnxRuntime:
@@ -22,17 +21,18 @@ class OnnxRuntime:
 
     def __init__(self, artefact: Path, *, threads: int, context: int) -> None:
         description = artifact.read(artefact)
+        path = artefact / description["model_file"]
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(
-                str(artefact / FILE), options, providers=["CPUExecutionProvider"]
+                str(path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime raises classes of its own for a damaged model
             text = " ".join(str(error).split())[:200]
-            raise InputError(f"{artefact / FILE} cannot be loaded ({text}): export again") from None
+            raise InputError(f"{path} cannot be loaded ({text}): export again") from None
         self._tokenizer = tokenizers.Tokenizer.from_file(str(artefact / "tokenizer.json"))
         self.stop_ids = frozenset(description["stop_ids"])
         self.vocab_size = int(description["vocab_size"])

@@ -1,0 +1,1 @@
+"""The artefact: a folder that every runtime loads from and nothing else."""

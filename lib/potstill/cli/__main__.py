@@ -1,0 +1,135 @@
+"""The command `potstill`: what a person does around the pipeline.
+
+Each command imports its code only when it is chosen, so that `--help` and `--tools` need nothing
+but Python and start at once.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from potstill.errors import InputError
+
+# Commands whose arguments and work live in a package: `add_arguments(parser)` and `main(args)`.
+PACKAGES = {
+    "check": ("potstill.cli.check", "say whether code stays inside the executor's subset"),
+    "run": ("potstill.cli.run", "run untrusted code in the sandbox"),
+}
+COULD_NOT_CHECK = 2  # check and run: 1 means "no", so an unusable input needs its own code
+
+
+def _preset(args: argparse.Namespace) -> int:
+    from potstill.cli import presets
+
+    changes = presets.apply(args.file, args.params_file)
+    for change in changes:
+        print(change)
+    if not changes:
+        print(f"{args.params_file} already holds {args.file}")
+    return 0
+
+
+def _preflight(args: argparse.Namespace) -> int:
+    from potstill.cli import preflight
+
+    problems = preflight.check_tools() if args.tools else preflight.check_all()
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from potstill.cli import verify
+
+    counts = verify.Counts()
+    for problem in verify.verify(args.sums, args.paths, cache=args.cache, counts=counts):
+        print(problem, flush=True)
+    print(f"{counts.files} files checked, {counts.bad} bad")
+    return 1 if counts.bad else 0
+
+
+def _results(args: argparse.Namespace) -> int:
+    for path in (args.table, args.report):
+        if not path.is_file():
+            raise InputError(
+                f"{path} is missing: run `dvc repro`, or `dvc pull` for a tag's results"
+            )
+    table = args.table.read_text(encoding="utf-8").rstrip()
+    if args.into:
+        _put_into(args.into, table)
+    print(table)
+    print(f"\nReport: {args.report.resolve()}")
+    return 0
+
+
+def _put_into(document: Path, table: str) -> None:
+    """Put the table between the marks of a document, atomically."""
+    from potstill import files
+
+    start, end = "<!-- results -->\n", "<!-- /results -->"
+    text = document.read_text(encoding="utf-8")
+    if text.count(start) != 1 or text.count(end) != 1:
+        raise InputError(f"{document} must hold {start.strip()} and {end} once each")
+    before, rest = text.split(start)
+    files.write_text(document, f"{before}{start}{table}\n{end}{rest.split(end)[1]}")
+
+
+def _add_own(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    preset = commands.add_parser("preset", help="merge a preset into params.yaml")
+    preset.add_argument("file", type=Path, help="YAML file with the differences to params.yaml")
+    preset.add_argument("--params-file", type=Path, default=Path("params.yaml"))
+    preset.set_defaults(command=_preset)
+    preflight = commands.add_parser(
+        "preflight", help="check settings, packages and system tools before any work"
+    )
+    preflight.add_argument("--tools", action="store_true", help="only the system's tools")
+    preflight.set_defaults(command=_preflight)
+    verify = commands.add_parser("verify", help="check every output against metrics/SHA256SUMS")
+    verify.add_argument("paths", type=Path, nargs="*", help="only files at or below these paths")
+    verify.add_argument("--cache", action="store_true", help="check DVC's cache objects as well")
+    verify.add_argument("--sums", type=Path, default=Path("metrics/SHA256SUMS"))
+    verify.set_defaults(command=_verify)
+    results = commands.add_parser("results", help="print the results table and the report's path")
+    results.add_argument("--table", type=Path, default=Path("metrics/results.md"))
+    results.add_argument("--report", type=Path, default=Path("metrics/report.html"))
+    results.add_argument("--into", type=Path, help="a document to put the table into")
+    results.set_defaults(command=_results)
+
+
+def build_parser(chosen: str | None) -> argparse.ArgumentParser:
+    """Return the parser of all commands; a package's arguments only where it is `chosen`."""
+    parser = argparse.ArgumentParser(prog="potstill", description="Around the pipeline.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_own(commands)
+    for name, (module_name, text) in PACKAGES.items():
+        command = commands.add_parser(name, help=text)
+        if name == chosen:
+            module = importlib.import_module(module_name)
+            module.add_arguments(command)
+            command.set_defaults(command=module.main)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; a mistake of the user's is one line."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    chosen = arguments[0] if arguments else None
+    args = build_parser(chosen).parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = args.command
+    try:
+        code = command(args)
+        sys.stdout.flush()
+    except InputError as error:
+        print(f"potstill {chosen}: {error}", file=sys.stderr)
+        return COULD_NOT_CHECK if chosen in PACKAGES else 1
+    except BrokenPipeError:  # `potstill verify | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

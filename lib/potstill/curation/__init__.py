@@ -1,0 +1,1 @@
+"""What may become a training row, and why the rest may not."""

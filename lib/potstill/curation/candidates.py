@@ -1,0 +1,52 @@
+"""What may become a training row: teacher answers, references, planted errors, mined functions.
+
+Every candidate has id, origin, licence, language, group, task, plan and code; those that can be
+executed also have entry_point, tests and reference.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from potstill import files
+from potstill.curation import curation
+from potstill.data import formats
+
+Row = dict[str, Any]
+
+
+def _of_task(task: Row, origin: str, code: str) -> Row:
+    identity = files.row_id(task["id"], origin, code)
+    return {**task, "id": identity, "origin": origin, "code": code, "group": task["family"]}
+
+
+def answers(tasks: Mapping[str, Row], samples: Iterable[Row]) -> list[Row]:
+    """Return the code of every teacher answer, with what `curate` needs to judge a cut answer."""
+    return [
+        {
+            **_of_task(tasks[answer["id"]], "teacher", formats.extract_code(answer["text"])),
+            "text": answer["text"],
+            "finish": answer["finish"],
+        }
+        for answer in samples
+    ]
+
+
+def references(tasks: Mapping[str, Row], slips: int) -> list[Row]:
+    """Return the references of all tasks, and `slips` of them with a planted error."""
+    known = [task for task in tasks.values() if task["reference"]]
+    rows = [_of_task(task, "reference", task["reference"]) for task in known]
+    for task in sorted((task for task in known if task["tests"]), key=lambda t: t["id"])[:slips]:
+        code = curation.with_a_slip(task["reference"], task["entry_point"])
+        if code is not None:
+            rows.append(_of_task(task, "slip", code))
+    return rows
+
+
+def mined(functions: Iterable[Row]) -> list[Row]:
+    """Return mined functions; the first paragraph of the docstring becomes the task."""
+    rows = []
+    for row in functions:
+        text = " ".join(row["docstring"].split("\n\n")[0].split())
+        task = f"Write a function {row['name']}({row['arguments']}). {text}"
+        rows.append({**row, "origin": "mined", "task": task, "plan": []})
+    return rows

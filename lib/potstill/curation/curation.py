@@ -1,0 +1,146 @@
+"""Judge candidate rows one after the other: size, subset, repetition, benchmarks, execution.
+
+A row that fails is never repaired: it is rejected with the first reason that holds. Failed teacher
+answers are still worth something: with the error that the executor really printed and a solution
+that really runs they teach the student to mend code.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from potstill import files, sandbox, subset
+from potstill.curation.contamination import NGramIndex
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Curated:
+    """What came of the candidates."""
+
+    accepted: list[Row] = field(default_factory=list)
+    reflect: list[Row] = field(default_factory=list)
+    rejected: list[Row] = field(default_factory=list)
+
+    def reject(self, row: Row, reason: str, detail: str) -> None:
+        """Put a row aside with its reason."""
+        kept = {key: row[key] for key in ("id", "origin", "language", "group", "code")}
+        self.rejected.append({**kept, "reason": reason, "detail": detail[:200]})
+
+    def counts(self) -> dict[str, int]:
+        """Return rows in, kept and rejected, by origin and by reason; they add up."""
+        metrics = {
+            "num_in": len(self.accepted) + len(self.rejected),
+            "num_kept": len(self.accepted),
+            "num_reflect": len(self.reflect),
+        }
+        reasons = Counter(f"rejected_{row['reason']}" for row in self.rejected)
+        origins = Counter(f"kept_{row['origin']}" for row in self.accepted)
+        return {**metrics, **dict(sorted(reasons.items())), **dict(sorted(origins.items()))}
+
+
+def curate(
+    candidates: Iterable[Row],
+    *,
+    policy: str,
+    max_code_characters: int,
+    benchmark: NGramIndex,
+    limits: sandbox.Limits,
+    workers: int,
+    mode: sandbox.Mode,
+) -> Curated:
+    """Judge candidates in their order.
+
+    Args:
+        candidates: rows with id, origin, licence, language, group, task, plan, code, and, where
+            they can be executed, entry_point, tests and reference.
+        policy: name of the subset policy.
+        max_code_characters: longer code is rejected.
+        benchmark: texts that must not be trained on.
+        limits: of one execution.
+        workers: executions at a time.
+        mode: "require" refuses to run where a layer of the sandbox is missing.
+    """
+    result = Curated()
+    static = [row for row in candidates if _looks_right(row, policy, max_code_characters, result)]
+    fresh = list(_first_of_each(static, benchmark, result))
+    runnable = [row for row in fresh if row.get("tests")]
+    cases = [_case(row, limits) for row in runnable]
+    results = sandbox.run_many(cases, workers, mode=mode)
+    runs = dict(zip((row["id"] for row in runnable), results, strict=True))
+    for row in fresh:
+        run = runs.get(row["id"])
+        if run is None or run.ok:
+            result.accepted.append(row)
+            continue
+        result.reject(row, "timeout" if run.exit_code == 124 else "tests_failed", run.stderr)
+        if run.stderr.strip() and row.get("reference"):
+            result.reflect.append(_reflection(row, run.stderr))
+    return result
+
+
+def _looks_right(row: Row, policy: str, most: int, result: Curated) -> bool:
+    if not row["code"].strip():
+        result.reject(row, "empty", "")
+    elif row.get("finish") == "length" and row["code"] == row.get("text", "").strip():
+        result.reject(row, "cut_off", "the answer hit the token limit before its code ended")
+    elif len(row["code"]) > most:
+        result.reject(row, "too_long", f"{len(row['code'])} characters")
+    else:
+        verdict = subset.check(row["language"], row["code"], policy)
+        if verdict.supported:
+            return True
+        first = verdict.reasons[0]
+        result.reject(row, f"subset_{first.kind}", first.detail)
+    return False
+
+
+def _first_of_each(rows: list[Row], benchmark: NGramIndex, result: Curated) -> Iterable[Row]:
+    seen: set[str] = set()
+    for row in rows:
+        key = files.row_id(row["language"], row["task"], " ".join(row["code"].split()))
+        gram = benchmark.hit(f"{row['task']}\n{row['code']}")
+        if key in seen:
+            result.reject(row, "duplicate", "")
+        elif gram:
+            result.reject(row, "contaminated", gram)
+        else:
+            seen.add(key)
+            yield row
+
+
+def _case(row: Row, limits: sandbox.Limits) -> sandbox.Case:
+    return sandbox.Case(
+        language=row["language"],
+        code=row["code"],
+        tests=row["tests"],
+        entry_point=row["entry_point"],
+        limits=limits,
+    )
+
+
+def _reflection(row: Row, stderr: str) -> Row:
+    """Return a row that shows broken code, its real error and the reference that passes."""
+    error = [line for line in stderr.strip().splitlines() if line.strip()][-1]
+    return {
+        **{key: row[key] for key in ("licence", "language", "group", "task", "origin", "code")},
+        "id": files.row_id(row["id"], "reflect"),
+        "error": error[:200],
+        "fix": row["reference"],
+    }
+
+
+def with_a_slip(code: str, entry_point: str) -> str | None:
+    """Return the code with one argument misspelt in its signature, or None where there is none.
+
+    Running it gives the most common error of small models, a name that is not defined, with the
+    interpreter's own words.
+    """
+    match = re.search(rf"{re.escape(entry_point)}\s*\(\s*([A-Za-z_]\w*)", code)
+    if match is None:
+        return None
+    start, end = match.span(1)
+    return f"{code[:start]}{match.group(1)}_{code[end:]}"

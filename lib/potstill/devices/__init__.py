@@ -1,0 +1,1 @@
+"""What an artefact costs on the machine that runs it."""

@@ -1,0 +1,1 @@
+"""The GGUF format as it is read, and llama.cpp's library."""

@@ -1,0 +1,1 @@
+"""Checkpoints as torch models, and where they compute."""

@@ -1,0 +1,1 @@
+"""A teacher's distributions over rows: made once, stored, read by key."""

@@ -1,0 +1,1 @@
+"""Documented functions from installed source code."""

@@ -1,0 +1,1 @@
+"""What a checkpoint computes, recorded; whether an artefact computes the same."""

@@ -1,0 +1,1 @@
+"""How a student begins: its vocabulary, its layers."""

@@ -1,0 +1,1 @@
+"""Rows as token ids: what every training and caching reads."""

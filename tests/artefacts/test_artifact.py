@@ -1,0 +1,101 @@
+"""artifact.json: what it says, and what finds damage. The format is GGUF, the cheapest."""
+
+import json
+import shutil
+
+import pytest
+from potstill import files, runtime
+from potstill.artefacts import artifact
+from potstill.errors import InputError
+from potstill.export import FORMATS, build
+
+
+@pytest.fixture
+def copy(tiny_gguf, tmp_path):
+    folder = tmp_path / "artefact"
+    shutil.copytree(tiny_gguf("llama", "q8_0"), folder)
+    return folder
+
+
+def test_it_describes_all_its_files(copy, tiny_llama):
+    description = artifact.read(copy)
+    assert set(description) >= set(artifact.FIELDS)
+    names = {path.name for path in copy.iterdir()} - {"artifact.json"}
+    assert set(description["files"]) == names
+    assert names == {
+        "model.gguf", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja",
+    }  # fmt: skip
+    for name, entry in description["files"].items():
+        assert entry["bytes"] == (copy / name).stat().st_size
+        assert entry["sha256"] == files.sha256_file(copy / name)
+    assert description["stop_tokens"] == ["<|im_end|>"]
+    assert (description["stop_ids"], description["bos_id"]) == ([2], 1)
+    assert (description["context"], description["vocab_size"]) == (512, 509)
+    assert description["chat_template"] == (tiny_llama / "chat_template.jinja").read_text()
+
+
+def test_a_tied_head_counts_once(copy):
+    width, ffn, key_value = 64, 96, 32
+    layer = 2 * width * width + 2 * width * key_value + 3 * width * ffn + 2 * width
+    assert artifact.read(copy)["num_parameters"] == 509 * width + 2 * layer + width
+
+
+def test_stop_ids_join_the_tokenizer_and_the_generation_config(tiny_llama, tmp_path):
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(tiny_llama, folder)
+    (folder / "generation_config.json").write_text('{"eos_token_id": [0]}')
+    assert build.stop_ids(folder) == [0, 2]  # and never the bos id, 1
+    (folder / "generation_config.json").write_text('{"eos_token_id": 40000}')
+    with pytest.raises(InputError, match="40000"):
+        build.stop_ids(folder)
+
+
+def flip_last_byte(path):
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "reason"),
+    [
+        ("model.gguf", flip_last_byte, r"model\.gguf has SHA-256"),
+        ("model.gguf", lambda p: p.write_bytes(p.read_bytes()[:999]), r"model\.gguf has 999 bytes"),
+        ("tokenizer.json", flip_last_byte, r"tokenizer\.json has SHA-256"),
+        ("model.gguf", lambda p: p.unlink(), r"model\.gguf is missing"),
+        ("artifact.json", lambda p: p.unlink(), r"artifact\.json is missing"),
+        ("artifact.json", lambda p: p.write_text("{}"), r"artifact\.json lacks format"),
+        ("artifact.json", lambda p: p.write_text("[1]"), r"artifact\.json lacks format"),
+        ("artifact.json", lambda p: p.write_text("{"), r"artifact\.json is not JSON"),
+    ],
+)
+def test_damage_is_named_before_anything_is_loaded(copy, name, damage, reason):
+    damage(copy / name)
+    with pytest.raises(InputError, match=reason):
+        runtime.load(copy)
+
+
+def test_a_path_out_of_the_artefact_is_refused(copy):
+    description = artifact.read(copy)
+    description["files"]["../secret"] = {"bytes": 0, "sha256": ""}
+    (copy / "artifact.json").write_text(json.dumps(description))
+    with pytest.raises(InputError, match=r"\.\./secret, outside"):
+        artifact.verify(copy)
+
+
+def test_unknown_names_list_those_allowed(tiny_llama, tmp_path):
+    with pytest.raises(InputError, match=r"unknown format 'ggml'; allowed: .*gguf"):
+        build.build(tiny_llama, tmp_path / "a", format="ggml", quantisation="f16")
+    with pytest.raises(InputError, match="did you mean q4_k_m"):
+        build.build(tiny_llama, tmp_path / "a", format="gguf", quantisation="q4_k")
+
+
+def test_a_folder_with_files_is_left_alone(tiny_llama, copy):
+    before = files.sha256_tree(copy)
+    with pytest.raises(InputError, match="is not empty"):
+        build.build(tiny_llama, copy, format="gguf", quantisation="f16")
+    assert files.sha256_tree(copy) == before
+
+
+def test_formats_and_runtimes_have_the_same_names():
+    assert set(FORMATS) == set(runtime.RUNTIMES)

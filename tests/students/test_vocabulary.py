@@ -1,0 +1,85 @@
+"""Trimming keeps every text encodable and leaves texts of kept tokens exactly as they were."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from potstill.errors import InputError
+from potstill.students import vocabulary
+from tokenizers import Tokenizer
+
+CORPUS = "def wrap(text, width):\n    return text[:width]\n" * 4
+
+
+@pytest.fixture(scope="module")
+def source(tiny_llama):
+    return json.loads((tiny_llama / "tokenizer.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def pair(source):
+    full = Tokenizer.from_str(json.dumps(source))
+    counts = vocabulary.count_tokens([full.encode(CORPUS).ids])
+    kept = vocabulary.trim(source, counts, 300)
+    return full, Tokenizer.from_str(json.dumps(vocabulary.rewrite(source, kept))), kept
+
+
+def test_the_corpus_is_encoded_as_before(pair):
+    full, trimmed, kept = pair
+    assert [kept[i] for i in trimmed.encode(CORPUS).ids] == full.encode(CORPUS).ids
+
+
+def test_the_size_is_not_exceeded_and_special_tokens_stay(pair, source):
+    full, trimmed, kept = pair
+    assert len(kept) == trimmed.get_vocab_size() == 300 < full.get_vocab_size()
+    for entry in source["added_tokens"]:
+        assert trimmed.token_to_id(entry["content"]) is not None
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=st.text(max_size=40))
+def test_any_text_survives_and_kept_texts_keep_their_ids(pair, text):
+    full, trimmed, kept = pair
+    ids, before = trimmed.encode(text).ids, full.encode(text).ids
+    assert trimmed.decode(ids, skip_special_tokens=False) == full.decode(
+        before, skip_special_tokens=False
+    )
+    if set(before) <= set(kept):
+        assert [kept[i] for i in ids] == before
+
+
+def test_keeping_everything_changes_nothing(source):
+    size = len(source["model"]["vocab"])
+    kept = vocabulary.trim(source, dict.fromkeys(range(size), 1), 10 * size)
+    assert kept == list(range(size))
+    assert vocabulary.rewrite(source, kept) == source
+
+
+def test_every_kept_token_can_still_be_built(pair, source):
+    _, trimmed, _ = pair
+    state = json.loads(trimmed.to_str())
+    made = {left + right for left, right in state["model"]["merges"]}
+    single = {token for token in state["model"]["vocab"] if len(token) == 1}
+    special = {entry["content"] for entry in state["added_tokens"]}
+    assert set(state["model"]["vocab"]) <= made | single | special
+
+
+def test_a_size_below_the_bytes_is_refused(source):
+    with pytest.raises(InputError, match="at least 259"):
+        vocabulary.trim(source, {}, 100)
+
+
+def test_a_tokenizer_that_is_not_bpe_is_refused(source):
+    with pytest.raises(InputError, match="only byte-level BPE"):
+        vocabulary.trim({**source, "model": {"type": "Unigram"}}, {}, 300)
+
+
+def test_special_ids_of_a_config_are_renumbered():
+    config = {"vocab_size": 9, "eos_token_id": [4, 7], "bos_token_id": 4, "pad_token_id": None}
+    assert vocabulary.renumber_config(config, [0, 4, 7]) == {
+        "vocab_size": 3,
+        "eos_token_id": [1, 2],
+        "bos_token_id": 1,
+        "pad_token_id": None,
+    }
