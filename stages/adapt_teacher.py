@@ -1,8 +1,9 @@
-"""Train the trimmed teacher on the labels for a while, so that it knows the domain it teaches.
+"""Cut the teacher to the vocabulary and train it on the labels, so that it knows the domain.
 
-Reads   teacher     trimmed checkpoint
+Reads   teacher     checkpoint
+        vocabulary  folder of the vocabulary that teacher and students share
         dataset     folder with train.jsonl and heldout.jsonl
-Writes  out         checkpoint of the adapted teacher; with 0 steps the teacher as it was
+Writes  out         the adapted teacher; with 0 steps only its vocabulary is cut
         history_out CSV: step, tokens, loss, ce, kl, lr, heldout_nll (nats a token)
         heldout_out JSONL: a held-out row's id, group, nll_nats, tokens, for paired comparison
         metrics     steps, tokens seen, held-out likelihood and perplexity with intervals
@@ -18,6 +19,7 @@ def main(
     params: Params,
     *,
     teacher: Path,
+    vocabulary: Path,
     dataset: Path,
     out: Path,
     history_out: Path,
@@ -30,6 +32,7 @@ def main(
     return student.adapt(
         params,
         teacher=teacher,
+        vocabulary=vocabulary,
         dataset=dataset,
         out=out,
         history_out=history_out,

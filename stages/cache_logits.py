@@ -1,4 +1,4 @@
-"""Run the trimmed teacher once over the training rows and keep its top tokens with their tail.
+"""Run the adapted teacher once over the training rows and keep its top tokens with their tail.
 
 Reads   teacher     adapted checkpoint
         dataset     folder with train.jsonl

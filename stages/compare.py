@@ -21,10 +21,10 @@ from potstill.report.settings import Comparison as Params
 def main(  # noqa: PLR0913 - one flag for each thing that is compared
     params: Params,
     *,
-    fetch_teacher: Path,
+    fetch_model: Path,
     curate: Path,
     build_dataset: Path,
-    trim_vocab: Path,
+    build_vocabulary: Path,
     adapt_teacher: Path,
     init_student: Path,
     cache_logits: Path,
@@ -40,12 +40,12 @@ def main(  # noqa: PLR0913 - one flag for each thing that is compared
 ) -> dict[str, float]:
     """Compare, judge and write."""
     sources = load.Sources(
-        fetch_teacher=fetch_teacher, curate=curate, build_dataset=build_dataset,
-        trim_vocab=trim_vocab, adapt_teacher=adapt_teacher, init_student=init_student,
+        fetch_model=fetch_model, curate=curate, build_dataset=build_dataset,
+        build_vocabulary=build_vocabulary, adapt_teacher=adapt_teacher, init_student=init_student,
         cache_logits=cache_logits, distill=distill, histories=histories, heldout=heldout,
         export=export, artefacts=artefacts, score_code=score_code, scores=scores,
     )  # fmt: skip
-    view = View(load.load(sources, params.students), params)
+    view = View(load.load(sources, params.students, params.student), params)
     verdicts = gates.judge(view)
     gates.stop_unless_passed(verdicts, params)
     files.write_text(table_out, html.markdown(view, verdicts))

@@ -2,7 +2,7 @@
 
 Reads   student     checkpoint to start from
         dataset     folder with train.jsonl and heldout.jsonl
-        logits      logit store of the trimmed teacher
+        logits      logit store of the adapted teacher
 Writes  out         checkpoint of the trained student
         history_out CSV: step, tokens, loss, ce, kl, lr, heldout_nll (nats a token)
         heldout_out JSONL: a held-out row's id, group, nll_nats, tokens, for paired comparison
@@ -25,7 +25,7 @@ def main(
     history_out: Path,
     heldout_out: Path,
     scratch: Path,
-) -> dict[str, float]:
+) -> dict[str, float | str]:
     """Train, measure on held-out rows and save."""
     from potstill.distill import student as library
 

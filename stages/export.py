@@ -21,11 +21,12 @@ from potstill.parity import parity
 
 
 class Params(Section):
-    """Settings of one variant of `export`."""
+    """Settings of one of `export`, with what all share from `proving`."""
 
     checkpoint: str  # folder below models/, taken from here by dvc.yaml as well
     format: str  # a key of potstill.export.FORMATS
     quantisation: str  # one of that format's QUANTISATIONS
+    tasks: dict[str, int]  # what score_code asks of it; nothing here depends on them
     parity: parity.Settings
     latency: latency.Settings
 

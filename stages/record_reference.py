@@ -1,7 +1,6 @@
 """Run each checkpoint once over the texts that its artefacts are compared on.
 
-Reads   teacher     checkpoint as fetched; only with `fetched_teacher`
-        adapted     checkpoint of the adapted teacher
+Reads   teacher     checkpoint of the adapted teacher
         students    folder of checkpoints, one a student
         dataset     folder with heldout.jsonl
 Writes  out         one safetensors file a checkpoint, named as below models/: token ids, logits,
@@ -14,21 +13,14 @@ from pathlib import Path
 
 from potstill import files, stage
 from potstill.parity import reference
-
-
-class Params(reference.Settings):
-    """Settings of `record_reference`."""
-
-    fetched_teacher: bool  # also the teacher as it was fetched, for a variant made from it
+from potstill.parity.reference import Settings as Params
 
 
 def main(
-    params: Params, *, teacher: Path, adapted: Path, students: Path, dataset: Path, out: Path
+    params: Params, *, teacher: Path, students: Path, dataset: Path, out: Path
 ) -> dict[str, int]:
     """Record the teacher and every student."""
-    checkpoints = [adapted, *sorted(path.parent for path in students.glob("*/config.json"))]
-    if params.fetched_teacher:
-        checkpoints.append(teacher)
+    checkpoints = [teacher, *sorted(path.parent for path in students.glob("*/config.json"))]
     rows = files.read_jsonl(dataset / "heldout.jsonl", ["messages"])
     chats = [row["messages"] for row in islice(rows, params.texts)]
     for path in checkpoints:

@@ -97,7 +97,7 @@ class Repro:
         settled = time.monotonic() + SETTLE_S
 
         def at_work():
-            scratch = (self.clone / ".potstill/scratch").glob(f"{name}-*/*")
+            scratch = (self.clone / ".potstill/scratch").glob(f"{name}/*/*")
             return any(scratch) or time.monotonic() > settled
 
         self._until(at_work, f"{name} to work")

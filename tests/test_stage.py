@@ -179,20 +179,20 @@ def test_scratch_survives_a_crash_and_is_found_by_the_same_run_only(project):
     for _ in range(2):
         set_mode(project, "crash")
         run(project)
-    (folder,) = (project / ".potstill/scratch").iterdir()
+    (folder,) = (project / ".potstill/scratch/toy").iterdir()
     assert (folder / "mark").read_text() == "xx"
     (project / "in.txt").write_text("other input")
     run(project)
-    (other,) = (project / ".potstill/scratch").iterdir()
+    (other,) = (project / ".potstill/scratch/toy").iterdir()
     assert other != folder
     set_mode(project, "refuse")
     run(project)
-    (third,) = (project / ".potstill/scratch").iterdir()
+    (third,) = (project / ".potstill/scratch/toy").iterdir()
     assert third != other
     with (project / "toy.py").open("a") as script:
         script.write("\n# edited\n")
     run(project)
-    (fourth,) = (project / ".potstill/scratch").iterdir()
+    (fourth,) = (project / ".potstill/scratch/toy").iterdir()
     assert fourth != third
     assert (fourth / "mark").read_text() == "x"
 

@@ -57,40 +57,53 @@ def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
     return tree
 
 
-def build(cls: type[SettingsT], tree: dict[str, Any], where: str) -> SettingsT:
-    """Build the settings object of the section `where` ("distill.students.kd") of a params tree.
+def build(cls: type[SettingsT], tree: dict[str, Any], *where: str) -> SettingsT:
+    """Build a stage's settings from sections of a params tree ("training", "students.kd").
 
-    A key that the section does not give itself is taken from the block named `common` beside it or
-    beside a section around it, the nearest first, so that variants differ only in what they state.
-    A field `seed` is taken from the top of the tree: there is one seed for the whole run.
+    What several variants share stands in a section of its own, named first; a later section's keys
+    win, so that a variant states only what differs. A field `seed` is taken from the top of the
+    tree: there is one seed for the whole run.
 
     Raises:
         InputError: an unknown or missing key, or a value of the wrong type or out of range.
     """
+    found = {name: section(tree, name) for name in where}
+    values = {"seed": tree["seed"]} if "seed" in cls.model_fields and "seed" in tree else {}
+    for part in found.values():
+        values |= part
+    try:
+        return cls.model_validate(values)
+    except ValidationError as error:
+        raise InputError(_one_line(cls, error, found)) from None
+
+
+def section(tree: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return the section of a dotted name.
+
+    Raises:
+        InputError: there is none, or it is no section.
+    """
     values: Any = tree
-    inherited: dict[str, Any] = {}
-    if "seed" in cls.model_fields and "seed" in tree:
-        inherited["seed"] = tree["seed"]
     for key in where.split("."):
         if not isinstance(values, dict) or key not in values:
             known = values if isinstance(values, dict) else {}
-            raise InputError(f"params.yaml has no section {where}; {closest(key, known)}")
-        inherited |= values.get("common") or {}
+            raise InputError(f"params.yaml has no section {where}; {closest(key, map(str, known))}")
         values = values[key]
     if not isinstance(values, dict):
         raise InputError(f"params.yaml: {where} is a {type(values).__name__}, not a section")
-    try:
-        return cls.model_validate({**inherited, **values})
-    except ValidationError as error:
-        raise InputError(_one_line(cls, error, where)) from None
+    return values
 
 
-def _one_line(cls: type[Section], error: ValidationError, where: str) -> str:
+def _one_line(cls: type[Section], error: ValidationError, found: dict[str, dict[str, Any]]) -> str:
     first = error.errors()[0]
-    place = ".".join([where, *(str(part) for part in first["loc"])])
+    path = [str(part) for part in first["loc"]]
+    # the last section that has the key is the one that counts, and the one to mend
+    where = [name for name, part in found.items() if path and path[0] in part] or list(found)
+    place = ".".join([where[-1], *path])
     if first["type"] == "extra_forbidden":
-        unknown = str(first["loc"][-1])
-        return f"params.yaml: unknown key {place}; {closest(unknown, cls.model_fields)}"
+        unknown = path[-1]
+        names = [field.alias or name for name, field in cls.model_fields.items()]
+        return f"params.yaml: unknown key {place}; {closest(unknown, names)}"
     if first["type"] == "missing":
         return f"params.yaml: {place} is missing: add it"
     got = f"{first['input']!r} ({type(first['input']).__name__})"

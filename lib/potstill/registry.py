@@ -3,9 +3,12 @@
 A format whose package is not installed costs nothing until it is used, and then one clear line.
 """
 
+import ast
 import importlib
+import importlib.util
 from collections.abc import Iterator, Mapping
-from typing import Generic, TypeVar, cast
+from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
 
 from potstill.errors import InputError, MissingPackageError
 from potstill.params import closest
@@ -39,6 +42,18 @@ class Registry(Mapping[str, ModuleT], Generic[ModuleT]):
                 f"{self._kind} {name} needs the package {package}, which is not installed: "
                 "pip install -r requirements.lock"
             ) from None
+
+    def constant(self, name: str, constant: str) -> Any:  # noqa: ANN401 - whatever it is
+        """Return a constant of a name's module, read from its text.
+
+        The module is not imported: its packages may be slow to load, or not be here.
+        """
+        spec = importlib.util.find_spec(self._modules[name])
+        source = Path(str(spec and spec.origin))
+        for node in ast.parse(source.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == constant:
+                return ast.literal_eval(node.value)
+        raise AssertionError(f"{self._modules[name]} has no constant {constant}")
 
     def __contains__(self, name: object) -> bool:
         return name in self._modules

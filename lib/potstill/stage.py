@@ -29,7 +29,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from potstill import files, params
+from potstill import files, imports, params
 from potstill.errors import InputError
 
 WORK = Path(".potstill")  # locks, logs, scratch: never an input, never shared
@@ -61,7 +61,7 @@ def run(main: StageMain, section: type[params.Section]) -> None:
     name = "@".join([*flags.metrics.parts[1:-1], flags.metrics.stem])
     _die_with_parent()
     try:
-        settings = params.build(section, params.read_params(), flags.params)
+        settings = params.build(section, params.read_params(), *flags.params)
         with _Lock(WORK / "locks" / name):
             _run_locked(main, settings, flags, name)
     except InputError as error:
@@ -70,7 +70,9 @@ def run(main: StageMain, section: type[params.Section]) -> None:
 
 def _parse_flags(main: StageMain) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=inspect.getmodule(main).__doc__)
-    parser.add_argument("--params", required=True, help="section of params.yaml")
+    parser.add_argument(
+        "--params", nargs="+", required=True, help="sections of params.yaml; a later one wins"
+    )
     parser.add_argument("--metrics", type=Path, required=True, help="JSON file to write")
     for flag in path_parameters(main):
         parser.add_argument(f"--{flag.replace('_', '-')}", dest=flag, type=Path, required=True)
@@ -109,7 +111,7 @@ def _run_locked(
         for flag in outputs:
             files.remove(arguments[flag])
     if scratch is not None:
-        files.remove(scratch)
+        files.remove(scratch.parent)
     _record(name, time.monotonic() - started)
 
 
@@ -118,13 +120,13 @@ def _scratch(name: str, main: StageMain, settings: params.Section, inputs: dict[
     digest = hashlib.sha256(settings.model_dump_json().encode())
     for flag, path in sorted(inputs.items()):
         digest.update(f"{flag}={files.sha256_tree(path)}\n".encode())
-    library = Path(__file__).parent
-    for source in [*sorted(library.rglob("*.py")), Path(inspect.getfile(main))]:
+    for source in imports.sources(Path(inspect.getfile(main)).resolve()):
         digest.update(source.read_bytes())
-    scratch = WORK / "scratch" / f"{name}-{digest.hexdigest()[:16]}"
-    for other in scratch.parent.glob(f"{name}-*"):
-        if other != scratch:
-            files.remove(other)
+    scratch = WORK / "scratch" / name / digest.hexdigest()[:16]
+    if scratch.parent.is_dir():  # of this stage and variant alone
+        for other in scratch.parent.iterdir():
+            if other != scratch:
+                files.remove(other)
     scratch.mkdir(parents=True, exist_ok=True)
     return scratch
 

@@ -1,8 +1,10 @@
 """Preflight finds what would stop the pipeline, names it in one line, and is fast."""
 
+import copy
 import importlib.metadata
 import re
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -18,50 +20,37 @@ DVC_YAML = """
 stages:
   stage_one: {cmd: python -m stages.stage_one --params stage_one --out x}
   stage_two:
-    foreach: ${stage_two.variants}
-    do: {cmd: "python -m stages.stage_two --params stage_two.variants.${key} --in ${other.path}"}
+    foreach: ${two}
+    do: {cmd: "python -m stages.stage_two --params shared two.${key} --in ${other.path}"}
   stage_three:
-    foreach: ${stage_two.variants}
+    foreach: ${two}
     do: {cmd: "python -m stages.stage_three --params stage_three --out a/${key}"}
-  stage_four:
-    foreach: [a, b]
-    do: {cmd: "python -m stages.stage_four --params stage_four.${item}"}
 """
 SCRIPT = "from potstill.params import Section\n\n\nclass Params(Section):\n    steps: int\n"
 PARAMS = {
     "seed": 1,
     "other": {"path": "x"},
+    "shared": {},
     "stage_one": {"steps": 1},
-    "stage_two": {"variants": {"kd": {"steps": 1}, "ce": {"steps": 2}}},
+    "two": {"kd": {"steps": 1}, "ce": {"steps": 2}},
     "stage_three": {"steps": 1},
-    "stage_four": {"a": {"steps": 1}, "b": {"steps": 1}},
 }
 
 
 @pytest.fixture
-def check(tmp_path, monkeypatch):
-    """Write a project and return a function that checks it with other settings."""
+def check(tmp_path):
+    """Write a project and return a function that checks its settings, names aside."""
     (tmp_path / "stages").mkdir()
-    (tmp_path / "stages/__init__.py").touch()
-    for name in ("one", "two", "three", "four"):
+    for name in ("one", "two", "three"):
         (tmp_path / f"stages/stage_{name}.py").write_text(SCRIPT)
     (tmp_path / "dvc.yaml").write_text(DVC_YAML)
-    before = {name for name in sys.modules if name.split(".")[0] == "stages"}
-    for name in before:
-        monkeypatch.delitem(sys.modules, name)
 
     def run(**changes):
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(PARAMS | changes))
         return preflight.check_settings(tmp_path / "dvc.yaml", tmp_path / "params.yaml")
 
     run.folder = tmp_path
-    yield run
-    for name in [name for name in sys.modules if name.split(".")[0] == "stages"]:
-        del sys.modules[name]
-
-
-def test_good_settings_have_no_problem(check):
-    assert check() == []
+    return run
 
 
 @pytest.mark.parametrize(
@@ -70,14 +59,15 @@ def test_good_settings_have_no_problem(check):
         ({"stage_one": {"stepz": 1, "steps": 1}}, ["unknown key stage_one.stepz"]),
         ({"stage_one": {"steps": "1"}}, ["stage_one.steps: got '1' (str)"]),
         (
-            {"stage_two": {"variants": {"kd": {}, "ce": {"steps": 0.5}}}},
-            ["stage_two.variants.ce.steps: got 0.5", "stage_two.variants.kd.steps is missing"],
+            {"two": {"kd": {}, "ce": {"steps": 0.5}}},
+            ["two.ce.steps: got 0.5", "two.kd.steps is missing"],
         ),
-        # stage_three loops over the same entries, and has settings of its own.
-        ({"stage_two": {"variantz": {}}}, ["no section stage_two.variants; allowed: variantz"]),
-        ({"stage_four": {"a": {"steps": 1}}}, ["no section stage_four.b"]),
+        ({"shared": {"stepz": 1}}, ["unknown key shared.stepz"]),  # once, not for each variant
+        ({"shared": 3}, ["shared is a int, not a section"]),
+        ({"two": None}, ["two is a NoneType, not a section"]),
+        ({"two": {"kd": 3}}, ["two.kd is a int, not a section"]),
+        ({"two": {"a.b": {"steps": 1}}}, ["the name 'a.b'; allowed: letters"]),
         ({"stage_onne": {}}, ["unknown section stage_onne; allowed: .*did you mean stage_one"]),
-        ({"stage_two": {"variants": {}}}, []),
     ],
 )
 def test_every_problem_is_one_line(check, changes, named):
@@ -88,15 +78,20 @@ def test_every_problem_is_one_line(check, changes, named):
         assert "\n" not in problem
 
 
-def test_a_stage_that_cannot_be_imported_is_named(check):
-    (check.folder / "stages/stage_one.py").write_text("import no_such_package")
-    (check.folder / "stages/stage_two.py").write_text("steps = 1")
-    (check.folder / "stages/stage_three.py").unlink()
-    one, two, three = check()
-    assert "stages/stage_one.py" in one
-    assert "no_such_package" in one
-    assert "Params" in two
-    assert "stage_three" in three
+@pytest.mark.parametrize(
+    ("script", "named"),
+    [
+        ("import no_such_package", "no_such_package"),
+        ("steps = 1", "Params"),
+        (None, "No such"),
+    ],
+)
+def test_a_stage_that_cannot_be_imported_is_named(check, script, named):
+    path = check.folder / "stages/stage_two.py"
+    path.unlink() if script is None else path.write_text(script)
+    (problem,) = check()
+    assert "stages/stage_two.py cannot be used" in problem
+    assert named in problem
 
 
 def test_missing_and_wrong_packages_are_named_and_markers_honoured(tmp_path):
@@ -140,46 +135,83 @@ def test_an_old_or_broken_node_is_named(tmp_path, monkeypatch, version):
     assert problem.startswith(f"node is {version or 'broken'}, 20 or later")
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "named"),
-    [
-        ("deps: [a", "deps: [a", []),
-        ("outs: [models/a", "outs: [models/b", ["reader reads models/a, which no stage makes"]),
-        ("deps: [a", "deps: [b", ["maker reads b, which is missing"]),
-        ("cmd: two", "cmd: '${none}'", ["none"]),
-        ("models/a/x]", "data/left]", ["reader reads data/left, which no stage makes"]),
-        ("outs: [o]", "outs: [models/a/x]", ["overlap"]),
-        ("deps: [a", "deps: [o, a", ["both a dependency and an output"]),
-    ],
-)
-def test_what_a_stage_reads_is_there_or_made(tmp_path, old, new, named):
-    (tmp_path / "a").touch()
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data/left").touch()  # by a variant that is no more
-    (tmp_path / ".dvc").mkdir()
-    (tmp_path / ".dvc/config").write_text("[core]\n    no_scm = true\n")
-    text = """
-stages:
-  maker: {cmd: one, deps: [a], outs: [models/a]}
-  reader: {cmd: two, deps: [models, models/a, models/a/x], outs: [o]}
-"""
-    assert old in text
-    (tmp_path / "dvc.yaml").write_text(text.replace(old, new))
-    problems = preflight.check_graph(tmp_path)
-    assert len(problems) >= len(named)
-    assert bool(problems) == bool(named)
-    for problem, part in zip(problems, named, strict=False):
-        assert part in problem
-        assert "\n" not in problem
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """Return a function that checks the project's own settings after changes to their tree."""
+    monkeypatch.chdir(ROOT)
+    tree = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+
+    def run(change=lambda tree: None):
+        changed = copy.deepcopy(tree)
+        change(changed)
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(changed))
+        return preflight.check_settings(ROOT / "dvc.yaml", tmp_path / "params.yaml")
+
+    return run
 
 
 @needs_pipeline
-def test_the_project_itself_passes_in_under_3_s(monkeypatch):
-    monkeypatch.chdir(ROOT)
+def test_the_project_itself_passes_in_under_2_s():
     started = time.perf_counter()
-    assert preflight.check_settings(Path("dvc.yaml"), Path("params.yaml")) == []
-    assert preflight.check_graph(Path()) == []
-    assert time.perf_counter() - started < 3
+    command = "from potstill.cli import preflight; print(preflight.check_all())"
+    done = subprocess.run(
+        [sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+    assert time.perf_counter() - started < 2 * 2  # the target is 2 s; tests run side by side
+
+
+def at(path, value):
+    """Return a change of the settings' tree: one value, or None to take a name away."""
+
+    def change(tree):
+        *parents, name = path.split("/")
+        for parent in parents:
+            tree = tree[parent]
+        if value is None:
+            del tree[name]
+        else:
+            tree[name] = value
+
+    return change
+
+
+@needs_pipeline
+@pytest.mark.parametrize(
+    ("path", "value", "named"),
+    [
+        ("teacher", "smolm2", "teacher is 'smolm2', .*allowed: smollm2; did you mean smollm2"),
+        (
+            "starts/pruned/from",
+            "teacher_adaptd",
+            "pruned.from is 'teacher_ad.*teacher_adapted",
+        ),
+        ("starts/pruned/from", "fetched/other", "starts.pruned.from is .*allowed: fetched/smollm2"),
+        ("starts/pruned/from", "students/kd", "circle: .*distill@kd needs init_student@pruned"),
+        ("starts/pruned/from", 3, "starts.pruned.from is 3, not a name"),
+        ("starts/pruned/frm", 3, "unknown key starts.pruned.frm; .*did you mean from"),
+        ("students/kd/start", "prune", "students.kd.start is 'prune'.*allowed: pruned; did you"),
+        ("students/kd/start", None, "students.kd.start is missing"),
+        ("students/kd/temperature", 3.0, "students.kd.temperature is 3.0; cache_logits.* is 2.0"),
+        ("students/labels_only", None, "compare.students.labels_only: .*remove it there"),
+        ("export/kd-f16", None, "compare.baseline is 'kd-f16', which `export` does not have"),
+        ("export/kd-f16/format", "ggfu", "export.kd-f16.format is 'ggfu'; .*did you mean gguf"),
+        ("export/kd-f16/quantisation", "q8", "export.kd-f16.quantisation is .*did you mean q8_0"),
+        ("export/kd-f16/checkpoint", "students/kdd", "checkpoint is 'students/kdd'.*students/kd"),
+        ("export/kd-f16/checkpoint", "starts/pruned", "teacher_adapted and students/NAME can be"),
+        ("export/kd-f16/tasks", {"kata": 1}, "export.kd-f16.tasks.kata; .*did you mean katas"),
+        ("compare/baseline", "untrained-q8_0", "baseline is .*made of students/untrained"),
+        ("compare/teacher", "kd-q8_0", "teacher is 'kd-q8_0', which is made of students/kd"),
+        ("compare/students/kd", "kd-q9", "compare.students.kd is 'kd-q9'.*did you mean kd-q"),
+        ("models/smollm2/dtype", "f32", "models.smollm2.dtype: got 'f32'"),
+        ("models/smollm2/sauce", "x", "unknown key models.smollm2.sauce; .*did you mean source"),
+        ("training/stepz", 1, "unknown key training.stepz"),
+    ],
+)
+def test_a_name_that_leads_nowhere_is_found_where_it_stands(project, path, value, named):
+    problems = project(at(path, value))
+    assert [p for p in problems if re.search(named, p)], problems
+    assert not [p for p in problems if "\n" in p or len(p) > 500]
 
 
 @needs_pipeline
@@ -188,5 +220,6 @@ def test_every_preset_loads_into_every_stages_settings(tmp_path, monkeypatch, pr
     monkeypatch.chdir(ROOT)
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "stages", tmp_path / "stages")
     presets.apply(preset, tmp_path / "params.yaml")
     assert preflight.check_settings(ROOT / "dvc.yaml", tmp_path / "params.yaml") == []

@@ -1,6 +1,6 @@
 """A preset changes what it says and nothing else: comments, order and style of params.yaml stay.
 
-The project's own presets are loaded into every stage's settings by tests/test_preflight.py.
+The project's own presets are loaded into every stage's settings by test_preflight.py.
 """
 
 import difflib
@@ -20,12 +20,23 @@ ROOT = Path(__file__).parents[2]
 
 DVC_YAML = """
 stages:
-  distill: {foreach: "${distill}", do: {cmd: x}}
-  score: {foreach: "${score.variants}", do: {cmd: x}}
-  export: {foreach: "${ export }", do: {cmd: x}}
-  list: {foreach: [a, b], do: {cmd: x}}
-  plain: {cmd: x}
+  distill:
+    foreach: "${distill}"
+    do: {cmd: "python -m stages.distill --params distill.${key} --out x"}
+  score:
+    foreach: "${ scores }"
+    do: {cmd: "python -m stages.score --params scoring scores.${key} --out x"}
+  export:
+    foreach: "${export}"
+    do: {cmd: "python -m stages.export --params export.${key} --out x"}
+  plain: {cmd: python -m stages.plain --params plain --out x}
 """
+SCRIPTS = {
+    "distill": "loss: str\n    steps: int\n    b: dict[str, list[int]] | None = None",
+    "score": "tokens: int\n    katas: int\n    tasks: dict[str, int] = {}",
+    "export": "bits: int",
+    "plain": "steps: int\n    rate: float\n    shares: dict[str, float]",
+}
 PARAMS = """\
 # The default run.
 seed: 1  # the one seed
@@ -46,6 +57,7 @@ plain:
 
   # ---- inner banner ----
   after: 1
+  shares: {code: 0.5}
 
 # ---- distill ----
 distill:
@@ -60,20 +72,24 @@ distill:
 export:
   q8: {bits: 8}
 
-# ---- score ----
-score:
-  common:
-    tokens: 80  # of an answer
-  variants:
-    q8: {katas: 200}
-    q4:
-      katas: 60  # fewer
+# ---- scores ----
+scoring:
+  tokens: 80  # of an answer
+scores:
+  q8: {katas: 200}
+  q4:
+    katas: 60  # fewer
+    tasks: {easy: 3}
 """
 
 
 @pytest.fixture
 def params_file(tmp_path):
     (tmp_path / "dvc.yaml").write_text(DVC_YAML)
+    (tmp_path / "stages").mkdir()
+    for name, fields in SCRIPTS.items():
+        text = f"from potstill.params import Section\n\n\nclass Params(Section):\n    {fields}\n"
+        (tmp_path / f"stages/{name}.py").write_text(text)
     path = tmp_path / "params.yaml"
     path.write_text(PARAMS)
     return path
@@ -130,16 +146,25 @@ def diff(params_file):
             "export: {q8: null, q4: {bits: 4}}",
             ["-   q8: {bits: 8}", "+   q4: {bits: 4}"],
         ),
+        ("scores: {q8: {tokens: 9}}", ["-   q8: {katas: 200}", "+   q8: {katas: 200, tokens: 9}"]),
+        ("scores: {q4: {tokens: 9}}", ["+     tokens: 9"]),
+        ("scoring: {tokens: 9}", ["- tokens: 80 # of an answer", "+ tokens: 9 # of an answer"]),
         (
-            "score: {variants: {q8: {tokens: 9}}}",
-            ["-     q8: {katas: 200}", "+     q8: {katas: 200, tokens: 9}"],
+            "scores: {q4: null}",
+            ["-   q4:", "-     katas: 60  # fewer", "-     tasks: {easy: 3}"],
         ),
-        ("score: {variants: {q4: {tokens: 9}}}", ["+       tokens: 9"]),
         (
-            "score: {common: {tokens: 9}}",
-            ["- tokens: 80 # of an answer", "+ tokens: 9 # of an answer"],
+            "scores: {q4: {tasks: {hard: 2}}}",
+            ["-     tasks: {easy: 3}", "+     tasks: {easy: 3, hard: 2}"],
         ),
-        ("score: {variants: {q4: null}}", ["-     q4:", "-       katas: 60  # fewer"]),
+        (
+            "plain: {shares: {plan: 0.5, code: null}}",
+            ["-   shares: {code: 0.5}", "+   shares: {plan: 0.5}"],
+        ),
+        (
+            'export: {q4: {bits: 4, from: "a:b"}}',
+            ['+   q4: {bits: 4, from: "a:b"}'],
+        ),
         ("export: {q8: {bits: 8}}\nplain: {sizes: [1, 2], rate: 0.0002}", []),
     ],
 )
@@ -185,7 +210,7 @@ def test_a_float_stays_a_float_for_every_reader(params_file):
     [
         (
             "sed: 2",
-            "sed: unknown key; allowed: distill, export, plain, score, seed; did you mean seed",
+            "sed: unknown key; allowed: distill, export, plain, scores, scoring, seed; did",
         ),
         ("plain: {stepz: 2}", r"plain\.stepz: unknown key; .*did you mean steps"),
         ("plain: {steps: null}", r"plain\.steps: got None .*params.yaml has 30 \(int\)"),
@@ -202,11 +227,12 @@ def test_a_float_stays_a_float_for_every_reader(params_file):
         ("distill: null", "distill: got None"),
         ("distill: {kd: {stepz: 1}}", r"distill\.kd\.stepz: unknown key"),
         ("distill: {kd: {steps: null}}", r"distill\.kd\.steps: got None"),
-        ("score: {variants: {q8: {tokenz: 9}}}", r"q8\.tokenz: unknown key; .*did you mean tokens"),
-        ("score: {variants: {q8: {tokens: a}}}", r"q8\.tokens: got 'a'"),
-        ("score: {common: {katas: 9}}", r"common\.katas: unknown key"),
-        ("score: {variants: null}", "variants: got None"),
-        ("distill: {new: 3}", r"distill\.new: a new variant is a section, got 3"),
+        ("scores: {q8: {tokenz: 9}}", r"q8\.tokenz: unknown key; .*did you mean tokens"),
+        ("scores: {q8: {tokens: a}}", r"q8\.tokens: got 'a'"),
+        ("scoring: {katas: 9}", r"scoring\.katas: unknown key"),
+        ("scores: null", "scores: got None"),
+        ("scores: {q4: {tasks: {hard: many}}}", r"tasks\.hard: got 'many'"),
+        ("distill: {new: 3}", r"distill\.new: got 3 \(int\)"),
         ("", "small.yaml holds a NoneType"),
         ("seed: [", "small.yaml is not YAML"),
     ],
@@ -252,6 +278,7 @@ def test_params_yaml_is_written_in_the_style_in_which_a_preset_leaves_it():
 def test_every_preset_of_the_project_applies_and_keeps_the_comments(tmp_path, preset):
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "stages", tmp_path / "stages")
     path = tmp_path / "params.yaml"
     banners = [line for line in path.read_text().splitlines() if line.startswith("#")]
     presets.apply(preset, path)

@@ -19,6 +19,7 @@ ROWS = [Example(tuple((7 * i + j) % 300 for j in range(6 + i % 5)), 2, "g") for 
 
 def schedule(**changes):
     values = {
+        "start": "pruned",
         "steps": 6,
         "batch_rows": 4,
         "accumulate": 1,

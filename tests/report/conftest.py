@@ -29,4 +29,4 @@ def unchanged(tmp_path_factory):
 
 def read(flags, **changes):
     settings = Comparison.model_validate(fake_tree.SETTINGS | changes)
-    return View(load.load(load.Sources(**flags), settings.students), settings)
+    return View(load.load(load.Sources(**flags), settings.students, settings.student), settings)

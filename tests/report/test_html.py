@@ -78,7 +78,7 @@ def test_everything_a_reader_needs_is_there(page, unchanged):
 def test_markup_in_names_and_reasons_is_text(look, tmp_path):
     bad = "<img src=x onerror=alert(1)>\"'|`\n--> </svg></script>"
     change(tmp_path / "metrics/export/kd-q4_0.json", "parity", verdict="fail", reason=bad)
-    change(tmp_path / "metrics/fetch_teacher.json", source=bad)
+    change(tmp_path / "metrics/fetch_model.json", source=bad)
     change(tmp_path / "metrics/curate.json", **{f"rejected_{bad}": 900})
     change(tmp_path / "metrics/export/kd-q4_0.json", format=bad)
     change(tmp_path / "metrics/export/kd-q4_0.json", "latency", cpu=bad)

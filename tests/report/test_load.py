@@ -30,9 +30,9 @@ def test_keys_that_nobody_asks_for_do_not_matter(look, tmp_path):
 @pytest.mark.parametrize(
     ("file", "key"),
     [
-        ("fetch_teacher", "revision"),
+        ("fetch_model", "revision"),
         ("curate", "num_in"),
-        ("trim_vocab", "heldout_kept_share"),
+        ("build_vocabulary", "heldout_kept_share"),
         ("cache_logits", "bytes_per_token"),
         ("distill/kd", "heldout_perplexity_low"),
         ("export/kd-f16", "bytes"),

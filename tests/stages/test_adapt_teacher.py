@@ -4,17 +4,24 @@ import csv
 
 import torch
 from potstill.models import checkpoint
+from potstill.students import trimming
 
 from stages import adapt_teacher
 from tests.stages.test_distill import SETTINGS
 
 
+def whole(teacher, out):
+    trimming.choose(teacher, [], 0, out)
+    return out
+
+
 def adapt(teacher, dataset, tmp_path, name, **changes):
-    unused = ("alpha", "temperature")
+    unused = ("start", "alpha", "temperature")
     settings = {key: value for key, value in SETTINGS.items() if key not in unused} | changes
     metrics = adapt_teacher.main(
         adapt_teacher.Params(**settings),
         teacher=teacher,
+        vocabulary=whole(teacher, tmp_path / f"vocabulary-{name}"),
         dataset=dataset,
         out=tmp_path / name,
         history_out=tmp_path / f"{name}.csv",
@@ -38,3 +45,20 @@ def test_without_steps_the_teacher_is_as_it_was(tiny_llama, dataset, tmp_path):
     adapt(tiny_llama, dataset, tmp_path, "same", steps=0)
     before, after = checkpoint.read_state(tiny_llama), checkpoint.read_state(tmp_path / "same")
     assert all(torch.equal(tensor, before[name]) for name, tensor in after.items())
+
+
+def test_the_vocabulary_is_cut_before_the_training(tiny_llama, dataset, tmp_path):
+    trimming.choose(tiny_llama, ["def f(x):\n    return x"] * 9, 320, tmp_path / "small")
+    settings = {k: v for k, v in SETTINGS.items() if k not in ("start", "alpha", "temperature")}
+    adapt_teacher.main(
+        adapt_teacher.Params(**settings),
+        teacher=tiny_llama,
+        vocabulary=tmp_path / "small",
+        dataset=dataset,
+        out=tmp_path / "out",
+        history_out=tmp_path / "out.csv",
+        heldout_out=tmp_path / "out.jsonl",
+        scratch=tmp_path / "scratch",
+    )
+    assert checkpoint.read_config(tmp_path / "out")["vocab_size"] <= 320
+    assert checkpoint.shapes(tmp_path / "out")["model.embed_tokens.weight"][0] <= 320

@@ -12,6 +12,7 @@ from potstill.models import checkpoint
 from stages import cache_logits, distill
 
 SETTINGS = {
+    "start": "pruned",
     "alpha": 0.5,
     "temperature": 2.0,
     "steps": 4,

@@ -36,7 +36,7 @@ def recorded(tiny_llama, tmp_path_factory):
 
 
 def run(folder, recorded, out, form, quantisation):
-    chosen = {"checkpoint": "tiny", "format": form, "quantisation": quantisation}
+    chosen = {"checkpoint": "t", "format": form, "quantisation": quantisation, "tasks": {}}
     params = export.Params.model_validate(COMMON | chosen)
     return export.main(params, checkpoint=folder, reference=recorded, out=out)
 

@@ -1,41 +1,117 @@
-"""The student has the layers asked for and the teacher's other weights."""
+"""A start is its source with the shared vocabulary: whole, with fewer layers, or made anew."""
 
 import pytest
 import torch
+from potstill import files
 from potstill.errors import InputError
+from potstill.loading import load
 from potstill.models import checkpoint
+from potstill.students import trimming
+from pydantic import ValidationError
 
 from stages.init_student import Params, main
+from tests.students.test_depth import four_layers
 
 SETTINGS = {
-    "num_layers": 1,
+    "from": "teacher_adapted",
     "candidates": 2,
     "calibration_rows": 4,
     "max_length": 128,
     "threads": 2,
     "seed": 0,
 }
+CORPUS = ["def wrap(text):\n    return text"] * 9
 
 
-def test_fewer_layers_and_the_same_head(tiny_llama, dataset, tmp_path):
-    from tests.students.test_depth import four_layers
+@pytest.fixture
+def make(dataset, tmp_path):
+    """Return a function that makes a start of a source, cut to `size` ids of the teacher's."""
 
+    def run(source, teacher=None, size=320, name="out", **changes):
+        vocabulary = tmp_path / f"vocabulary-{name}"
+        trimming.choose(teacher or source, CORPUS, size, vocabulary)
+        (tmp_path / f"scratch-{name}").mkdir()
+        out = tmp_path / name
+        metrics = main(
+            Params(**(SETTINGS | changes)),
+            source=source,
+            vocabulary=vocabulary,
+            dataset=dataset,
+            out=out,
+            scratch=tmp_path / f"scratch-{name}",
+        )
+        return metrics, out
+
+    return run
+
+
+def test_fewer_layers_and_the_same_head(tiny_llama, tmp_path, make):
     teacher = four_layers(tiny_llama, tmp_path / "teacher")
-    params = Params(**(SETTINGS | {"num_layers": 3}))
-    metrics = main(params, teacher=teacher, dataset=dataset, out=tmp_path / "out")
+    metrics, out = make(teacher, num_layers=3, size=0)
     assert (metrics["num_layers_before"], metrics["num_layers_after"]) == (4, 3)
     assert metrics["num_parameters"] < metrics["num_parameters_before"]
-    before, after = checkpoint.read_state(teacher), checkpoint.read_state(tmp_path / "out")
+    before, after = checkpoint.read_state(teacher), checkpoint.read_state(out)
     assert torch.equal(before["model.embed_tokens.weight"], after["model.embed_tokens.weight"])
-    assert checkpoint.read_config(tmp_path / "out")["num_hidden_layers"] == 3
+    assert checkpoint.read_config(out)["num_hidden_layers"] == 3
 
 
-@pytest.mark.parametrize("wrong", [0, 9])
-def test_an_impossible_depth_is_refused(tiny_llama, dataset, tmp_path, wrong):
+def test_another_checkpoint_of_the_family_is_cut_to_the_teachers_vocabulary(
+    tiny_llama, tmp_path, make
+):
+    """As a 0.5B beside a 1.5B teacher: other weights and depth, the same tokenizer."""
+    small = four_layers(tiny_llama, tmp_path / "small")
+    metrics, out = make(small, teacher=tiny_llama)
+    assert metrics["num_layers_after"] == 4
+    assert checkpoint.shapes(out)["model.embed_tokens.weight"][0] <= 320
+    kept = files.read_json(tmp_path / "vocabulary-out" / trimming.NAME)["kept_ids"]
+    before, after = checkpoint.read_state(small), checkpoint.read_state(out)
+    name = "model.embed_tokens.weight"
+    assert torch.equal(before[name][kept], after[name])
+    trimmed = tmp_path / "vocabulary-out/tokenizer.json"
+    assert (out / "tokenizer.json").read_bytes() == trimmed.read_bytes()
+
+
+def test_a_model_that_has_the_vocabulary_is_linked_not_copied(tiny_llama, tmp_path, make):
+    _, out = make(tiny_llama, size=0)
+    assert (out / "model.safetensors").samefile(tiny_llama / "model.safetensors")
+    _, again = make(tiny_llama, size=0, name="whole", vocabulary="whole")
+    assert files.sha256_tree(again) == files.sha256_tree(tiny_llama)
+
+
+def test_another_tokenizer_is_refused_with_the_way_out(tiny_checkpoint, make):
+    with pytest.raises(InputError, match=r"another tokenizer.*vocabulary: whole"):
+        make(tiny_checkpoint("qwen2"), teacher=tiny_checkpoint("llama"))
+    _, out = make(
+        tiny_checkpoint("qwen2"), teacher=tiny_checkpoint("llama"), name="own", vocabulary="whole"
+    )
+    assert checkpoint.read_config(out)["model_type"] == "qwen2"
+
+
+def test_a_fresh_model_has_the_config_asked_for_and_random_weights(tiny_llama, make):
+    changes = {"hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 3, "head_dim": 12}
+    metrics, out = make(tiny_llama, fresh=changes)
+    config = checkpoint.read_config(out)
+    assert {key: config[key] for key in changes} == changes
+    assert metrics["num_layers_after"] == 3
+    model = load.causal_lm(out, torch.float32, torch.device("cpu"))
+    assert torch.isfinite(model(torch.tensor([[1, 2, 3]])).logits).all()
+    _, same = make(tiny_llama, name="same", fresh=changes)
+    _, other = make(tiny_llama, name="other", fresh=changes, seed=1)
+    weights = [(folder / "model.safetensors").read_bytes() for folder in (out, same, other)]
+    assert weights[0] == weights[1] != weights[2]
+
+
+def test_a_config_that_is_no_model_is_refused(tiny_llama, make):
+    with pytest.raises(InputError, match="no model has this config"):
+        make(tiny_llama, fresh={"model_type": "nonsense"})
+
+
+def test_pruning_and_a_fresh_model_exclude_each_other():
+    with pytest.raises(ValidationError, match="give one"):
+        Params(**(SETTINGS | {"num_layers": 2, "fresh": {"hidden_size": 8}}))
+
+
+@pytest.mark.parametrize("wrong", [1, 9])
+def test_an_impossible_depth_is_refused(tiny_llama, make, wrong):
     with pytest.raises(InputError, match=f"num_layers is {wrong}; 2 to 2"):
-        main(
-            Params(**(SETTINGS | {"num_layers": wrong})),
-            teacher=tiny_llama,
-            dataset=dataset,
-            out=tmp_path / "out",
-        )
+        make(tiny_llama, num_layers=wrong)

@@ -4,12 +4,10 @@ Everything here is looked up, nothing is installed or changed. The tools can be 
 Python: this module imports no package at its top.
 """
 
-import importlib
 import importlib.metadata
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,6 @@ TOOLS = (
     ("g++", "g++", "builds llama-cpp-python"),
 )
 NODE_MAJOR = 20
-OUTPUTS = {"data", "models", "metrics"}
 
 
 def check_all() -> list[str]:
@@ -32,8 +29,7 @@ def check_all() -> list[str]:
     problems = [*check_tools(), *check_packages(Path("requirements.lock"))]
     if problems:  # without its packages the rest cannot even be imported
         return problems
-    problems = check_settings(Path("dvc.yaml"), Path("params.yaml"))
-    return problems or check_graph(Path())
+    return check_settings(Path("dvc.yaml"), Path("params.yaml"))
 
 
 def check_tools() -> list[str]:
@@ -88,104 +84,41 @@ def check_packages(lock: Path) -> list[str]:
 
 
 def check_settings(dvc_yaml: Path, params_file: Path) -> list[str]:
-    """Return what is wrong with params.yaml: each section against its stage's `Params`."""
+    """Return what is wrong with params.yaml: its sections, then the names in them."""
     from potstill import params
-
-    pipeline, tree = params.read_params(dvc_yaml), params.read_params(params_file)
-    stages = pipeline.get("stages")
-    if not isinstance(stages, dict):
-        return [f"{dvc_yaml} has no stages: restore it with `git checkout {dvc_yaml}`"]
-    used = re.findall(r"\$\{\s*(\w+)", dvc_yaml.read_text(encoding="utf-8"))
-    known = {"seed", *stages, *used} - {"key", "item"}
-    problems = [
-        f"{params_file}: unknown section {name}; {params.closest(str(name), known)}"
-        for name in tree
-        if name not in known
-    ]
-    sys.path.insert(0, str(dvc_yaml.parent.resolve()))  # as `python -m stages.NAME` has it
-    try:
-        for name, stage in stages.items():
-            problems += _check_stage(name, stage, tree)
-    finally:
-        del sys.path[0]
-    return problems
-
-
-def _check_stage(name: str, stage: dict[str, Any], tree: dict[str, Any]) -> Iterator[str]:
-    from potstill import params
+    from potstill.cli import names, pipeline
 
     try:
-        section = importlib.import_module(f"stages.{name}").Params
-    except Exception as error:
-        yield f"stages/{name}.py cannot be used: {type(error).__name__}: {error}"
-        return
-    try:
-        for where in sections(name, stage, tree):
-            try:
-                params.build(section, tree, where)
-            except InputError as error:
-                yield str(error)
+        tree = params.read_params(params_file)
+        instances = list(pipeline.expand(dvc_yaml, tree))
+        problems = [*_unknown(dvc_yaml, instances, tree), *_sections(instances, tree, dvc_yaml)]
+        # what a name leads to is looked up only where the settings have their shape
+        return problems or names.check_names(instances, tree)
     except InputError as error:
-        yield str(error)
+        return [str(error)]
 
 
-def sections(name: str, stage: dict[str, Any], tree: dict[str, Any]) -> list[str]:
-    """Return the params sections with which dvc.yaml runs a stage: one, or one a variant.
-
-    Raises:
-        InputError: the section over which a `foreach` goes is not in params.yaml.
-    """
-    template = stage.get("do", stage)
-    found = re.search(r"--params\s+(\S+)", str(template.get("cmd", "")))
-    where = found[1].strip("'\"") if found else name
-    loop = stage.get("foreach")
-    if loop is None or "${" not in where:
-        return [where]
-    return [re.sub(r"\$\{\s*(?:key|item)\s*\}", str(key), where) for key in _keys(loop, tree)]
-
-
-def _keys(loop: Any, tree: dict[str, Any]) -> list[Any]:  # noqa: ANN401 - YAML has no narrower type
+def _unknown(dvc_yaml: Path, instances: list[Any], tree: dict[str, Any]) -> Iterator[str]:
     from potstill import params
 
-    if isinstance(loop, str):
-        path = loop.strip("${} ")
-        loop = tree
-        for part in path.split("."):
-            if not isinstance(loop, dict) or part not in loop:
-                allowed = params.closest(part, map(str, loop)) if isinstance(loop, dict) else ""
-                raise InputError(f"params.yaml has no section {path}; {allowed}")
-            loop = loop[part]
-    return list(loop or ())
+    used = {where.split(".")[0] for item in instances for where in item.sections}
+    used |= set(re.findall(r"\$\{\s*(\w+)", dvc_yaml.read_text(encoding="utf-8")))
+    known = {"seed", *used} - {"key", "item"}
+    for name in tree:
+        if name not in known:
+            yield f"params.yaml: unknown section {name}; {params.closest(str(name), known)}"
 
 
-def check_graph(root: Path) -> list[str]:
-    """Return what DVC finds wrong with dvc.yaml, and what a stage reads that nothing makes.
+def _sections(instances: list[Any], tree: dict[str, Any], dvc_yaml: Path) -> Iterator[str]:
+    from potstill import params
+    from potstill.cli import pipeline
 
-    Files that a removed variant left below data, models or metrics do not count.
-    """
-    from dvc.dependency import ParamsDependency
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
-    problems = []
-    try:
-        with Repo(str(root)) as repo:
-            repo.index.check_graph()
-            made = [Path(out.def_path) for out in repo.index.outs]
-            for stage in repo.index.stages:
-                reads = (d.def_path for d in stage.deps if not isinstance(d, ParamsDependency))
-                for path in map(Path, reads):
-                    related = any(path.is_relative_to(o) or o.is_relative_to(path) for o in made)
-                    if not related and path.parts[0] in OUTPUTS:
-                        problems.append(
-                            f"{stage.addressing} reads {path}, which no stage makes: remove this "
-                            "variant from params.yaml, or add the one that makes it"
-                        )
-                    elif not related and not (root / path).exists():
-                        problems.append(
-                            f"{stage.addressing} reads {path}, which is missing: "
-                            f"`git checkout {path}`, or create it"
-                        )
-    except DvcException as error:
-        return [f"dvc.yaml: {' '.join(str(error).split())}"]
-    return problems
+    classes = pipeline.settings(dvc_yaml)
+    said = set()
+    for item in instances:
+        try:
+            params.build(classes[item.stage], tree, *item.sections)
+        except InputError as error:
+            if str(error) not in said:  # a shared section is wrong once
+                said.add(str(error))
+                yield str(error)

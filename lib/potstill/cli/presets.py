@@ -3,26 +3,27 @@
 The merged params.yaml is an ordinary edit: `git diff params.yaml` and `dvc params diff` show it,
 `dvc repro` and `dvc exp run [-S ...]` use it, `git checkout params.yaml` undoes it.
 
-A section over whose entries dvc.yaml makes variants (`foreach: ${distill.students}`) may get new
-entries, and loses those that the preset sets to null; an entry may state what its siblings or the
-block `common` state. Everywhere else a key must exist and keep its type.
+A section whose keys are names of the user's own (variants that dvc.yaml makes, gates, tasks) may
+get new entries, and loses those that the preset sets to null; an entry may state what its siblings
+or the section that they share state. Everywhere else a key must exist and keep its type.
 """
 
 import io
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args, get_origin
 
 import yaml
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.representer import RoundTripRepresenter
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from potstill import files
+from potstill.cli import pipeline
 from potstill.errors import InputError
-from potstill.params import closest, read_params
+from potstill.params import closest, read_params, section
 
 Tree = dict[str, Any]
 
@@ -57,56 +58,64 @@ def apply(preset: Path, params_file: Path) -> list[Change]:
             then untouched.
     """
     current = read_params(params_file)
-    variants = variant_sections(params_file.with_name("dvc.yaml"))
-    changes = list(_plan(read_params(preset), current, (), _Rules(preset, variants, current)))
+    rules = _rules(preset, params_file.with_name("dvc.yaml"), current)
+    changes = list(_plan(read_params(preset), current, (), rules))
     if changes:
         text = params_file.read_text(encoding="utf-8")
         files.write_text(params_file, _edit(text, changes))
     return changes
 
 
-def variant_sections(dvc_yaml: Path) -> frozenset[str]:
-    """Return the dotted names of the params sections over which dvc.yaml makes variants."""
-    stages = read_params(dvc_yaml).get("stages") or {}
-    loops = [stage.get("foreach") for stage in stages.values() if isinstance(stage, dict)]
-    found = (re.fullmatch(r"\$\{\s*([\w.]+)\s*\}", loop) for loop in loops if isinstance(loop, str))
-    return frozenset(match[1] for match in found if match)
-
-
 @dataclass(frozen=True)
 class _Rules:
+    """What a preset may add: entries of open sections, and keys that a variant may state."""
+
     preset: Path
-    variants: frozenset[str]
-    current: Tree
+    open: frozenset[str]  # sections whose keys are the user's own names
+    keys: dict[str, Tree]  # of a variant, with the values that it shares with others, else None
 
     def inherited(self, path: tuple[str, ...]) -> Tree:
-        """Return what a variant need not state itself: its siblings' keys and those of `common`."""
-        if ".".join(path[:-1]) not in self.variants:
-            return {}
-        around: Tree = self.current
-        known: Tree = {}
-        for name in path[:-1]:
-            known |= around.get("common") or {}
-            around = around[name]
-        siblings = (entry for entry in around.values() if isinstance(entry, dict))
-        return known | {key: value for entry in siblings for key, value in entry.items()}
+        """Return what an entry need not state itself."""
+        return self.keys.get(".".join(path), {})
 
     def refuse(self, path: tuple[str, ...], text: str) -> InputError:
         return InputError(f"{self.preset}: {'.'.join(path)}: {text}")
 
 
+def _rules(preset: Path, dvc_yaml: Path, current: Tree) -> _Rules:
+    instances = list(pipeline.expand(dvc_yaml, current))
+    classes = pipeline.settings(dvc_yaml)
+    sections, keys = set(pipeline.variant_sections(dvc_yaml)), dict[str, Tree]()
+    for item in instances:
+        fields = classes[item.stage].model_fields
+        own = item.sections[-1]
+        if item.variant is not None:
+            shared = {k: v for name in item.sections[:-1] for k, v in current[name].items()}
+            names = [field.alias or name for name, field in fields.items()]
+            keys[own] = keys.get(own, {}) | {name: shared.get(name) for name in names}
+        for name in item.sections:
+            held = section(current, name)
+            maps = (key for key in held if key in fields and _is_map(fields[key].annotation))
+            sections |= {f"{name}.{key}" for key in maps}
+    return _Rules(preset, frozenset(sections), keys)
+
+
+def _is_map(annotation: object) -> bool:
+    return any(get_origin(part) is dict for part in (annotation, *get_args(annotation)))
+
+
 def _plan(wanted: Tree, current: Tree, path: tuple[str, ...], rules: _Rules) -> Iterator[Change]:
     """Compare a preset's tree with the current one; yield the differences, refuse the rest."""
-    is_variants = ".".join(path) in rules.variants
+    is_open = ".".join(path) in rules.open
     inherited = rules.inherited(path)
     for key, new in wanted.items():
         here = (*path, str(key))
-        if is_variants and new is None:
+        if is_open and new is None:
             if key in current:
                 yield Change(here, current[key], None, "remove")
-        elif is_variants and key not in current:
-            if not isinstance(new, dict):
-                raise rules.refuse(here, f"a new variant is a section, got {_shown(new)}")
+        elif is_open and key not in current:
+            for other in list(current.values())[:1]:
+                _check_type(other, new, here, rules)
             yield Change(here, None, new, "add")
         elif key not in current and key in inherited:
             _check_type(inherited[key], new, here, rules)
@@ -208,6 +217,8 @@ def _styled(value: object) -> object:
         row = CommentedSeq(_styled(item) for item in value)
         row.fa.set_flow_style()
         return row
+    if isinstance(value, str) and ":" in value:  # PyYAML's C parser ends a plain word there
+        return DoubleQuotedScalarString(value)
     if isinstance(value, dict):
         entry = CommentedMap((key, _styled(item)) for key, item in value.items())
         if not any(isinstance(item, dict) for item in value.values()):

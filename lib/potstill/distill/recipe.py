@@ -11,7 +11,7 @@ NotNegative = Annotated[int, Field(ge=0)]
 
 
 class Training(Section):
-    """How a model is trained on the labels of the data set: `adapt_teacher`."""
+    """How a model is trained on the labels of the data set: `training` with `adapt_teacher`."""
 
     steps: NotNegative  # optimiser steps; 0 leaves the model as it starts
     batch_rows: Positive  # rows a forward pass
@@ -31,7 +31,8 @@ class Training(Section):
 
 
 class Recipe(Training):
-    """How one student is trained: a section of `distill.students` with `distill.common`."""
+    """How one student is trained: one of `students`, with what all share from `training`."""
 
+    start: str  # one of `starts`
     alpha: Annotated[float, Field(ge=0, le=1)]  # weight of the labels; 1 does not read the logits
-    temperature: Annotated[float, Field(gt=0)]  # T of the KL, as in cache_logits
+    temperature: Annotated[float, Field(gt=0)] = 1.0  # T of the KL, as in cache_logits

@@ -14,6 +14,7 @@ from potstill.loading.load import CausalLM
 from potstill.logits import store as logit_store
 from potstill.models import checkpoint
 from potstill.models.chat import ChatTokenizer
+from potstill.students import trimming
 from potstill.tokens import examples
 
 HISTORY_COLUMNS = ("step", "tokens", "loss", "ce", "kl", "lr", "heldout_nll")
@@ -23,13 +24,14 @@ def adapt(
     recipe: Training,
     *,
     teacher: Path,
+    vocabulary: Path,
     dataset: Path,
     out: Path,
     history_out: Path,
     heldout_out: Path,
     scratch: Path,
 ) -> dict[str, float]:
-    """Train a checkpoint on the labels alone; write it and its measures, and return their summary.
+    """Cut a teacher's vocabulary and train it on the labels alone; return its measures.
 
     A teacher that has seen the domain is worth following there; one that has not pulls the student
     back to its own habits ("teacher correction", Minitron, arXiv:2408.11796, section 3.1).
@@ -37,11 +39,14 @@ def adapt(
     Raises:
         InputError: no row fits.
     """
+    start = scratch / "cut"
+    files.remove(start)  # a killed run may have left a half
+    trimming.apply(vocabulary, teacher, start)
     loss = training.Loss(recipe.chunk_tokens)
     return _train(
         recipe,
         loss,
-        start=teacher,
+        start=start,
         dataset=dataset,
         out=out,
         history_out=history_out,
@@ -60,7 +65,7 @@ def train(
     history_out: Path,
     heldout_out: Path,
     scratch: Path,
-) -> dict[str, float]:
+) -> dict[str, float | str]:
     """Distil into a checkpoint; write it and its measures, and return their summary.
 
     Raises:
@@ -76,7 +81,7 @@ def train(
             temperature=recipe.temperature,
         )
     loss = training.Loss(recipe.chunk_tokens, recipe.alpha, recipe.temperature, store)
-    return _train(
+    measured = _train(
         recipe,
         loss,
         start=student,
@@ -86,6 +91,7 @@ def train(
         heldout_out=heldout_out,
         scratch=scratch,
     )
+    return {"start": recipe.start, **measured}
 
 
 def _train(

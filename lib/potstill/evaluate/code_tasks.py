@@ -19,10 +19,10 @@ from potstill.runtime.base import Runtime
 
 
 class Settings(Section):
-    """How one artefact is scored: a section of `score_code.variants` with `score_code.common`."""
+    """How one artefact is scored: its `tasks`, with what all share from `scoring`."""
 
-    katas: Annotated[int, Field(ge=0)]  # held-out tasks to try; 0 is reported as not run
-    humaneval: Annotated[int, Field(ge=0, le=164)]
+    katas: Annotated[int, Field(ge=0)] = 0  # held-out tasks to try; 0 is reported as not run
+    humaneval: Annotated[int, Field(ge=0, le=164)] = 0
     max_tokens: Annotated[int, Field(ge=1)]  # of one answer to a kata
     humaneval_max_tokens: Annotated[int, Field(ge=1)]
     context: Annotated[int, Field(ge=64)]  # tokens of prompt and answer

@@ -41,6 +41,21 @@ def trainable(folder: Path, device: torch.device) -> CausalLM:
     return causal_lm(folder, torch.float32, device)
 
 
+def from_config(config: dict[str, Any]) -> CausalLM:
+    """Return a model of a config.json with random weights, float32, drawn from torch's seed.
+
+    Raises:
+        InputError: transformers does not know the architecture, or the sizes do not fit together.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        known = AutoConfig.for_model(**config)
+        return AutoModelForCausalLM.from_config(known, dtype=torch.float32)
+    except (ValueError, KeyError, RuntimeError, TypeError) as error:
+        raise InputError(f"no model has this config: {' '.join(str(error).split())}") from None
+
+
 class ReferenceModel:
     """A checkpoint as transformers computes it, in float32 on the CPU: what others must equal."""
 

@@ -37,7 +37,8 @@ def facts(
         ("Rows", f"{rows}, {held}; no family or module in both"),
         ("Vocabulary", f"{ids} {kept}; they cover {covered} of held-out tokens"),
         ("Teacher's adaptation", f"{steps}, {seen}"),
-        ("Layers", " cut to ".join(layers)),
+        ("Student begins as", start.text("source")),
+        ("Layers", " cut to ".join(layers) if layers[0] != layers[1] else layers[0]),
         ("Parameters of the student", whole(start.number("num_parameters"))),
         ("Teacher's distributions", f"{tokens}, {mass}, {size}"),
     ]

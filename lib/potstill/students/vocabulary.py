@@ -13,6 +13,8 @@ from typing import Any
 
 from potstill.errors import InputError
 
+SPECIAL_IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id")
+
 
 def trim(tokenizer: Mapping[str, Any], counts: Mapping[int, int], size: int) -> list[int]:
     """Choose the old ids to keep, ascending; their positions are the new ids.
@@ -27,7 +29,7 @@ def trim(tokenizer: Mapping[str, Any], counts: Mapping[int, int], size: int) -> 
     """
     if tokenizer["model"]["type"] != "BPE" or tokenizer["model"].get("byte_fallback"):
         raise InputError(
-            "only byte-level BPE vocabularies can be trimmed: set trim_vocab.size to 0"
+            "only byte-level BPE vocabularies can be trimmed: set build_vocabulary.size to 0"
         )
     vocab: dict[str, int] = tokenizer["model"]["vocab"]
     parts = _derivations(tokenizer)
@@ -35,7 +37,7 @@ def trim(tokenizer: Mapping[str, Any], counts: Mapping[int, int], size: int) -> 
     kept = special | {index for token, index in vocab.items() if len(token) == 1}
     if size < len(kept):
         raise InputError(
-            f"trim_vocab.size is {size}; at least {len(kept)} ids (bytes and special tokens) "
+            f"build_vocabulary.size is {size}; at least {len(kept)} ids (bytes and special tokens) "
             "must stay: raise it"
         )
     names = {index: token for token, index in vocab.items()}
@@ -95,7 +97,7 @@ def renumber_config(config: Mapping[str, Any], kept: list[int]) -> dict[str, Any
     changed = dict(config)
     if "vocab_size" in changed:
         changed["vocab_size"] = len(kept)
-    for key in ("bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id"):
+    for key in SPECIAL_IDS:
         value = changed.get(key)
         if isinstance(value, list):
             changed[key] = [new_id[old] for old in value]

@@ -1,4 +1,4 @@
-"""Bring the teacher into a checkpoint folder and record exactly what it is.
+"""Bring a model into a checkpoint folder and record exactly what it is.
 
 Reads   the source named in params.yaml: package:, hub:, folder: or gguf:
 Writes  out       Hugging Face folder (safetensors) with origin.json
@@ -14,7 +14,7 @@ from potstill.sources import fetch as sources
 
 
 class Params(Section):
-    """Settings of `fetch_teacher`."""
+    """Settings of one of `models`."""
 
     source: str  # package:NAME | hub:OWNER/NAME | folder:PATH | gguf:PATH
     revision: str | None  # commit (hub) or version (package); None takes what is installed
@@ -22,7 +22,7 @@ class Params(Section):
 
 
 def main(params: Params, *, out: Path) -> dict[str, str | int]:
-    """Fetch, convert and describe the teacher."""
+    """Fetch, convert and describe the model."""
     origin = sources.fetch(params.source, params.revision, params.dtype, out)
     config = checkpoint.read_config(out)
     return {

@@ -1,8 +1,7 @@
 """The walk over imports finds what a stage reaches, on a small tree of every way to import."""
 
 import pytest
-
-from tests.import_walk import code_dependencies
+from potstill.imports import code_dependencies
 
 SYNTHETIC = {
     "lib/potstill/__init__.py": "",

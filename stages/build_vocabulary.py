@@ -1,23 +1,25 @@
-"""Cut the teacher's vocabulary to what the task uses; embedding rows and merges go together.
+"""Choose the ids of the teacher's tokenizer that teacher and students keep.
+
+An embedding is up to a third of a small model. Only the choice is made here; whoever reads a model
+with this vocabulary cuts it.
 
 Reads   teacher     checkpoint
         dataset     folder with train.jsonl and heldout.jsonl (messages)
         functions   JSONL of mined functions, read for the words of their docstrings
-Writes  out         checkpoint with the small vocabulary and kept_ids.json (new id -> old id)
+Writes  out         the tokenizer's files in the new numbering, vocabulary.json (new id -> old id)
         metrics     sizes, share of held-out tokens kept, tokens added by the trimming
 """
 
 from pathlib import Path
 
 from potstill import files, stage
-from potstill.models import checkpoint
 from potstill.models.chat import ChatTokenizer
 from potstill.params import Section
 from potstill.students import trimming
 
 
 class Params(Section):
-    """Settings of `trim_vocab`."""
+    """Settings of `build_vocabulary`."""
 
     size: int  # ids to keep; a multiple of 64 suits every kernel; 0 keeps all
 
@@ -34,13 +36,11 @@ def main(
 
     # Docstrings bring the words in which tasks are asked.
     words = (row["docstring"] for row in files.read_jsonl(functions, ["docstring"]))
-    corpus = [*texts("train"), *words]
-    kept = trimming.trim_checkpoint(teacher, corpus, params.size, out)
+    kept = trimming.choose(teacher, [*texts("train"), *words], params.size, out)
     return {
         "vocab_before": tokenizer.vocab_size,
         "vocab_after": len(kept),
         **trimming.measure(tokenizer, ChatTokenizer(out), kept, texts("heldout")),
-        "num_parameters": checkpoint.count_parameters(out),
     }
 
 

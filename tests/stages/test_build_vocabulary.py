@@ -1,12 +1,13 @@
-"""The trimmed teacher computes what the full one computes on the kept tokens."""
+"""The vocabulary is chosen by the training rows; a model cut to it computes what it did."""
 
 import pytest
 import torch
 from potstill import files
 from potstill.loading import load
 from potstill.models.chat import ChatTokenizer
+from potstill.students import trimming
 
-from stages.trim_vocab import Params, main
+from stages.build_vocabulary import Params, main
 
 CPU = torch.device("cpu")
 
@@ -25,11 +26,12 @@ def inputs(tmp_path):
 @pytest.mark.parametrize("family", ["llama", "qwen2"])
 def test_logits_are_those_of_the_kept_rows(tiny_checkpoint, inputs, tmp_path, family):
     teacher = tiny_checkpoint(family)
-    metrics = main(Params(size=320), teacher=teacher, out=tmp_path / "out", **inputs)
+    metrics = main(Params(size=320), teacher=teacher, out=tmp_path / "vocabulary", **inputs)
     assert metrics["vocab_after"] <= 320
     assert metrics["heldout_kept_share"] == 1
     assert metrics["heldout_token_growth"] == 1
-    kept = files.read_json(tmp_path / "out/kept_ids.json")
+    trimming.apply(tmp_path / "vocabulary", teacher, tmp_path / "out")
+    kept = files.read_json(tmp_path / "vocabulary" / trimming.NAME)["kept_ids"]
     full, small = ChatTokenizer(teacher), ChatTokenizer(tmp_path / "out")
     text = "def wrap(text):\n    return text"
     ids = small.encode(text)
@@ -43,4 +45,4 @@ def test_logits_are_those_of_the_kept_rows(tiny_checkpoint, inputs, tmp_path, fa
 
 def test_size_zero_keeps_all(tiny_llama, inputs, tmp_path):
     metrics = main(Params(size=0), teacher=tiny_llama, out=tmp_path / "out", **inputs)
-    assert metrics["vocab_after"] <= metrics["vocab_before"]
+    assert metrics["vocab_after"] == metrics["vocab_before"]

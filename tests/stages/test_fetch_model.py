@@ -4,7 +4,7 @@ import pytest
 from potstill import files
 from potstill.errors import InputError
 
-from stages.fetch_teacher import Params, main
+from stages.fetch_model import Params, main
 
 
 def test_the_checkpoint_and_its_description(tiny_llama, tmp_path):

@@ -1,0 +1,145 @@
+"""Every name in params.yaml that must lead somewhere: what is made, compared, asked for.
+
+Found before any work, with the place where it stands and what is allowed there.
+"""
+
+import graphlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from potstill.cli.pipeline import Instance, Place
+from potstill.errors import InputError
+from potstill.params import closest
+
+Tree = dict[str, Any]
+OUTPUTS = {"data", "models", "metrics"}
+
+
+def check_names(instances: list[Instance], tree: Tree) -> list[str]:
+    """Return a line for every name that leads nowhere, and for a circle."""
+    problems = [*_paths(instances), *_circle(instances), *_exports(tree), *_roles(tree)]
+    return [*problems, *_temperatures(tree)]
+
+
+def _related(one: Path, other: Path) -> bool:
+    return one.is_relative_to(other) or other.is_relative_to(one)
+
+
+def _paths(instances: list[Instance]) -> Iterator[str]:
+    """What a stage reads below data, models and metrics must be made by another stage."""
+    made = [place.path for instance in instances for place in instance.makes]
+    seen = set()
+    for instance in instances:
+        for place in instance.reads:
+            if any(_related(place.path, path) for path in made):
+                continue
+            if place.path.parts[0] in OUTPUTS:
+                line = _leads_nowhere(instance, place, made)
+            elif not place.path.exists():
+                line = (
+                    f"{instance.address} reads {place.path}, which is missing: "
+                    f"`git checkout {place.path}`, or create it"
+                )
+            else:
+                continue
+            key = place.settings or (line,)
+            if key not in seen:  # one line for a wrong name, however many stages it misleads
+                seen.add(key)
+                yield line
+
+
+def _leads_nowhere(instance: Instance, place: Place, made: list[Path]) -> str:
+    if not place.settings:
+        return f"{instance.address} reads {place.path}, which no stage makes: restore dvc.yaml"
+    folder = place.path.parts[0]
+    if place.settings == ("teacher",):
+        folder = place.path.parent.as_posix()
+    names = {p.relative_to(folder).as_posix() for p in made if p.is_relative_to(folder)}
+    names = {name for name in names if not name.startswith("artefacts/")}
+    wanted, name = place.path.relative_to(folder).as_posix(), place.settings[-1]
+    if name.endswith(".start"):
+        names = {n.removeprefix("starts/") for n in names if n.startswith("starts/")}
+        wanted = wanted.removeprefix("starts/")
+    wanted = wanted.removesuffix(".safetensors")
+    return f"params.yaml: {name} is {wanted!r}, which no stage makes; {closest(wanted, names)}"
+
+
+def _circle(instances: list[Instance]) -> Iterator[str]:
+    graph = {
+        one.address: {
+            other.address
+            for other in instances
+            if other is not one
+            and any(_related(r.path, m.path) for r in one.reads for m in other.makes)
+        }
+        for one in instances
+    }
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        yield f"params.yaml makes a circle: {' needs '.join(reversed(error.args[1]))}"
+
+
+def _exports(tree: Tree) -> Iterator[str]:
+    from potstill.export import FORMATS
+
+    for name, variant in _section(tree, "export").items():
+        where = f"params.yaml: export.{name}"
+        form, quantisation = variant.get("format"), variant.get("quantisation")
+        if form not in FORMATS:
+            yield f"{where}.format is {form!r}; {closest(str(form), FORMATS)}"
+        elif quantisation not in (known := FORMATS.constant(form, "QUANTISATIONS")):
+            yield f"{where}.quantisation is {quantisation!r}; {closest(str(quantisation), known)}"
+        checkpoint = str(variant.get("checkpoint"))
+        if checkpoint != "teacher_adapted" and not checkpoint.startswith("students/"):
+            yield (
+                f"{where}.checkpoint is {checkpoint!r}: teacher_adapted and students/NAME can be "
+                "exported; for a model as it is, make a student of it with 0 steps"
+            )
+
+
+def _roles(tree: Tree) -> Iterator[str]:
+    """The report's roles: students that exist, each through an export of its own."""
+    roles, students, export = (_section(tree, n) for n in ("compare", "students", "export"))
+    shown = _section(roles, "students")
+    for student, variant in shown.items():
+        where = f"params.yaml: compare.students.{student}"
+        if student not in students:
+            allowed = closest(student, students)
+            yield f"{where}: `students` has no {student}: remove it there and from gates; {allowed}"
+        else:
+            yield from _role(where, variant, f"students/{student}", export)
+    where = "params.yaml: compare.teacher"
+    yield from _role(where, roles.get("teacher"), "teacher_adapted", export)
+    if roles.get("student") in shown:
+        owner = f"students/{roles['student']}"
+        yield from _role("params.yaml: compare.baseline", roles.get("baseline"), owner, export)
+
+
+def _role(where: str, variant: object, owner: str, export: Tree) -> Iterator[str]:
+    of_owner = [n for n, item in export.items() if item.get("checkpoint") == owner]
+    hint = closest(str(variant), of_owner)
+    if variant not in export:
+        yield f"{where} is {variant!r}, which `export` does not have; {hint}"
+    elif variant not in of_owner:
+        made_of = export[variant].get("checkpoint")
+        yield f"{where} is {variant!r}, which is made of {made_of}, not of {owner}; {hint}"
+
+
+def _temperatures(tree: Tree) -> Iterator[str]:
+    cached = _section(tree, "cache_logits").get("temperature")
+    for name, student in _section(tree, "students").items():
+        follows = student.get("alpha", 1) < 1 and student.get("steps", 1)
+        if follows and student.get("temperature", 1.0) != cached:
+            yield (
+                f"params.yaml: students.{name}.temperature is {student.get('temperature', 1.0)}; "
+                f"cache_logits.temperature is {cached}: they must be equal"
+            )
+
+
+def _section(tree: Tree, name: str) -> Tree:
+    found = tree.get(name)
+    if not isinstance(found, dict):
+        raise InputError(f"params.yaml has no section {name}")
+    return found
