@@ -1,11 +1,10 @@
 """Fan in what every stage measured: one table, gates in three states, one HTML report.
 
 Reads   one JSON file a stage, or a folder with one a variant (see the flags)
-        histories   folder of CSV: loss of every student over its steps
-        heldout     folder of JSONL: likelihood of every held-out row, for paired ratios
-        artefacts   folder of artefacts, for the hashes in artifact.json
-        scores      folder of JSONL: one row a problem, for paired differences
-Writes  table_out   Markdown tables
+        histories, heldout, artefacts, scores: folders of what distill, export and score_code made
+Writes  headline_out the few numbers that `dvc exp show` has columns for, as JSON
+        shown_out   folder: CSV for `dvc plots`, quality.svg and table.md for documents
+        table_out   Markdown tables
         report_out  self-contained HTML
         metrics     gates by state, perplexity ratios, differences in pass@1 with intervals
 """
@@ -13,7 +12,7 @@ Writes  table_out   Markdown tables
 from pathlib import Path
 
 from potstill import files, stage
-from potstill.report import gates, html, load, summary
+from potstill.report import gates, headline, html, load, shown, summary
 from potstill.report.comparison import View
 from potstill.report.settings import Comparison as Params
 
@@ -35,6 +34,8 @@ def main(  # noqa: PLR0913 - one flag for each thing that is compared
     artefacts: Path,
     score_code: Path,
     scores: Path,
+    headline_out: Path,
+    shown_out: Path,
     table_out: Path,
     report_out: Path,
 ) -> dict[str, float]:
@@ -48,6 +49,8 @@ def main(  # noqa: PLR0913 - one flag for each thing that is compared
     view = View(load.load(sources, params.students, params.student), params)
     verdicts = gates.judge(view)
     gates.stop_unless_passed(verdicts, params)
+    files.write_text(headline_out, headline.text(view, verdicts))
+    shown.write(view, shown_out)
     files.write_text(table_out, html.markdown(view, verdicts))
     files.write_text(report_out, html.render(view, verdicts))
     return summary.summary(view, verdicts)

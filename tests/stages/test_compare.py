@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import yaml
+from potstill import files
 from potstill.errors import InputError
 
 from stages.compare import Params, main
@@ -19,7 +20,13 @@ def flags(tmp_path):
 
 def run(flags, out, **changes):
     out.mkdir()
-    paths = {"table_out": out / "results.md", "report_out": out / "report.html"}
+    names = {
+        "headline": "headline.json",
+        "shown": "shown",
+        "table": "results.md",
+        "report": "report.html",
+    }
+    paths = {f"{role}_out": out / name for role, name in names.items()}
     return main(Params.model_validate(fake_tree.SETTINGS | changes), **flags, **paths)
 
 
@@ -33,9 +40,12 @@ def first(tmp_path_factory):
 def test_outputs_are_whole_and_a_second_run_is_equal(first, flags, tmp_path):
     out, metrics = first
     assert run(flags, tmp_path / "out") == metrics
-    written = {path.name: path.read_bytes() for path in out.iterdir()}
-    assert set(written) == {"results.md", "report.html"}
-    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == written
+    written = files.sha256_tree(out)
+    names = {path.relative_to(out).as_posix() for path in files.files_below(out)}
+    shown = {"heldout_loss.csv", "quality.csv", "rejections.csv", "quality.svg", "table.md"}
+    single = {"headline.json", "results.md", "report.html"}
+    assert names == single | {f"shown/{name}" for name in shown}
+    assert files.sha256_tree(tmp_path / "out") == written
 
 
 def test_metrics_are_flat_numbers_that_add_up(first):
@@ -72,7 +82,9 @@ def test_a_stop_writes_nothing(flags, tmp_path):
 def test_a_bad_number_is_one_line_and_keeps_the_old_report(flags, tmp_path):
     fake_tree.change(flags["distill"] / "kd.json", heldout_perplexity=float("nan"))
     (tmp_path / "params.yaml").write_text(yaml.safe_dump({"compare": fake_tree.SETTINGS}))
-    outs = {"table_out": tmp_path / "results.md", "report_out": tmp_path / "report.html"}
+    names = {"headline": "headline.json", "shown": "shown", "table": "results.md"}
+    outs = {f"{role}_out": tmp_path / name for role, name in names.items()}
+    outs["report_out"] = tmp_path / "report.html"
     outs["table_out"].write_text("old")
     command = [sys.executable, "-m", "stages.compare", "--params", "compare"]
     for name, path in (flags | outs | {"metrics": tmp_path / "metrics/compare.json"}).items():

@@ -19,7 +19,7 @@ OUTPUTS = {"data", "models", "metrics"}
 def check_names(instances: list[Instance], tree: Tree) -> list[str]:
     """Return a line for every name that leads nowhere, and for a circle."""
     problems = [*_paths(instances), *_circle(instances), *_exports(tree), *_roles(tree)]
-    return [*problems, *_temperatures(tree)]
+    return [*problems, *_signals(tree)]
 
 
 def _related(one: Path, other: Path) -> bool:
@@ -127,14 +127,24 @@ def _role(where: str, variant: object, owner: str, export: Tree) -> Iterator[str
         yield f"{where} is {variant!r}, which is made of {made_of}, not of {owner}; {hint}"
 
 
-def _temperatures(tree: Tree) -> Iterator[str]:
-    cached = _section(tree, "cache_logits").get("temperature")
-    for name, student in _section(tree, "students").items():
-        follows = student.get("alpha", 1) < 1 and student.get("steps", 1)
-        if follows and student.get("temperature", 1.0) != cached:
+def _signals(tree: Tree) -> Iterator[str]:
+    """A student that follows the teacher needs the very rows and the temperature of the cache."""
+    cached, shared = _section(tree, "cache_logits"), _section(tree, "training")
+    for name, stated in _section(tree, "students").items():
+        student = {"temperature": 1.0, **shared, **stated}
+        if student.get("alpha", 1) == 1 or not student.get("steps", 1):
+            continue
+        where = f"params.yaml: students.{name}"
+        for key in ("temperature", "max_length"):
+            if student.get(key) != cached.get(key):
+                yield (
+                    f"{where}: {key} is {student.get(key)}, cache_logits.{key} is "
+                    f"{cached.get(key)}: they must be equal"
+                )
+        if student["max_rows"] > cached["max_rows"]:
             yield (
-                f"params.yaml: students.{name}.temperature is {student.get('temperature', 1.0)}; "
-                f"cache_logits.temperature is {cached}: they must be equal"
+                f"{where}: max_rows is {student['max_rows']}, cache_logits.max_rows is "
+                f"{cached['max_rows']}: cache at least as many"
             )
 
 

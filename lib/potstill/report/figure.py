@@ -10,8 +10,10 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+PALETTE = Path(__file__).with_name("palette.css")  # the variables' values, light and dark
 WIDTH_IN, HEIGHT_IN = 4.6, 3.2
 INK, FAINT, PAGE = "#0a0a01", "#0a0a02", "#0a0a03"
 STUDENT, TEACHER, PLAIN = "#0a0b01", "#0a0b02", "#0a0b03"
@@ -91,6 +93,13 @@ def to_svg(figure: Any, name: str, description: str) -> str:  # noqa: ANN401 - m
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
     return svg.replace("<svg", f'<svg role="img" aria-label="{_attribute(description)}"', 1).strip()
+
+
+def standalone(svg: str, width_px: int = 720) -> str:
+    """Return an <svg> of `to_svg` as a file of its own, light or dark as its reader is."""
+    style = f"<style>\n{PALETTE.read_text(encoding='utf-8')}</style>"
+    end = svg.index(">") + 1
+    return f'{svg[: end - 1]} width="{width_px}">{style}{svg[end:]}\n'
 
 
 def _attribute(words: str) -> str:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from potstill.report import plots, tables, verdict
+from potstill.report import figure, plots, tables, verdict
 from potstill.report.comparison import View
 from potstill.report.gates import Verdict
 
@@ -12,11 +12,13 @@ TEMPLATE = Path(__file__).with_name("report.html")
 def render(view: View, verdicts: list[Verdict]) -> str:
     """Return the page; equal numbers give equal bytes. All text is escaped, nothing is fetched."""
     import jinja2
+    import markupsafe
 
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        palette=markupsafe.Markup(figure.PALETTE.read_text(encoding="utf-8")),
         headline=verdict.headline(view, verdicts),
         sentences=verdict.sentences(view, verdicts),
         tables={table.title: table for table in tables.all_tables(view, verdicts)},

@@ -99,6 +99,7 @@ def _student(sources: Sources, name: str) -> Student:
         )
     return Student(
         name=name,
+        start=record.text("start"),
         steps=record.whole("steps"),
         num_tokens=record.whole("num_tokens"),
         perplexity=perplexity,

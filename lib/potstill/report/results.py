@@ -37,6 +37,7 @@ class Student:
     """A trained student or a control, measured as a checkpoint."""
 
     name: str
+    start: str
     steps: int
     num_tokens: int
     perplexity: Estimate

@@ -34,6 +34,33 @@ def all_tables(view: View, verdicts: list[Verdict]) -> list[Table]:
     return [students(view), quality(view), cost(view), gates(verdicts)]
 
 
+def short(view: View, most: int = 6) -> Table:
+    """The teacher, a control, and the student's exports, the delivered one and the smallest."""
+    strongest = max(
+        (view.scored(name) for name in view.settings.controls),
+        key=lambda item: item.katas.value if item.katas else -1.0,
+        default=None,
+    )
+    others = [view.teacher, *([strongest] if strongest else [])]
+    mine = view.scored(view.settings.student)
+    chosen = [item for item in view.delivered if item is not mine][-(most - len(others) - 1) :]
+    shown = [*others, *(item for item in view.delivered if item is mine or item in chosen)]
+    rows = []
+    for item in shown:
+        run, inside = item.latency, item.inside_subset
+        rows.append((
+            item.name, text.megabytes(item.size_bytes),
+            f"{run.tokens_per_s:.0f}" if run else text.NOT_RUN, text.rate(item.katas),
+            text.percent(inside.value) if inside else text.NOT_RUN, item.parity.verdict,
+        ))  # fmt: skip
+    return Table(
+        "Exports",
+        "Katas held out by family, 95 % intervals.",
+        ("Export", "Size", "Tokens/s", "Katas pass@1", "Inside the subset", "Parity"),
+        rows,
+    )
+
+
 def students(view: View) -> Table:
     """The student beside its controls and the teacher."""
     settings = view.settings
@@ -178,9 +205,13 @@ def _not_run(reason: str) -> str:
 
 def markdown(table: Table) -> str:
     """Return a table in Markdown, its title a heading, every cell one line of plain text."""
+    return f"### {table.title}\n\n{_plain(table.note)}\n\n{lines(table)}"
+
+
+def lines(table: Table) -> str:
+    """Return the head and the rows alone in Markdown."""
     aligned = ["---" if place < table.left else "---:" for place in range(len(table.head))]
-    lines = [_line(table.head), _line(aligned), *map(_line, table.rows)]
-    return f"### {table.title}\n\n{_plain(table.note)}\n\n" + "\n".join(lines) + "\n"
+    return "\n".join([_line(table.head), _line(aligned), *map(_line, table.rows)]) + "\n"
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -1,0 +1,64 @@
+"""Shown outside the report: numbers for `dvc plots`, a picture and a table for documents."""
+
+import csv
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from potstill import files
+from potstill.report import figure, plots, tables
+from potstill.report.comparison import View
+
+
+def write(view: View, folder: Path) -> None:
+    """Write the folder; equal numbers give equal bytes.
+
+    heldout_loss.csv: student, step, nats (a held-out token).
+    quality.csv: export, role, katas, low, high (per cent), mb, tok_s; without speed an empty cell.
+    rejections.csv: reason, rows.
+    quality.svg: pass rate over size, with intervals. table.md: at most six exports.
+    """
+    folder.mkdir()
+    _write(folder / "heldout_loss.csv", ("student", "step", "nats"), _losses(view))
+    head = ("export", "role", "katas", "low", "high", "mb", "tok_s")
+    _write(folder / "quality.csv", head, _quality(view))
+    rejected = view.results.curated.rejected.items()
+    ranked = sorted(rejected, key=lambda item: (-item[1], item[0]))
+    _write(folder / "rejections.csv", ("reason", "rows"), [row for row in ranked if row[1]])
+    picture = plots.against_size(view).svg
+    if picture is not None:
+        files.write_text(folder / "quality.svg", figure.standalone(picture))
+    files.write_text(folder / "table.md", tables.lines(tables.short(view)))
+
+
+def _losses(view: View) -> Iterable[tuple[str, float, float]]:
+    """Return the held-out loss of every student; step 0 is that of a student without training."""
+    students = view.results.students
+    starts = {
+        student.start: math.log(student.perplexity.value)
+        for student in students.values()
+        if student.steps == 0
+    }
+    for name, student in students.items():
+        if student.start in starts:
+            yield name, 0, round(starts[student.start], 4)
+        for step, nats in student.history.heldout:
+            yield name, int(step), round(nats, 4)
+
+
+def _quality(view: View) -> Iterable[tuple[str | float, ...]]:
+    for item in view.variants:
+        if item.katas is None:
+            continue
+        rates = (item.katas.value, item.katas.low, item.katas.high)
+        speed = round(item.latency.tokens_per_s, 1) if item.latency else ""
+        size = round(item.size_bytes / 1e6, 1)
+        shown = (round(100 * rate, 1) for rate in rates)
+        yield (item.name, view.role(item), *shown, size, speed)
+
+
+def _write(path: Path, head: Sequence[str], rows: Iterable[Sequence[str | float]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(head)
+        writer.writerows(rows)
