@@ -57,24 +57,17 @@ def _results(args: argparse.Namespace) -> int:
             raise InputError(
                 f"{path} is missing: run `dvc repro`, or `dvc pull` for a tag's results"
             )
-    table = args.table.read_text(encoding="utf-8").rstrip()
-    if args.into:
-        _put_into(args.into, table)
-    print(table)
+    print(args.table.read_text(encoding="utf-8").rstrip())
     print(f"\nReport: {args.report.resolve()}")
     return 0
 
 
-def _put_into(document: Path, table: str) -> None:
-    """Put the table between the marks of a document, atomically."""
-    from potstill import files
+def _publish(args: argparse.Namespace) -> int:
+    from potstill.cli import publish
 
-    start, end = "<!-- results -->\n", "<!-- /results -->"
-    text = document.read_text(encoding="utf-8")
-    if text.count(start) != 1 or text.count(end) != 1:
-        raise InputError(f"{document} must hold {start.strip()} and {end} once each")
-    before, rest = text.split(start)
-    files.write_text(document, f"{before}{start}{table}\n{end}{rest.split(end)[1]}")
+    for path in publish.publish(args.metrics, args.folder, args.document):
+        print(path)
+    return 0
 
 
 def _add_own(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -95,8 +88,14 @@ def _add_own(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     results = commands.add_parser("results", help="print the results table and the report's path")
     results.add_argument("--table", type=Path, default=Path("metrics/results.md"))
     results.add_argument("--report", type=Path, default=Path("metrics/report.html"))
-    results.add_argument("--into", type=Path, help="a document to put the table into")
     results.set_defaults(command=_results)
+    publish = commands.add_parser("publish", help="freeze this run's results beside a document")
+    publish.add_argument(
+        "document", type=Path, help="Markdown file with the marks <!-- results -->"
+    )
+    publish.add_argument("--folder", type=Path, default=Path("docs/results"))
+    publish.add_argument("--metrics", type=Path, default=Path("metrics"))
+    publish.set_defaults(command=_publish)
 
 
 def build_parser(chosen: str | None) -> argparse.ArgumentParser:

@@ -84,8 +84,8 @@ class Comparison(Section):
     @field_validator("students")
     @classmethod
     def _has_students(cls, students: dict[str, str]) -> dict[str, str]:
-        if len(students) < 2:
-            raise ValueError("a student and at least one control are needed")
+        if not students:
+            raise ValueError("at least the delivered student is needed")
         return students
 
     @model_validator(mode="after")

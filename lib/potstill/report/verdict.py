@@ -15,6 +15,8 @@ def headline(view: View, verdicts: list[Verdict]) -> str:
     beaten = [name for name in view.settings.controls if _beaten(view.perplexity_over[name])]
     lost = [name for name in view.settings.controls if name not in beaten]
     against = f"beats {_list(beaten)}" if beaten else "beats no control"
+    if not view.settings.controls:
+        against = "was compared with no control"
     against += f", but not {_list(lost)}," if beaten and lost else ""
     return (
         f"{view.settings.student} {against} on held-out perplexity; "

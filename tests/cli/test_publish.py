@@ -1,0 +1,49 @@
+"""Results are frozen beside a document, all of them or none."""
+
+import pytest
+from potstill.cli.__main__ import main
+from potstill.cli.publish import END, FILES, START
+
+
+@pytest.fixture
+def metrics(tmp_path):
+    for name in FILES:
+        (tmp_path / "metrics" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "metrics" / name).write_text(f"of {name}\n")
+    return tmp_path / "metrics"
+
+
+def publish(metrics, document):
+    folder = metrics.parent / "frozen"
+    code = main(["publish", str(document), "--folder", str(folder), "--metrics", str(metrics)])
+    return code, folder
+
+
+def test_files_are_copied_and_the_table_stands_between_the_marks(metrics, tmp_path):
+    document = tmp_path / "README.md"
+    document.write_text(f"above\n{START}old\n{END}\nbelow\n")
+    for _ in range(2):
+        code, folder = publish(metrics, document)
+        assert code == 0
+        assert document.read_text() == f"above\n{START}of shown/table.md\n{END}\nbelow\n"
+    assert {path.name for path in folder.iterdir()} == set(FILES.values())
+
+
+@pytest.mark.parametrize("text", ["no marks", f"{START}{START}{END}", None])
+def test_without_marks_nothing_is_written(metrics, tmp_path, capsys, text):
+    document = tmp_path / "README.md"
+    if text is not None:
+        document.write_text(text)
+    code, folder = publish(metrics, document)
+    assert code == 1
+    assert "must hold <!-- results -->" in capsys.readouterr().err
+    assert not folder.exists()
+
+
+def test_a_missing_result_is_named_and_nothing_is_written(metrics, tmp_path, capsys):
+    (metrics / "shown/quality.svg").unlink()
+    (tmp_path / "README.md").write_text(f"{START}{END}")
+    code, folder = publish(metrics, tmp_path / "README.md")
+    assert code == 1
+    assert "quality.svg missing" in capsys.readouterr().err
+    assert not folder.exists()
