@@ -8,11 +8,12 @@ Writes  out         folder: accepted.jsonl, reflect.jsonl, rejected.jsonl
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from potstill import files, sandbox, stage
 from potstill.curation import candidates, contamination, curation
 from potstill.params import Section
+from potstill.sandbox import Mode
 from pydantic import Field
 
 
@@ -25,7 +26,7 @@ class Params(Section):
     slips: Annotated[int, Field(ge=0)]  # references with a planted error, for reflect rows
     cpu_s: Annotated[float, Field(gt=0)]  # of one execution
     workers: Annotated[int, Field(ge=1)]
-    sandbox: Literal["require", "best_effort"]  # require: refuse where a layer is missing
+    sandbox: Mode  # minimum: Landlock or mounts, seccomp and limits; all: every layer
 
 
 def main(

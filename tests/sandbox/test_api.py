@@ -18,7 +18,6 @@ import psutil
 import pytest
 from potstill.errors import InputError
 from potstill.sandbox import Case, Limits, api, run, run_many
-from potstill.sandbox.client import Server
 
 ADD = "def add(a, b):\n    return a + b\n"
 ADD_TESTS = [{"args": [1, 2], "expected": 3}, {"args": ["a", "b"], "expected": "ab"}]
@@ -168,24 +167,6 @@ def test_set_order_is_the_same_in_every_server():
     code = "print({str(i) for i in range(50)})"
     outputs = {result.stdout for result in run_many([Case("python", code)] * 6, workers=3)}
     assert len(outputs) == 1
-
-
-def test_missing_layer_refuses_unless_less_is_accepted(monkeypatch):
-    api._pool.close()
-    receive = Server._receive
-
-    def without_landlock(self):
-        message = receive(self)
-        if "missing" in message:
-            message = {"layers": ["rlimits"], "missing": {"landlock": "no kernel support"}}
-        return message
-
-    monkeypatch.setattr(Server, "_receive", without_landlock)
-    with pytest.raises(InputError, match=r"landlock \(no kernel support\)"):
-        run("python", "print(1)")
-    result = run("python", "print(1)", mode="best_effort")
-    assert (result.stdout, result.layers) == ("1\n", ("rlimits",))
-    api._pool.close()
 
 
 @pytest.mark.parametrize(

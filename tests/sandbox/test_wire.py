@@ -102,14 +102,16 @@ def answer(program, arch, number, flags=0):
             position += 1 + (if_true if is_true else if_false)
 
 
+@pytest.mark.parametrize("layers", [("pid", "mount"), ("mount",), ()])
 @pytest.mark.parametrize("machine", syscalls.MACHINES)
-def test_filter_refuses_exactly_the_list(machine, monkeypatch):
+def test_filter_refuses_exactly_the_list(machine, monkeypatch, layers):
     monkeypatch.setattr(platform, "machine", lambda: machine)
     column = syscalls.MACHINES.index(machine)
-    program = seccomp.instructions()
+    program = seccomp.instructions(layers)
     assert max(line[1] for line in program) < 256
     allow, refuse, unknown, kill = 0x7FFF0000, 0x50001, 0x50026, 0x80000000
-    denied = {numbers[column] for numbers in seccomp.DENIED.values()}
+    lists = [calls for layer, calls in seccomp.WITHOUT.items() if layer not in layers]
+    denied = {numbers[column] for calls in (seccomp.DENIED, *lists) for numbers in calls.values()}
     arch = seccomp.AUDIT_ARCH[column]
     for number in range(600):
         expected = allow

@@ -13,7 +13,7 @@ SETTINGS = {
     "slips": 1,
     "cpu_s": 1.0,
     "workers": 2,
-    "sandbox": "require",
+    "sandbox": "minimum",
 }
 TASK = {
     "id": "t1",

@@ -17,7 +17,7 @@ SETTINGS = {
     "context": 448,
     "policy": "edgecoder",
     "cpu_s": 2.0,
-    "sandbox": "require",
+    "sandbox": "minimum",
     "threads": 2,
     "seed": 0,
 }

@@ -23,9 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cpu-s", type=float, default=defaults.cpu_s, help="processor time")
     parser.add_argument("--memory-mb", type=int, default=defaults.memory_mb)
     parser.add_argument(
-        "--best-effort",
-        action="store_true",
-        help="run even where a layer is missing",
+        "--mode",
+        choices=["minimum", "all"],
+        default="minimum",
+        help="which of the sandbox's layers must be in force",
     )
 
 
@@ -48,7 +49,7 @@ def main(args: argparse.Namespace) -> int:
             stdin=stdin,
             limits=limits,
             policy=args.policy,
-            mode="best_effort" if args.best_effort else "require",
+            mode=args.mode,
         )
         all_ok = all_ok and result.ok
         if args.json:

@@ -62,7 +62,7 @@ def curate(
         benchmark: texts that must not be trained on.
         limits: of one execution.
         workers: executions at a time.
-        mode: "require" refuses to run where a layer of the sandbox is missing.
+        mode: which layers of the sandbox must be in force.
     """
     result = Curated()
     static = [row for row in candidates if _looks_right(row, policy, max_code_characters, result)]

@@ -7,7 +7,7 @@ every test held; whether the code also stays inside the subset is counted apart.
 import ast
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -16,6 +16,7 @@ from potstill.data import formats
 from potstill.models.chat import ChatTokenizer
 from potstill.params import Section
 from potstill.runtime.base import Runtime
+from potstill.sandbox import Mode
 
 
 class Settings(Section):
@@ -28,7 +29,7 @@ class Settings(Section):
     context: Annotated[int, Field(ge=64)]  # tokens of prompt and answer
     policy: str  # subset policy
     cpu_s: Annotated[float, Field(gt=0)]  # of one execution
-    sandbox: Literal["require", "best_effort"]  # require: refuse where a layer is missing
+    sandbox: Mode  # minimum: Landlock or mounts, seccomp and limits; all: every layer
     threads: Annotated[int, Field(ge=1)]
     seed: int
 

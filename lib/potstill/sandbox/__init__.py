@@ -4,7 +4,7 @@
 `potstill.sandbox.api`.
 """
 
-from potstill.sandbox.api import Mode, run, run_many
+from potstill.sandbox.api import Mode, check, layers, run, run_many
 from potstill.sandbox.cases import Case, Limits, RunResult
 
-__all__ = ["Case", "Limits", "Mode", "RunResult", "run", "run_many"]
+__all__ = ["Case", "Limits", "Mode", "RunResult", "check", "layers", "run", "run_many"]

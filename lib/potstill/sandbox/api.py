@@ -6,6 +6,11 @@ system's shared libraries, read-only; an empty private /tmp; no capabilities and
 Landlock; a seccomp deny list without execve, new processes, sockets and much of the kernel; limits
 on processor time, memory, threads, files and output. `RunResult.layers` names what was in force.
 
+Where namespaces are refused, as by the default profile of many containers, Landlock alone limits
+what a program can read to those same folders, it can write nowhere, and seccomp refuses besides
+what would reach other processes and the attributes of files. Then a program can still ask whether a
+file exists and which number its parent has; root's programs run as root without capabilities.
+
 Who decides: with tests as a list, this process alone knows what is expected; it sends arguments,
 never expected values, and compares what comes back. With tests as source, a judge in a process of
 its own runs check(candidate) and asks the program for each call. Either way a program
@@ -28,9 +33,10 @@ from typing import Literal
 from potstill.errors import InputError
 from potstill.sandbox import exchange
 from potstill.sandbox.cases import Case, Limits, RunResult, Tests
-from potstill.sandbox.client import Pool, Server, ServerGone
+from potstill.sandbox.client import Pool, ServerGone
 
-Mode = Literal["require", "best_effort"]
+Mode = Literal["all", "minimum"]
+_ALWAYS = ("no_new_privs", "seccomp", "rlimits")  # without these nothing runs
 _TRIES = 2  # of a case whose server ended with it
 _pool = Pool()
 _alone = threading.Lock()  # held while timed-out cases run again
@@ -45,7 +51,7 @@ def run(
     stdin: str | None = None,
     limits: Limits | None = None,
     policy: str | None = None,
-    mode: Mode = "require",
+    mode: Mode = "minimum",
 ) -> RunResult:
     """Run one program, for its exit code and output or for what its tests say.
 
@@ -58,7 +64,8 @@ def run(
         stdin: what the program reads; nothing by default.
         limits: `Limits()` by default.
         policy: run only what `potstill.subset.check` accepts under this policy.
-        mode: "require" refuses to run where a layer is missing, "best_effort" goes on without.
+        mode: "minimum" refuses to run without Landlock or a mount namespace, seccomp and limits;
+            "all" refuses where any layer is missing.
 
     Raises:
         InputError: a layer is missing, or the case makes no sense.
@@ -73,7 +80,7 @@ def run(
     return _execute(case, mode) if result.killed_by == "wall" else result
 
 
-def run_many(cases: Iterable[Case], workers: int = 4, *, mode: Mode = "require") -> list[RunResult]:
+def run_many(cases: Iterable[Case], workers: int = 4, *, mode: Mode = "minimum") -> list[RunResult]:
     """Run many programs at a time and return their results in the order of the cases.
 
     Twice as many workers as cores: a worker waits while the kernel takes namespaces down.
@@ -120,7 +127,7 @@ def _execute(case: Case, mode: Mode) -> RunResult:
     for _ in range(_TRIES):
         server = _pool.take()
         try:
-            _check_layers(server, mode)
+            _check_layers(server.layers, server.missing, mode)
             result = exchange.execute(server, case)
         except ServerGone as error:
             server.close()
@@ -143,13 +150,38 @@ def _execute(case: Case, mode: Mode) -> RunResult:
     )
 
 
-def _check_layers(server: Server, mode: Mode) -> None:
-    if server.missing and mode == "require":
-        layers_of: dict[str, list[str]] = {}
-        for layer, reason in server.missing.items():
-            layers_of.setdefault(reason, []).append(layer)
-        lacks = "; ".join(f"{', '.join(names)} ({why})" for why, names in layers_of.items())
-        raise InputError(
-            f"the sandbox lacks {lacks}: allow it on this machine, or accept less with mode "
-            "best_effort"
-        )
+def layers() -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return (the layers in force on this machine, those that are missing with the reason).
+
+    Raises:
+        InputError: no server starts here.
+    """
+    server = _pool.take()
+    _pool.give(server)
+    return server.layers, server.missing
+
+
+def check(mode: Mode) -> None:
+    """Find out before any work whether programs may run here in this mode.
+
+    Raises:
+        InputError: they may not; says what is in force, what is missing and what to do.
+    """
+    _check_layers(*layers(), mode)
+
+
+def _check_layers(in_force: tuple[str, ...], missing: dict[str, str], mode: Mode) -> None:
+    enough = {"landlock", "mount"} & set(in_force) and set(_ALWAYS) <= set(in_force)
+    if enough and (mode == "minimum" or not missing):
+        return
+    layers_of: dict[str, list[str]] = {}
+    for layer, reason in missing.items():
+        layers_of.setdefault(reason, []).append(layer)
+    lacks = "; ".join(f"{', '.join(names)} ({why})" for why, names in layers_of.items())
+    remedy = (
+        "allow it on this machine, or accept less with mode minimum"
+        if enough
+        else f"at least {', '.join(_ALWAYS)} and one of landlock and mount must be in force: allow "
+        "namespaces or Landlock on this machine"
+    )
+    raise InputError(f"the sandbox has {', '.join(in_force)} and lacks {lacks}: {remedy}")

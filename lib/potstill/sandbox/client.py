@@ -21,15 +21,17 @@ from potstill.sandbox.inside.channel import Channel, Closed
 _MESSAGE_BYTES = 1 << 16
 _START = """
 import sys
-descriptor, visible = int(sys.argv[1]), sys.argv[4:]
+descriptor, visible = int(sys.argv[1]), sys.argv[5:]
 clean = sys.path[:]
 sys.path[:0] = sys.argv[2:4]
-from inside import server
+import importlib
+server = importlib.import_module(sys.argv[4])
 sys.path[:] = clean
 sys.path_importer_cache.clear()
 sys.argv[:] = [""]
 server.main(descriptor, visible)
 """
+_SERVER = "potstill.sandbox.inside.server"  # without the packages around it
 _SHARED_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")
 # Nothing of the caller's environment reaches a program. One hash seed: the order of a set, and so
 # a verdict, must not change from run to run. One arena: each reserves address space.
@@ -69,7 +71,17 @@ class Server:
 
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         modules = [str(Path(__file__).parent), str(Path(_quickjs.__file__).parent)]
-        command = [sys.executable, "-P", "-s", "-S", "-X", "utf8", "-c", _START]
+        modules.append(_SERVER.removeprefix(f"{__package__}."))
+        command = [
+            sys.executable,
+            "-P",
+            "-s",
+            "-S",
+            "-X",
+            "utf8",
+            "-c",
+            _START,
+        ]
         with theirs:
             self._process = subprocess.Popen(
                 [*command, str(theirs.fileno()), *modules, *_visible_paths()],

@@ -19,17 +19,19 @@ def become(
     report: int,
     layers: set[str],
     denied: ctypes.Structure | None,
+    visible: list[str],
 ) -> None:
     """Turn this process into the case that a request describes; never returns.
 
-    `denied` is the filter of `seccomp.build`, None without that layer. What goes wrong before any
+    `denied` is the filter of `seccomp.build`, None without that layer; `visible` is what Landlock
+    lets it read. What goes wrong before any
     of the program's code runs is written to `report`.
     """
     code = 1
     try:
         _place(descriptors, report)
         try:
-            _confine(request["limits"], layers, denied)
+            _confine(request["limits"], layers, denied, visible)
         except (OSError, MemoryError) as error:
             os.write(_REPORT, repr(error).encode())
             return
@@ -51,7 +53,12 @@ def _place(descriptors: list[int], report: int) -> None:
     syscalls.close_from(len(wanted))
 
 
-def _confine(values: dict[str, Any], layers: set[str], denied: ctypes.Structure | None) -> None:
+def _confine(
+    values: dict[str, Any],
+    layers: set[str],
+    denied: ctypes.Structure | None,
+    visible: list[str],
+) -> None:
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     if "tmpfs" in layers:
         namespaces.mount_private(values["file_mb"])
@@ -62,6 +69,6 @@ def _confine(values: dict[str, Any], layers: set[str], denied: ctypes.Structure 
     if "no_new_privs" in layers:
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
     if "landlock" in layers:
-        landlock.restrict(namespaces.PRIVATE if "tmpfs" in layers else None)
+        landlock.restrict(visible, namespaces.PRIVATE if "tmpfs" in layers else None)
     if denied is not None:
         seccomp.restrict(denied)

@@ -38,8 +38,8 @@ def abi() -> int:
     return syscalls.syscall("landlock_create_ruleset", None, 0, _VERSION_FLAG)
 
 
-def restrict(writable: str | None) -> None:
-    """Allow this process, for good, to read below / and to write below `writable` alone.
+def restrict(readable: list[str], writable: str | None) -> None:
+    """Allow this process, for good, to read below `readable` and to write below `writable` alone.
 
     It can execute nothing, make no device, open no TCP connection and signal no other process, as
     far as the kernel's version knows these rights. no_new_privs must be set.
@@ -49,7 +49,8 @@ def restrict(writable: str | None) -> None:
     size = 8 if version < 4 else 16 if version < 6 else 24
     attributes = _Attributes(handled, TCP, SCOPES)
     ruleset = syscalls.syscall("landlock_create_ruleset", attributes, size, 0)
-    _allow(ruleset, "/", READ)
+    for path in readable:
+        _allow(ruleset, path, READ)
     if writable is not None:
         _allow(ruleset, writable, (READ | WRITE) & handled)
     syscalls.syscall("landlock_restrict_self", ruleset, 0)

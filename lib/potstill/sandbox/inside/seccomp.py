@@ -6,6 +6,7 @@ newer than the list and those of another machine's numbering are refused as unkn
 
 import ctypes
 import errno
+from collections.abc import Collection
 
 from . import syscalls
 
@@ -134,6 +135,47 @@ DENIED = {
     "setfsuid": (122, 151),
     "setfsgid": (123, 152),
 }
+# Refused besides where a layer is missing that would make them harmless.
+WITHOUT: dict[str, dict[str, tuple[int, int | None]]] = {
+    # other processes are in sight
+    "pid": {
+        "kill": (62, 129),
+        "tkill": (200, 130),
+        "tgkill": (234, 131),
+        "rt_sigqueueinfo": (129, 138),
+        "rt_tgsigqueueinfo": (297, 240),
+        "prlimit64": (302, 261),
+        "setpriority": (141, 140),
+        "sched_setaffinity": (203, 122),
+        "sched_setscheduler": (144, 119),
+        "sched_setparam": (142, 118),
+        "sched_setattr": (314, 274),
+        "ioprio_set": (251, 30),
+    },
+    # files of the host's are in sight, and Landlock has no rights for these
+    "mount": {
+        "chmod": (90, None),
+        "fchmod": (91, 52),
+        "fchmodat": (268, 53),
+        "chown": (92, None),
+        "fchown": (93, 55),
+        "lchown": (94, None),
+        "fchownat": (260, 54),
+        "truncate": (76, 45),
+        "utime": (132, None),
+        "utimes": (235, None),
+        "futimesat": (261, None),
+        "utimensat": (280, 88),
+        "setxattr": (188, 5),
+        "lsetxattr": (189, 6),
+        "fsetxattr": (190, 7),
+        "removexattr": (197, 14),
+        "lremovexattr": (198, 15),
+        "fremovexattr": (199, 16),
+        "inotify_init": (253, None),
+        "inotify_init1": (294, 26),
+    },
+}
 CLONE, CLONE3 = (56, 220), (435, 435)
 CLONE_THREAD = 0x00010000
 NEWEST = 450  # set_mempolicy_home_node: the last call that the list was checked against
@@ -167,8 +209,8 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_uint16), ("first", ctypes.POINTER(_Instruction)))
 
 
-def instructions() -> list[_Line]:
-    """Return the filter for this machine as classic BPF.
+def instructions(layers: Collection[str] = tuple(WITHOUT)) -> list[_Line]:
+    """Return the filter for this machine as classic BPF; `layers` are the others in force.
 
     A tree over the numbers: the kernel tries every number when it installs a filter, and a list of
     comparisons would cost more than the rest of a case's layers.
@@ -178,8 +220,8 @@ def instructions() -> list[_Line]:
     """
     column = syscalls.machine()
     answers = [[_ALLOW] for _ in range(NEWEST + 1)]
-    for numbers in DENIED.values():
-        number = numbers[column]
+    missing = [calls for layer, calls in WITHOUT.items() if layer not in layers]
+    for number in (n[column] for calls in (DENIED, *missing) for n in calls.values()):
         if number is not None:
             answers[number] = [_REFUSE]
     answers[CLONE[column]] = _THREADS_ONLY
@@ -206,9 +248,9 @@ def _tree(ranges: list[tuple[int, list[_Line]]]) -> list[_Line]:
     return [(_JUMP_AT_LEAST, len(below), 0, ranges[middle][0]), *below, *above]
 
 
-def build() -> ctypes.Structure:
+def build(layers: Collection[str]) -> ctypes.Structure:
     """Return the filter as the kernel takes it; built once, before cases are forked."""
-    program = instructions()
+    program = instructions(layers)
     array = (_Instruction * len(program))(*(_Instruction(*line) for line in program))
     return _Program(len(program), array)
 

@@ -63,11 +63,15 @@ class _Case:
 
 
 class _Server:
-    def __init__(self, control: socket.socket, layers: set[str], home: int | None) -> None:
+    def __init__(
+        self, control: socket.socket, layers: set[str], home: int | None, visible: list[str]
+    ) -> None:
         self._control = control
+        # In a root of its own everything is there to be read.
+        self._visible = ["/"] if "mount" in layers else visible
         self._layers = layers
         self._home = home
-        self._denied = seccomp.build() if "seccomp" in layers else None
+        self._denied = seccomp.build(layers) if "seccomp" in layers else None
         self._cases: dict[int, _Case] = {}  # by the descriptor to watch
 
     def serve(self) -> None:
@@ -102,7 +106,9 @@ class _Server:
         report, report_end = os.pipe()
         process = namespaces.fork_first_process(self._home)
         if process == 0:
-            child.become(request, descriptors, report_end, self._layers, self._denied)
+            child.become(
+                request, descriptors, report_end, self._layers, self._denied, self._visible
+            )
         for descriptor in (*descriptors, report_end):
             os.close(descriptor)
         return _Case(request, process, report)
@@ -137,13 +143,13 @@ def _probe(layers: set[str], missing: dict[str, str], visible: list[str]) -> Non
     reason = namespaces.try_to_enter(visible)
     if reason is not None:
         missing |= dict.fromkeys(namespaces.LAYERS, reason)
-    layers -= missing.keys()
+    layers.difference_update(missing)
 
 
 def main(descriptor: int, visible: list[str]) -> None:
     """Set up the server and serve; the calling process waits for it and ends with it.
 
-    Cases can read what lies below the paths in `visible`, where there are namespaces.
+    Cases can read what lies below the paths in `visible` alone.
     """
     control = socket.socket(fileno=descriptor)
     layers, missing = set(LAYERS), dict[str, str]()
@@ -167,5 +173,5 @@ def main(descriptor: int, visible: list[str]) -> None:
     gc.collect()
     gc.freeze()  # a child's collector must not touch, and so copy, the server's pages
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the client has gone
-        _Server(control, layers, home).serve()
+        _Server(control, layers, home, visible).serve()
     os._exit(0)

@@ -1,0 +1,75 @@
+"""What test_refused runs under a filter: attacks, honest programs, limits; prints JSON.
+
+Started by refuse.py in a fresh interpreter, which may be an ordinary user's: only potstill.sandbox
+and the attacks are there.
+"""
+
+# Programs are kept on one line.
+# ruff: noqa: E501, T201
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from attacks import ATTACKS, SECRET
+from potstill.errors import InputError
+from potstill.sandbox import Case, Limits, api, check, layers, run, run_many
+
+LIMITS = Limits(cpu_s=0.4, wall_s=1.5, memory_mb=256)
+HONEST = [
+    Case("python", "import statistics, json\nprint(statistics.mean([1, 2, 3]))", limits=LIMITS),
+    Case("javascript", "console.log([1, 2].map(x => x * 2))", limits=LIMITS),
+    Case("python", "def f(x):\n    return x + 1", [{"args": [1], "expected": 2}], "f", limits=LIMITS),
+    Case("python", "def f(x):\n    return 2 * x", "def check(f):\n    assert f(2) == 4", "f", limits=LIMITS),
+    Case("python", "import threading\nt = threading.Thread(target=print, args=('x',))\nt.start(); t.join()", limits=LIMITS),
+]  # fmt: skip
+
+
+def refusal(mode):
+    try:
+        check(mode)
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def attack(canary):
+    secret = SECRET.format(os.urandom(8).hex())
+    cases = []
+    for item in ATTACKS:
+        code = item.code.replace("CANARY", str(canary))
+        tests = None if item.kind == "script" else [{"args": [], "expected": secret}]
+        if item.kind == "source":
+            tests = f"def check(candidate):\n    assert candidate() == {secret!r}\n"
+        cases.append(Case(item.language, code, tests, tests and "answer", limits=LIMITS))
+    won = []
+    for item, result in zip(ATTACKS, run_many(cases), strict=True):
+        if "PWNED" in result.stdout or (item.kind != "script" and result.ok):
+            won.append(item.name)
+    return won
+
+
+def main():
+    found = {"uid": os.getuid(), "minimum": refusal("minimum"), "all": refusal("all")}
+    found["layers"], found["missing"] = layers()
+    if found["minimum"] is None:
+        canary = Path(tempfile.mkdtemp()) / "canary"
+        canary.write_text("PWNED by reading")
+        found["honest"] = [[r.ok, r.stdout, r.stderr] for r in run_many(HONEST)]
+        found["won"] = attack(canary)
+        found["canary"] = canary.read_text()
+        found["slow"] = run("python", "while True: pass", limits=LIMITS).killed_by
+        found["large"] = run("python", "x = bytes(1 << 30)", limits=LIMITS).ok
+        found["again"] = run("python", "print(7)", limits=LIMITS).stdout
+        # a program must reach no process of its user's, though all are in sight
+        code = f"import os\ntry:\n    os.kill({os.getpid()}, 0); print('PWNED')\nexcept OSError as e:\n    print(e)"
+        found["kill"] = run("python", code, limits=LIMITS).stdout
+    api._pool.close()
+    print(json.dumps(found))
+
+
+main()

@@ -1,0 +1,108 @@
+"""The sandbox where the kernel refuses a part of it, by a real filter, as root and as nobody.
+
+As in a container with its engine's default profile. Not tested: kernels without seccomp.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import _quickjs
+import potstill
+import pytest
+
+HERE = Path(__file__).parent
+NAMESPACES = "unshare,setns,mount,umount2,pivot_root,mount_setattr"
+SYSTEM_PYTHON = Path("/usr/bin/python3.11")  # one that every user may start
+NOBODY = 65534
+
+
+@pytest.fixture(scope="module")
+def readable():
+    """Return a folder that every user can read, with the sandbox alone."""
+    folder = Path(tempfile.mkdtemp(prefix="potstill-sandbox-"))
+    source = Path(potstill.__file__).parent
+    (folder / "potstill").mkdir()
+    for name in ("__init__.py", "errors.py"):
+        shutil.copy(source / name, folder / "potstill" / name)
+    shutil.copytree(source / "sandbox", folder / "potstill/sandbox")
+    shutil.copy(_quickjs.__file__, folder)
+    for name in ("refuse.py", "confined.py", "attacks.py"):
+        shutil.copy(HERE / name, folder)
+    subprocess.run(["chmod", "-R", "a+rX", str(folder)], check=True)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def leftovers():
+    return {path for path in Path("/tmp").iterdir() if path.name.startswith("potstill-case")}
+
+
+def run(folder, refused, *, user=None):
+    command = [str(folder / name) for name in ("refuse.py", "confined.py")]
+    command = [str(SYSTEM_PYTHON), command[0], refused, command[1]]
+    before = leftovers()
+    done = subprocess.run(
+        command, cwd="/", env={"PYTHONPATH": str(folder), "PATH": os.environ["PATH"]},
+        user=user, group=user, extra_groups=[] if user else None,
+        capture_output=True, text=True, timeout=250, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert leftovers() == before
+    alive = subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, check=False)
+    assert alive.returncode == 1, "a process was left"
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+needs_python = pytest.mark.skipif(
+    not SYSTEM_PYTHON.exists() or os.getuid() != 0,
+    reason=f"needs root, to become another user, and {SYSTEM_PYTHON}",
+)
+
+
+@needs_python
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("refused", "user"),
+    [(NAMESPACES, None), (NAMESPACES, NOBODY), ("", NOBODY)],
+    ids=["refused-root", "refused-nobody", "nobody"],
+)
+def test_programs_run_and_no_attack_succeeds(readable, refused, user):
+    found = run(readable, refused, user=user)
+    assert found["uid"] == (user or 0)
+    assert found["minimum"] is None
+    assert "landlock" in found["layers"]
+    if refused:
+        assert set(found["missing"]) == {"user", "mount", "net", "ipc", "pid", "tmpfs"}
+        assert "landlock" in found["all"]
+        assert "lacks user, mount, net" in found["all"]
+    assert found["honest"] == [
+        [True, "2\n", ""], [True, "2,4", ""], [True, "", ""], [True, "", ""], [True, "x\n", ""],
+    ]  # fmt: skip
+    # the number of a process that it can do nothing to
+    assert found["won"] == (["processes: see a parent"] if refused else [])
+    assert found["canary"] == "PWNED by reading"
+    assert (found["slow"], found["large"], found["again"]) == ("cpu", False, "7\n")
+    assert "PWNED" not in found["kill"]
+
+
+@needs_python
+@pytest.mark.parametrize("user", [None, NOBODY], ids=["root", "nobody"])
+def test_without_landlock_and_namespaces_nothing_runs(readable, user):
+    found = run(readable, f"{NAMESPACES},landlock_create_ruleset", user=user)
+    for mode in ("minimum", "all"):
+        assert "lacks landlock" in found[mode]
+        assert "one of landlock and mount must be in force" in found[mode]
+        assert "\n" not in found[mode]
+
+
+@needs_python
+@pytest.mark.slow
+def test_without_landlock_namespaces_are_enough(readable):
+    found = run(readable, "landlock_create_ruleset")
+    assert found["minimum"] is None
+    assert "lacks landlock" in found["all"]
+    assert found["won"] == []
