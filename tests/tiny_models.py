@@ -64,7 +64,8 @@ def _lines() -> Iterable[str]:
 def _byte_level(case: Case) -> Any:
     """Train a byte-level BPE tokenizer with one of the pre-tokenizers that GGUF names."""
     from potstill.sources.gguf_tokenizer import IGNORE_MERGES, PRE_TOKENIZERS
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
+    from tokenizers.trainers import BpeTrainer
 
     tokenizer = Tokenizer(models.BPE())
     normalizer, steps = PRE_TOKENIZERS[case.pre]
@@ -75,7 +76,7 @@ def _byte_level(case: Case) -> Any:
     tokenizer.decoder = decoders.ByteLevel()
     # SmolLM2 has its special tokens at ids 0, 1, 2; the others after the vocabulary.
     first = list(case.special) if case.pre == "smollm" else []
-    trainer = trainers.BpeTrainer(
+    trainer = BpeTrainer(
         vocab_size=case.num_ids - (len(case.special) - len(first)),
         special_tokens=first,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
@@ -85,6 +86,18 @@ def _byte_level(case: Case) -> Any:
     if case.pre in IGNORE_MERGES:
         tokenizer = _with_words_beyond_merges(tokenizer)
     tokenizer.add_special_tokens([_special(token, AddedToken) for token in case.special])
+    if case.pre in IGNORE_MERGES:  # Llama 3 begins every text with a token
+        first = case.bos, tokenizer.token_to_id(case.bos)
+        tokenizer.post_processor = processors.Sequence(
+            [
+                processors.ByteLevel(trim_offsets=True),
+                processors.TemplateProcessing(
+                    single=f"{case.bos} $A",
+                    pair=f"{case.bos} $A {case.bos} $B:1",
+                    special_tokens=[first],
+                ),
+            ]
+        )
     return tokenizer
 
 

@@ -184,8 +184,8 @@ def without_window(config: Mapping[str, Any]) -> tuple[dict[str, Any], str | Non
         changed["use_sliding_window"] = False
     if changed.get("layer_types"):
         changed["layer_types"] = ["full_attention"] * len(changed["layer_types"])
-    context = changed["max_position_embeddings"]
-    if window >= context:
+    context = changed.get("max_position_embeddings")
+    if not isinstance(context, int) or window >= context:
         return changed, None
     changed["max_position_embeddings"] = window
     return changed, f"context capped from {context} to its sliding window of {window} tokens"
