@@ -233,6 +233,8 @@ def _check_settings(header: Header) -> None:
 
 def _check_tokens(fields: dict[str, Any]) -> None:
     tokens = fields["tokenizer.ggml.tokens"]
+    if len(set(tokens)) < len(tokens):  # llama.cpp ends the process on it
+        raise ValueError("two tokens have the same text")
     for key in ("token_type", "scores"):
         if len(fields.get(f"tokenizer.ggml.{key}", tokens)) != len(tokens):
             raise ValueError(f"tokens and {key} differ in length")
