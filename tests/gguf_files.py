@@ -4,6 +4,7 @@ For the tests of reading: the layout is written down here a second time, by the 
 tables, and llama.cpp itself loads the files, so that reader and exporter cannot err together.
 """
 
+import ctypes
 from pathlib import Path
 from typing import Any
 
@@ -134,3 +135,18 @@ def _add_tokenizer(writer: gguf.GGUFWriter, case: str, folder: Path, rows: int) 
     writer.add_pad_token_id(vocab[settings["pad_token"]])
     writer.add_add_bos_token(case not in ("llama", "qwen2", "qwen3"))
     writer.add_chat_template((folder / "chat_template.jinja").read_text(encoding="utf-8"))
+
+
+def quantise(path: Path, out: Path, kind: str) -> Path:
+    """Let llama.cpp write a file at one of its mixtures, by the name of its enum ("Q4_K_M")."""
+    import llama_cpp
+    from potstill.gguf import llama_library
+
+    params = llama_cpp.llama_model_quantize_default_params()
+    params.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{kind}")
+    params.allow_requantize = True
+    code = llama_cpp.llama_model_quantize(
+        str(path).encode(), str(out).encode(), ctypes.byref(params)
+    )
+    assert code == 0, llama_library.take_errors()
+    return out
