@@ -5,6 +5,8 @@ Oracles: the checkpoint that the file was written from, and llama.cpp on the sam
 
 import json
 import os
+import random
+import unicodedata
 from contextlib import closing
 from pathlib import Path
 
@@ -73,6 +75,23 @@ def test_the_tokenizer_is_that_of_the_checkpoint_and_of_llama_cpp(made):
     assert ours.vocab_size == original.vocab_size  # rows beyond the ids are no tokens
     assert ours.stop_ids == original.stop_ids
     assert ours.template == original.template
+
+
+def random_text(draw):
+    """Return pieces of words, spaces and signs, composed: llama.cpp does not normalise."""
+    ranges = [(32, 127), (160, 0x2000), (0x4E00, 0x9000), (0x1F300, 0x1F700)]
+    words = [" the", " text", "wrap", " ", "   ", "\n", "\t", "é", "▁", "don't", "'LL", "4567", "."]
+    letters = [chr(draw.randrange(*draw.choice(ranges))) for _ in range(draw.randrange(8))]
+    pieces = letters + [draw.choice(words) for _ in range(draw.randrange(12))]
+    draw.shuffle(pieces)
+    return unicodedata.normalize("NFC", "".join(pieces))
+
+
+def test_random_texts_have_the_ids_of_llama_cpp(made):
+    ours, draw = ChatTokenizer(made[2]), random.Random(0)
+    with closing(LlamaCpp(made[1], stop_ids=frozenset(), threads=1, context=64)) as model:
+        texts = [random_text(draw) for _ in range(500)]
+        assert [text for text in texts if ours.encode(text) != model.tokenize(text)] == []
 
 
 def test_the_tokenizer_is_one_to_transformers_too(made):
