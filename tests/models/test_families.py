@@ -54,6 +54,7 @@ def test_the_table_says_what_the_checkpoint_holds(case, tiny_checkpoint):
         ({"rope_parameters": {"rope_type": "llama3"}}, "llama3 without factor"),
         ({"architectures": ["LlamaForSequenceClassification"]}, "architectures is"),
         ({"hidden_size": None}, "hidden_size is None"),
+        ({"rms_norm_eps": None}, "rms_norm_eps is None; supported: a number from 0"),
         ({"num_key_value_heads": 3}, "num_key_value_heads is 3; supported: a divisor of 4"),
         ({"head_dim": 15}, "head_dim is 15; supported: an even number"),
         ({"head_dim": "16"}, "head_dim is '16'; supported: a whole number"),

@@ -118,6 +118,8 @@ def check(config: Mapping[str, Any], where: str | Path = "config.json") -> Famil
     _need(where, "architectures", classes, [family.architecture], family.architecture in classes)
     act = config.get("hidden_act", "silu")
     _need(where, "hidden_act", act, "silu", act == "silu")
+    epsilon = config.get("rms_norm_eps")
+    _need(where, "rms_norm_eps", epsilon, "a number from 0", _is_number(epsilon))
     kind = rotary.read(config).kind
     _need(where, "rope_type", kind, ", ".join(family.rotary), kind in family.rotary)
     for name, unused in _UNUSED.items():
@@ -135,6 +137,10 @@ def check(config: Mapping[str, Any], where: str | Path = "config.json") -> Famil
 
 def _is_size(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
 
 
 def _need(where: str | Path, name: str, got: object, allowed: object, holds: bool) -> None:
