@@ -8,11 +8,14 @@ import torch
 from potstill.errors import InputError
 from potstill.export import decoder
 from potstill.loading import load
+from potstill.models import checkpoint
+
+from tests.tiny_models import CASES
 
 IDS = [3, 77, 12, 401, 9, 9, 250, 31, 8]
 
 
-@pytest.fixture(params=["llama", "qwen2"])
+@pytest.fixture(params=list(CASES))
 def folder(request, tiny_checkpoint):
     return tiny_checkpoint(request.param)
 
@@ -59,10 +62,11 @@ def test_padding_on_the_left_changes_nothing(folder):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model_type": "mixtral"}, "supported: llama, qwen2"),
-        ({"use_sliding_window": True}, "sliding windows"),
-        ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, r"scaled \(yarn\)"),
+        ({"model_type": "mixtral"}, "supported: llama, mistral, qwen2, qwen3"),
+        ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, "rope_type is 'yarn'"),
         ({"num_hidden_layers": 3}, "missing"),
+        ({"num_hidden_layers": 1}, "unknown or of another shape"),
+        ({"vocab_size": 510}, "another shape"),
     ],
 )
 def test_what_is_not_supported_is_refused(tiny_llama, tmp_path, change, message):
@@ -71,3 +75,21 @@ def test_what_is_not_supported_is_refused(tiny_llama, tmp_path, change, message)
     (copy / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match=message):
         decoder.load(copy)
+
+
+def test_the_scaling_of_positions_counts(tiny_checkpoint, tmp_path):
+    """Otherwise the comparison with transformers on short texts could not see it."""
+    copy = shutil.copytree(tiny_checkpoint("llama3"), tmp_path / "c")
+    config = checkpoint.read_config(copy)
+    config["rope_parameters"] = {"rope_type": "default", "rope_theta": 50_000.0}
+    (copy / "config.json").write_text(json.dumps(config))
+    scaled = logits(decoder.load(tiny_checkpoint("llama3")), IDS)
+    assert (scaled - logits(decoder.load(copy), IDS)).abs().max() > 1e-2
+
+
+def test_a_tied_head_that_is_stored_too_is_not_read(tiny_llama, tmp_path):
+    state, config = checkpoint.read_state(tiny_llama), checkpoint.read_config(tiny_llama)
+    state["lm_head.weight"] = torch.zeros_like(state["model.embed_tokens.weight"])
+    checkpoint.write(tmp_path / "c", state, config, beside=tiny_llama)
+    got = logits(decoder.load(tmp_path / "c"), IDS)
+    assert torch.equal(got, logits(decoder.load(tiny_llama), IDS))

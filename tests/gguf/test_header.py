@@ -8,6 +8,11 @@ from gguf import GGUFReader
 from potstill.errors import InputError
 from potstill.gguf import header as gguf_file
 
+from tests import gguf_files
+from tests.tiny_models import CASES
+
+KIND = b"ggml.model\x08\0\0\0\x05\0\0\0\0\0\0\0"  # a key's end, string, five letters
+
 
 @pytest.fixture
 def model(tiny_gguf):
@@ -70,3 +75,33 @@ def test_random_damage_raises_nothing_but_an_input_error(model, tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"none\.gguf is missing"):
         gguf_file.read_header(tmp_path / "none.gguf")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_files_of_every_family_pass(case, tiny_checkpoint, tmp_path):
+    path = gguf_files.write(case, tiny_checkpoint(case), tmp_path / "x.gguf")
+    assert gguf_file.check_model(path) == gguf_file.read_header(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (b"<0x41>", b"<0y41>", "lacks <0x41>"),
+        (b"<0x41>", b"<0x42>", "two tokens have the same text"),  # llama.cpp ends the process
+        (b"ggml.scores", b"ggml.scorez", "ggml.scores is missing"),
+        (KIND + b"llama", KIND + b"lla5a", "tokenizer.ggml.model is 'lla5a'"),
+        (b"llama.attention.key_length", b"llama.attention.key_lengsh", "width 64, heads 48"),
+    ],
+)  # fmt: skip
+def test_what_llama_cpp_would_not_survive_is_refused(tiny_checkpoint, tmp_path, old, new, reason):
+    path = gguf_files.write("llama2", tiny_checkpoint("llama2"), tmp_path / "x.gguf")
+    data = path.read_bytes()
+    assert old in data
+    count, pair = b"head_count\x04\0\0\0", b"head_count_kv\x04\0\0\0"
+    if b"key_length" in old:  # 48 heads of no width of their own
+        data = data.replace(count + b"\x04", count + b"\x30").replace(
+            pair + b"\x04", pair + b"\x30"
+        )
+    path.write_bytes(data.replace(old, new))
+    with pytest.raises(InputError, match=reason):
+        gguf_file.check_model(path)

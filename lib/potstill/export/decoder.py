@@ -1,8 +1,8 @@
 """A plain decoder that every exporter can convert: tensors in, tensors out, no cache objects.
 
-It loads the checkpoints of the Llama and Qwen2 families and computes what transformers computes
-(the tests hold them within 1e-4 in float32). The transformers classes themselves do not convert
-everywhere.
+It loads the checkpoints of every family in `potstill.models.families` and computes what
+transformers computes (the tests hold them within 1e-4 in float32). The transformers classes
+themselves do not convert everywhere.
 
 Dimensions: B rows, T new tokens, P cached tokens, S = P + T, D width, H query heads, K key heads,
 E head width, V vocabulary, L layers.
@@ -17,9 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from potstill.errors import InputError
-from potstill.models import checkpoint
-
-FAMILIES = ("llama", "qwen2")
+from potstill.models import checkpoint, families, rotary
 
 
 class Norm(nn.Module):
@@ -36,20 +34,27 @@ class Norm(nn.Module):
 
 
 class Layer(nn.Module):
-    """One decoder layer: grouped-query attention with rotary positions, then SwiGLU."""
+    """One decoder layer: grouped-query attention with rotary positions, then SwiGLU.
+
+    The projections are [out, in]; the norms of queries and keys, where the family has them, are of
+    one head's width and the same for all heads.
+    """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()
         width, heads = config["hidden_size"], config["num_attention_heads"]
-        self.head_width = config.get("head_dim") or width // heads
-        key_heads, inner = config["num_key_value_heads"], config["intermediate_size"]
-        bias, epsilon = config["model_type"] == "qwen2", config["rms_norm_eps"]
+        family, self.head_width = families.of(config), families.head_dim(config)
+        key_heads, inner = families.num_key_heads(config), config["intermediate_size"]
+        bias, epsilon = family.qkv_bias, config["rms_norm_eps"]
         self.group = heads // key_heads
         self.input_layernorm = Norm(width, epsilon)
         self.post_attention_layernorm = Norm(width, epsilon)
         self.q_proj = nn.Linear(width, heads * self.head_width, bias=bias)
         self.k_proj = nn.Linear(width, key_heads * self.head_width, bias=bias)
         self.v_proj = nn.Linear(width, key_heads * self.head_width, bias=bias)
+        self.q_norm, self.k_norm = (
+            Norm(self.head_width, epsilon) if family.qk_norms else nn.Identity() for _ in "qk"
+        )
         self.o_proj = nn.Linear(heads * self.head_width, width, bias=False)
         self.gate_proj = nn.Linear(width, inner, bias=False)
         self.up_proj = nn.Linear(width, inner, bias=False)
@@ -64,8 +69,9 @@ class Layer(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return the new hidden states and all keys and values [B, K, S, E] so far."""
         normed = self.input_layernorm(x_BTD)
-        q = _rotate(self._heads(self.q_proj(normed)), rotary)
-        k = torch.cat([past[0], _rotate(self._heads(self.k_proj(normed)), rotary)], dim=2)
+        q = _rotate(self.q_norm(self._heads(self.q_proj(normed))), rotary)
+        new_k = _rotate(self.k_norm(self._heads(self.k_proj(normed))), rotary)
+        k = torch.cat([past[0], new_k], dim=2)
         v = torch.cat([past[1], self._heads(self.v_proj(normed))], dim=2)
         scores = q @ self._repeat(k).transpose(2, 3) * self.head_width**-0.5 + bias_B1TS
         mixed = torch.softmax(scores, dim=-1) @ self._repeat(v)
@@ -99,11 +105,10 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(Layer(config) for _ in range(config["num_hidden_layers"]))
         self.norm = Norm(width, config["rms_norm_eps"])
         self.head_DV = nn.Parameter(torch.zeros(width, vocab))
-        tied = config.get("tie_word_embeddings", True)
+        tied = families.is_tied(config)
         self.embedding_DV = self.head_DV if tied else nn.Parameter(torch.zeros(width, vocab))
-        head_width = config.get("head_dim") or width // config["num_attention_heads"]
-        steps = torch.arange(0, head_width, 2, dtype=torch.float32) / head_width
-        self.register_buffer("inverse_frequencies", _theta(config) ** -steps)
+        turns = rotary.read(config).frequencies(families.head_dim(config))
+        self.register_buffer("inverse_frequencies", torch.tensor(turns, dtype=torch.float32))
 
     def forward(
         self, ids_BT: torch.Tensor, mask_BS: torch.Tensor, *past: torch.Tensor
@@ -120,7 +125,7 @@ class Decoder(nn.Module):
         positions_BS = (mask_BS.cumsum(dim=1) - 1).clamp(min=0)
         angles = positions_BS[:, -tokens:, None].to(torch.float32) * self.inverse_frequencies
         angles = torch.cat([angles, angles], dim=-1)[:, None]
-        rotary = (angles.cos(), angles.sin())
+        turned = (angles.cos(), angles.sin())
         place_S = torch.arange(mask_BS.shape[1], device=ids_BT.device)
         later_TS = place_S[None, :] > place_S[-tokens:, None]
         hidden = later_TS[None, None] | (mask_BS == 0)[:, None, None]
@@ -129,7 +134,7 @@ class Decoder(nn.Module):
         x = x.permute(1, 2, 0)
         cache: list[torch.Tensor] = []
         for index, layer in enumerate(self.layers):
-            x, k, v = layer(x, rotary, bias, (past[2 * index], past[2 * index + 1]))
+            x, k, v = layer(x, turned, bias, (past[2 * index], past[2 * index + 1]))
             cache += [k, v]
         return (self.norm(x) @ self.head_DV, *cache)
 
@@ -142,40 +147,48 @@ class Decoder(nn.Module):
         return [torch.zeros(shape) for _ in range(2 * len(self.layers))]
 
 
-def _theta(config: Mapping[str, Any]) -> float:
-    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    kind = rope.get("rope_type", "default")
-    if kind != "default":
-        raise InputError(f"rotary positions are scaled ({kind}); only unscaled ones are supported")
-    return float(rope.get("rope_theta") or config.get("rope_theta") or 10000.0)
-
-
 def load(folder: Path) -> Decoder:
     """Return the decoder of a checkpoint folder, float32, in evaluation mode.
 
+    The checkpoint's tensors are read one at a time.
+
     Raises:
-        InputError: another family, a sliding window, scaled positions, or tensors that are missing.
+        InputError: see `families.check`; tensors that are missing, unknown or of another shape.
     """
     config = checkpoint.read_config(folder)
-    if config.get("model_type") not in FAMILIES:
-        raise InputError(
-            f"{folder} is a {config.get('model_type')} model; supported: {', '.join(FAMILIES)}"
-        )
-    if config.get("use_sliding_window") or config.get("attention_bias") or config.get("mlp_bias"):
-        raise InputError(f"{folder}: sliding windows and extra biases are not supported")
+    families.check(config, folder)
     model = Decoder(config)
-    state = {}
-    for name, tensor in checkpoint.read_state(folder).items():
-        short = name.removeprefix("model.").replace(".self_attn.", ".").replace(".mlp.", ".")
-        state[short] = tensor.to(torch.float32)
-    embedding = state.pop("embed_tokens.weight").T.contiguous()
-    head = state.pop("lm_head.weight", embedding.T).T.contiguous()
-    state |= {"embedding_DV": embedding, "head_DV": head}
-    state["inverse_frequencies"] = model.inverse_frequencies
-    missing, unknown = model.load_state_dict(state, strict=False)
+    wanted = dict(model.named_parameters())  # a tied matrix is there once, under the head's name
+    tied = families.is_tied(config)
+    missing, unknown = set(wanted), []
+    for name, tensor in checkpoint.tensors(folder):
+        ours = _our_name(name, tied)
+        if ours is None:
+            continue
+        weight = tensor.T if ours.endswith("_DV") else tensor
+        if ours not in wanted or wanted[ours].shape != weight.shape:
+            unknown.append(f"{name} {list(tensor.shape)}")
+            continue
+        with torch.no_grad():
+            wanted[ours].copy_(weight)
+        missing.discard(ours)
     if missing or unknown:
-        raise InputError(f"{folder}: missing {missing[:3]}, unknown {unknown[:3]}")
+        raise InputError(
+            f"{folder}: missing {sorted(missing)[:3]}, unknown or of another shape {unknown[:3]}: "
+            "config.json and the weights are not of one model"
+        )
     return model.eval()
+
+
+def _our_name(name: str, tied: bool) -> str | None:
+    """Return this module's name of a checkpoint's tensor, None for one that is not needed."""
+    if name == "model.embed_tokens.weight":
+        return "head_DV" if tied else "embedding_DV"
+    if name == "lm_head.weight":
+        return None if tied else "head_DV"
+    if name.endswith("rotary_emb.inv_freq"):  # older files store what config.json says
+        return None
+    return name.removeprefix("model.").replace(".self_attn.", ".").replace(".mlp.", ".")
 
 
 def greedy_inputs(model: Decoder, ids: Sequence[int]) -> tuple[torch.Tensor, ...]:

@@ -180,6 +180,16 @@ def _check_extents(fields: dict[str, Any], tensors: list[Tensor], cursor: _Curso
     return start
 
 
+# What each of llama.cpp's kinds of tokenizer needs besides tokens and their types.
+_OF_TOKENIZER: dict[str, dict[str, tuple[GGUFValueType, ...]]] = {
+    "gpt2": {
+        "tokenizer.ggml.pre": (GGUFValueType.STRING,),
+        "tokenizer.ggml.merges": (GGUFValueType.ARRAY, GGUFValueType.STRING),
+    },
+    "llama": {"tokenizer.ggml.scores": (GGUFValueType.ARRAY, GGUFValueType.FLOAT32)},
+}
+
+
 def check_model(path: Path) -> Header:
     """Read a header and check the settings on which llama.cpp divides or indexes unchecked.
 
@@ -198,13 +208,14 @@ def check_model(path: Path) -> Header:
 
 def _check_settings(header: Header) -> None:
     fields, kinds = header.fields, header.kinds
-    family = fields.get("general.architecture")
+    family, tokenizer = fields.get("general.architecture"), fields.get("tokenizer.ggml.model")
+    if tokenizer not in _OF_TOKENIZER:
+        raise ValueError(f"tokenizer.ggml.model is {tokenizer!r}; {', '.join(_OF_TOKENIZER)} run")
     wanted: dict[str, tuple[GGUFValueType, ...]] = {
         "tokenizer.ggml.model": (GGUFValueType.STRING,),
-        "tokenizer.ggml.pre": (GGUFValueType.STRING,),
         "tokenizer.ggml.tokens": (GGUFValueType.ARRAY, GGUFValueType.STRING),
         "tokenizer.ggml.token_type": (GGUFValueType.ARRAY, GGUFValueType.INT32),
-        "tokenizer.ggml.merges": (GGUFValueType.ARRAY, GGUFValueType.STRING),
+        **_OF_TOKENIZER[tokenizer],
     }
     sizes = ("block_count", "context_length", "embedding_length", "feed_forward_length",
              "attention.head_count", "attention.head_count_kv")  # fmt: skip
@@ -213,11 +224,24 @@ def _check_settings(header: Header) -> None:
         if kinds.get(key) != kind:
             raise ValueError(f"{key} is missing or of another type")
     _, _, width, _, heads, kv_heads = (fields[f"{family}.{name}"] for name in sizes)
-    if min(fields[f"{family}.{name}"] for name in sizes) < 1 or width % heads or heads % kv_heads:
+    head_width = fields.get(f"{family}.attention.key_length", 0)
+    fits = min(fields[f"{family}.{name}"] for name in sizes) > 0 and heads % kv_heads == 0
+    if not fits or (not head_width and width % heads):
         raise ValueError(f"width {width}, heads {heads}, key-value heads {kv_heads} do not fit")
-    vocab_size = len(fields["tokenizer.ggml.tokens"])
-    if len(fields["tokenizer.ggml.token_type"]) != vocab_size:
-        raise ValueError("tokens and token_type differ in length")
+    _check_tokens(fields)
+
+
+def _check_tokens(fields: dict[str, Any]) -> None:
+    tokens = fields["tokenizer.ggml.tokens"]
+    if len(set(tokens)) < len(tokens):  # llama.cpp ends the process on it
+        raise ValueError("two tokens have the same text")
+    for key in ("token_type", "scores"):
+        if len(fields.get(f"tokenizer.ggml.{key}", tokens)) != len(tokens):
+            raise ValueError(f"tokens and {key} differ in length")
     for key, value in fields.items():
-        if key.endswith("_token_id") and not (isinstance(value, int) and 0 <= value < vocab_size):
-            raise ValueError(f"{key} is {value}, the vocabulary has {vocab_size}")
+        if key.endswith("_token_id") and not (isinstance(value, int) and 0 <= value < len(tokens)):
+            raise ValueError(f"{key} is {value}, the vocabulary has {len(tokens)}")
+    if fields["tokenizer.ggml.model"] == "llama":  # llama.cpp looks bytes up without asking
+        lost = {f"<0x{byte:02X}>" for byte in range(256)} - set(tokens)
+        if lost:
+            raise ValueError(f"the vocabulary lacks {min(lost)}")

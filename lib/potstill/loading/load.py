@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from potstill.errors import InputError
+from potstill.models import checkpoint, families
 
 CausalLM = Any  # a transformers model with `.model` and `.lm_head`; its classes are untyped here
 
@@ -16,9 +17,11 @@ def causal_lm(folder: Path, dtype: torch.dtype, device: torch.device) -> CausalL
     """Return the model in evaluation mode with scaled-dot-product attention.
 
     Raises:
-        InputError: transformers does not know the architecture.
+        InputError: see `families.check`, or the folder's weights do not fit its config.json.
     """
     import logging
+
+    families.check(checkpoint.read_config(folder), folder)
 
     # transformers imports torchao, which warns about kernels for hardware that is not here.
     for name in ("torchao", "torch.utils._pytree"):
@@ -28,11 +31,21 @@ def causal_lm(folder: Path, dtype: torch.dtype, device: torch.device) -> CausalL
 
     progress.disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, attn_implementation="sdpa", use_safetensors=True
+        model, found = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            attn_implementation="sdpa",
+            use_safetensors=True,
+            output_loading_info=True,
         )
-    except (ValueError, KeyError, OSError) as error:
+    except (ValueError, KeyError, OSError, RuntimeError) as error:
         raise InputError(f"{folder} cannot be loaded: {' '.join(str(error).split())}") from None
+    wrong = {key: sorted(found[key])[:3] for key in ("missing_keys", "unexpected_keys")}
+    if any(wrong.values()):  # transformers would draw what is missing at random
+        raise InputError(
+            f"{folder}: missing {wrong['missing_keys']}, unknown {wrong['unexpected_keys']}: "
+            "config.json and the weights are not of one model"
+        )
     return model.to(device).eval()
 
 

@@ -103,6 +103,10 @@ class Server:
         """Process id of the server's starter, whose end is the server's."""
         return self._process.pid
 
+    def is_alive(self) -> bool:
+        """Say whether the server's starter still runs."""
+        return self._process.poll() is None
+
     def fileno(self) -> int:
         """Return the descriptor to poll for reports."""
         return self._control.fileno()
@@ -226,8 +230,11 @@ class Pool:
         if sys.platform != "linux":
             raise InputError(f"the sandbox is made of Linux's layers; this is {sys.platform}")
         with self._lock:
-            if self._idle:
-                return self._idle.pop()
+            while self._idle:
+                server = self._idle.pop()
+                if server.is_alive():
+                    return server
+                server.close()
         try:
             return Server()
         except ServerGone:

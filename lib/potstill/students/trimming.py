@@ -7,7 +7,6 @@ and `kept_ids` (new id -> old id).
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -104,13 +103,10 @@ def apply(folder: Path, source: Path, out: Path) -> None:
 
 
 def link(source: Path, out: Path) -> None:
-    """Make a folder of hard links to a checkpoint's files; copies where the disk has no links."""
+    """Make a folder of links to a checkpoint's files; see `checkpoint.link`."""
     out.mkdir(parents=True)
     for path in sorted(source.iterdir()):
-        try:
-            os.link(path, out / path.name)
-        except OSError:
-            shutil.copyfile(path, out / path.name)
+        checkpoint.link(path, out / path.name)
 
 
 def measure(

@@ -1,12 +1,14 @@
-"""Trim a byte-level BPE vocabulary: a small model's embedding is up to a third of its weights.
+"""Trim a BPE vocabulary: a small model's embedding is up to a third of its weights.
 
-Kept are the special tokens, the 256 byte tokens (so that every text still encodes) and the tokens
+Kept are the special tokens, the 256 byte tokens (so that every text still encodes: the letters of
+a byte-level vocabulary, `<0x00>` to `<0xFF>` of one with byte fallback) and the tokens
 that a corpus uses most, each with the merges that build it; where the corpus uses fewer than fit,
 the earliest merges of the tokenizer's own training fill up. A text whose tokens are all kept is
 encoded exactly as before: every merge that the full tokenizer applied to it is still there, in the
 same order, and no merge was added. Any other text falls apart into smaller kept tokens.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,27 +16,31 @@ from typing import Any
 from potstill.errors import InputError
 
 SPECIAL_IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id")
+_LETTER, _BYTE = re.compile(".", re.DOTALL), re.compile("<0x[0-9A-F]{2}>")
 
 
 def trim(tokenizer: Mapping[str, Any], counts: Mapping[int, int], size: int) -> list[int]:
     """Choose the old ids to keep, ascending; their positions are the new ids.
 
     Args:
-        tokenizer: the parsed tokenizer.json of a byte-level BPE tokenizer.
+        tokenizer: the parsed tokenizer.json of a BPE tokenizer, byte-level or with byte fallback.
         counts: old id -> how often the corpus uses it.
         size: number of ids wanted.
 
     Raises:
-        InputError: not a byte-level BPE tokenizer, or `size` is too small for what must stay.
+        InputError: not a BPE tokenizer, or `size` is too small for what must stay.
     """
-    if tokenizer["model"]["type"] != "BPE" or tokenizer["model"].get("byte_fallback"):
+    model = tokenizer["model"]
+    if model["type"] != "BPE":
         raise InputError(
-            "only byte-level BPE vocabularies can be trimmed: set build_vocabulary.size to 0"
+            f"the tokenizer is {model['type']}; only byte-level BPE and BPE with byte fallback can "
+            "be trimmed: set build_vocabulary.size to 0"
         )
-    vocab: dict[str, int] = tokenizer["model"]["vocab"]
+    vocab: dict[str, int] = model["vocab"]
     parts = _derivations(tokenizer)
     special = {entry["id"] for entry in tokenizer["added_tokens"]}
-    kept = special | {index for token, index in vocab.items() if len(token) == 1}
+    is_byte = _BYTE.fullmatch if model.get("byte_fallback") else _LETTER.fullmatch
+    kept = special | {index for token, index in vocab.items() if is_byte(token)}
     if size < len(kept):
         raise InputError(
             f"build_vocabulary.size is {size}; at least {len(kept)} ids (bytes and special tokens) "
