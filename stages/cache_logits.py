@@ -35,7 +35,7 @@ def main(params: Params, *, teacher: Path, dataset: Path, out: Path, scratch: Pa
     device.make_deterministic(params.seed, params.threads)
     place = device.pick_device()
     train = dataset / "train.jsonl"
-    rows, too_long = examples.load(train, ChatTokenizer(teacher), params.max_length)
+    rows, rejected = examples.load(train, ChatTokenizer(teacher), params.max_length)
     rows, model = rows[: params.max_rows], load.trainable(teacher, place)
     metrics = caching.cache(
         model,
@@ -51,7 +51,7 @@ def main(params: Params, *, teacher: Path, dataset: Path, out: Path, scratch: Pa
     shutil.copytree(scratch, out)
     return {
         **metrics,
-        "rows_too_long": too_long,
+        **{f"rows_rejected_{reason}": count for reason, count in rejected.items()},
         "kept_mass_mean": caching.kept_mass(store.LogitStore(out), rows),
     }
 

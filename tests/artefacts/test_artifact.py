@@ -8,6 +8,7 @@ from potstill import files, runtime
 from potstill.artefacts import artifact
 from potstill.errors import InputError
 from potstill.export import FORMATS, build
+from potstill.models.chat import ChatTokenizer
 
 
 @pytest.fixture
@@ -24,6 +25,7 @@ def test_it_describes_all_its_files(copy, tiny_llama):
     assert set(description["files"]) == names
     assert names == {
         "model.gguf", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja",
+        "generation_config.json",
     }  # fmt: skip
     for name, entry in description["files"].items():
         assert entry["bytes"] == (copy / name).stat().st_size
@@ -40,14 +42,13 @@ def test_a_tied_head_counts_once(copy):
     assert artifact.read(copy)["num_parameters"] == 509 * width + 2 * layer + width
 
 
-def test_stop_ids_join_the_tokenizer_and_the_generation_config(tiny_llama, tmp_path):
-    folder = tmp_path / "checkpoint"
-    shutil.copytree(tiny_llama, folder)
-    (folder / "generation_config.json").write_text('{"eos_token_id": [0]}')
-    assert build.stop_ids(folder) == [0, 2]  # and never the bos id, 1
-    (folder / "generation_config.json").write_text('{"eos_token_id": 40000}')
-    with pytest.raises(InputError, match="40000"):
-        build.stop_ids(folder)
+def test_stop_ids_are_the_checkpoints_and_a_reader_of_the_artefact_finds_them(tiny_llama, tmp_path):
+    """Several end tokens, as Qwen2.5-Instruct and Llama 3 Instruct have them."""
+    folder = shutil.copytree(tiny_llama, tmp_path / "checkpoint")
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, 0]}))
+    made = build.build(folder, tmp_path / "out", format="gguf", quantisation="f16")
+    assert made["stop_ids"] == [0, 2]  # and never the bos id, 1
+    assert ChatTokenizer(tmp_path / "out").stop_ids == ChatTokenizer(folder).stop_ids == {0, 2}
 
 
 def flip_last_byte(path):

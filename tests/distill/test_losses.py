@@ -39,26 +39,28 @@ def bucket_kl(teacher, student, k, temperature):
 @pytest.mark.parametrize("temperature", [1.0, 2.0, 4.5])
 def test_all_tokens_cached_is_the_full_kl(logits, temperature):
     teacher, student = logits
-    got = topk_kl(student, truncate(teacher, V, temperature), temperature).item()
+    got = topk_kl(student, truncate(teacher, V, temperature), temperature).sum().item()
     assert got == pytest.approx(full_kl(teacher, student, temperature), rel=1e-5)
 
 
 @pytest.mark.parametrize("k", [1, 3, 17, V - 1])
 def test_the_tail_is_one_more_outcome(logits, k):
     teacher, student = logits
-    got = topk_kl(student, truncate(teacher, k, 2.0), 2.0).item()
+    got = topk_kl(student, truncate(teacher, k, 2.0), 2.0).sum().item()
     assert got == pytest.approx(bucket_kl(teacher, student, k, 2.0), rel=1e-4)
 
 
 @pytest.mark.parametrize("k", [1, 5, V])
 def test_equal_models_have_no_divergence(logits, k):
     teacher, _ = logits
-    assert topk_kl(teacher, truncate(teacher, k, 2.0), 2.0).item() == pytest.approx(0, abs=1e-4)
+    assert topk_kl(teacher, truncate(teacher, k, 2.0), 2.0).sum().item() == pytest.approx(
+        0, abs=1e-4
+    )
 
 
 def test_cached_kl_never_exceeds_the_full_one_and_is_not_negative(logits):
     teacher, student = logits
-    values = [topk_kl(student, truncate(teacher, k, 2.0), 2.0).item() for k in (1, 4, 16, V)]
+    values = [topk_kl(student, truncate(teacher, k, 2.0), 2.0).sum().item() for k in (1, 4, 16, V)]
     assert all(value >= 0 for value in values)
     assert values == sorted(values), "merging outcomes can only lose divergence"
 
@@ -67,7 +69,7 @@ def test_a_teacher_that_is_certain_gives_finite_gradients():
     student = torch.zeros(1, V, requires_grad=True)
     teacher = torch.full((1, V), -200.0)
     teacher[0, 3] = 200.0
-    topk_kl(student, truncate(teacher, 4, 1.0), 1.0).backward()
+    topk_kl(student, truncate(teacher, 4, 1.0), 1.0).sum().backward()
     assert torch.isfinite(student.grad).all()
 
 
@@ -93,7 +95,7 @@ def test_gradient_equals_finite_differences(logits):
     top = TopK(top.ids_NK, top.log_probs_NK.double(), top.log_tail_N.double())
 
     def loss(rows):
-        return topk_kl(rows, top, 2.0)
+        return topk_kl(rows, top, 2.0).sum()
 
     student.requires_grad_()
     loss(student).backward()
@@ -158,3 +160,37 @@ def test_no_answer_tokens_give_zero():
         hidden[:0], head, labels[:0], None, alpha=1.0, temperature=2.0, chunk_tokens=8
     )
     assert sums.loss.item() == 0
+
+
+@pytest.mark.parametrize("chunk", [2, 99])
+def test_weights_weigh_each_token_in_all_sums(logits, chunk):
+    """Against float64, token by token; a weight of two counts a token twice."""
+    teacher_NV, student_NV = logits
+    labels, weights = torch.arange(N), torch.tensor([1.0, 0.5, 2.0, 1.0, 3.0, 1.0, 0.25])
+    hidden = student_NV.clone().requires_grad_()
+    sums = distillation_loss(
+        hidden, torch.nn.Identity(), labels, truncate(teacher_NV, 8, 2.0),
+        alpha=0.3, temperature=2.0, chunk_tokens=chunk, weights_N=weights,
+    )  # fmt: skip
+    sums.loss.backward()
+    expected, gradient = 0.0, torch.zeros(N, V, dtype=torch.float64)
+    for n in range(N):
+        row = student_NV[n : n + 1].double().requires_grad_()
+        one = distillation_loss(
+            row, torch.nn.Identity(), labels[n : n + 1], truncate(teacher_NV[n : n + 1], 8, 2.0),
+            alpha=0.3, temperature=2.0, chunk_tokens=1,
+        )  # fmt: skip
+        one.loss.backward()
+        expected += weights[n].item() * one.loss.item()
+        gradient[n] = weights[n] * row.grad[0]
+    assert sums.loss.item() == pytest.approx(expected, rel=1e-5)
+    assert torch.allclose(hidden.grad.double(), gradient, atol=1e-5)
+
+
+def test_weights_of_one_change_no_bit(logits):
+    teacher_NV, student_NV = logits
+    how = {"alpha": 0.3, "temperature": 2.0, "chunk_tokens": 3}
+    arguments = (student_NV, torch.nn.Identity(), torch.arange(N), truncate(teacher_NV, 8, 2.0))
+    assert distillation_loss(*arguments, **how).loss == pytest.approx(
+        distillation_loss(*arguments, **how, weights_N=torch.ones(N)).loss.item(), rel=1e-6
+    )

@@ -14,7 +14,13 @@ from potstill.tokens.examples import Example
 
 CPU = torch.device("cpu")
 LABELS = Loss(chunk_tokens=16)
-ROWS = [Example(tuple((7 * i + j) % 300 for j in range(6 + i % 5)), 2, "g") for i in range(12)]
+
+
+def example(ids, start, group):
+    return Example(tuple(ids), ((start, len(ids), 1.0),), group)
+
+
+ROWS = [example(tuple((7 * i + j) % 300 for j in range(6 + i % 5)), 2, "g") for i in range(12)]
 
 
 def schedule(**changes):
@@ -102,7 +108,7 @@ def test_a_checkpoint_without_its_marker_is_not_used(model, tmp_path):
 
 def test_accumulation_equals_a_big_batch(model, tmp_path):
     other = copy.deepcopy(model)
-    rows = [Example(tuple(range(i, i + 9)), 2, "g") for i in range(8)]
+    rows = [example(tuple(range(i, i + 9)), 2, "g") for i in range(8)]
     one = schedule(steps=2, batch_rows=8, checkpoint_every=0)
     four = schedule(steps=2, batch_rows=2, accumulate=4, checkpoint_every=0)
     _, big = run(model, one, tmp_path / "a", rows)
@@ -121,7 +127,7 @@ def test_prompts_and_padding_do_not_reach_the_loss(model):
     def loss(rows):
         return training.batch_loss(model, rows, LABELS, torch.float32).loss.item()
 
-    short, long = Example((3, 4, 5, 6), 2, "g"), Example(tuple(range(20)), 5, "g")
+    short, long = example((3, 4, 5, 6), 2, "g"), example(tuple(range(20)), 5, "g")
     assert loss([short, long]) == pytest.approx(loss([short]) + loss([long]), rel=1e-5)
 
 

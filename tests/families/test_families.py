@@ -16,6 +16,7 @@ from potstill.loading import load
 from potstill.models import checkpoint, families
 from potstill.models.chat import ChatTokenizer
 from potstill.students import depth, trimming
+from potstill.tokens import spans
 from transformers import AutoTokenizer
 
 from tests.tiny_models import CASES
@@ -46,7 +47,8 @@ class Way:
 
 def train_one_step(folder, out):
     """Write the checkpoint after one step on one conversation, and return (loss, parameters)."""
-    model, (ids, start) = load.trainable(folder, CPU), ChatTokenizer(folder).example(CHAT)
+    model = load.trainable(folder, CPU)
+    ids, ((start, _, _),) = spans.tokenise(ChatTokenizer(folder), {"messages": CHAT})
     model.train()
     row = torch.tensor([ids])
     logits = model(row, use_cache=False).logits[0, start - 1 : -1]
@@ -62,7 +64,8 @@ def train_one_step(folder, out):
 @pytest.fixture(scope="module", params=list(CASES))
 def way(request, tiny_checkpoint, tmp_path_factory):
     base, teacher = tmp_path_factory.mktemp(request.param), tiny_checkpoint(request.param)
-    trimming.trim_checkpoint(teacher, CORPUS, TRIMMED, base / "trimmed")
+    trimming.choose(teacher, CORPUS, TRIMMED, base / "vocabulary")
+    trimming.apply(base / "vocabulary", teacher, base / "trimmed")
     state, config = depth.keep_layers(
         checkpoint.read_state(base / "trimmed"),
         checkpoint.read_config(base / "trimmed"),
@@ -82,7 +85,7 @@ def test_transformers_loads_what_was_made(way):
 
 
 def test_trimming_keeps_the_logits_of_the_kept_ids(way):
-    kept = files.read_json(way.trimmed / "kept_ids.json")
+    kept = files.read_json(way.trimmed.with_name("vocabulary") / trimming.NAME)["kept_ids"]
     ids = list(range(7, 60))
     got = load.ReferenceModel(way.trimmed, 2).logits(ids)
     want = load.ReferenceModel(way.teacher, 2).logits([kept[i] for i in ids])

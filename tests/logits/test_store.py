@@ -14,11 +14,17 @@ from potstill.tokens import examples
 from potstill.tokens.examples import Example
 
 CPU = torch.device("cpu")
+
+
+def example(ids, start, group):
+    return Example(tuple(ids), ((start, len(ids), 1.0),), group)
+
+
 ROWS = [
-    Example((5, 9, 14, 3, 8), 2, "a"),
-    Example((7, 7, 30), 1, "b"),
-    Example((11, 4, 9, 60, 2, 44, 8), 3, "c"),
-    Example((5, 9, 14, 3, 9), 2, "a"),
+    example((5, 9, 14, 3, 8), 2, "a"),
+    example((7, 7, 30), 1, "b"),
+    example((11, 4, 9, 60, 2, 44, 8), 3, "c"),
+    example((5, 9, 14, 3, 9), 2, "a"),
 ]
 
 
@@ -44,7 +50,7 @@ def make(teacher, out, k=9, batch_rows=2):
 
 def direct(teacher, row):
     with torch.inference_mode():
-        return teacher(torch.tensor([row.ids])).logits[0, row.start - 1 : len(row.ids) - 1]
+        return teacher(torch.tensor([row.ids])).logits[0, row.spans[0][0] - 1 : len(row.ids) - 1]
 
 
 def test_cached_rows_equal_the_teacher_run_alone(teacher, tmp_path):
@@ -72,7 +78,7 @@ def test_order_of_asking_decides_the_order_of_rows(teacher, tmp_path):
 
 def test_rows_that_differ_in_one_token_have_their_own_entries():
     assert ROWS[0].key != ROWS[3].key
-    assert Example(ROWS[0].ids, 3, "a").key != ROWS[0].key
+    assert example(ROWS[0].ids, 3, "a").key != ROWS[0].key
 
 
 def test_finished_shards_are_kept_and_the_rest_is_made(teacher, tmp_path):
@@ -106,7 +112,7 @@ def test_a_store_for_something_else_is_refused(teacher, tmp_path, name):
 def test_an_unknown_row_is_refused(teacher, tmp_path):
     store = make(teacher, tmp_path / "s")
     with pytest.raises(InputError, match="run cache_logits again"):
-        store.get([Example((1, 2, 3), 1, "x").key])
+        store.get([example((1, 2, 3), 1, "x").key])
 
 
 def test_heldout_likelihood_equals_torch_and_has_an_interval(teacher):
@@ -115,7 +121,7 @@ def test_heldout_likelihood_equals_torch_and_has_an_interval(teacher):
     assert [(row["id"], row["group"]) for row in rows] == [(row.key, row.group) for row in ROWS]
     total = sum(
         torch.nn.functional.cross_entropy(
-            direct(teacher, row), torch.tensor(row.ids[row.start :]), reduction="sum"
+            direct(teacher, row), torch.tensor(row.ids[row.spans[0][0] :]), reduction="sum"
         ).item()
         for row in ROWS
     )
@@ -127,7 +133,7 @@ def test_heldout_likelihood_equals_torch_and_has_an_interval(teacher):
 
 
 def test_batches_cover_every_row_once_an_epoch_and_differ_between_epochs():
-    rows = [Example(tuple(range(n + 2)), 1, "g") for n in range(53)]
+    rows = [example(tuple(range(n + 2)), 1, "g") for n in range(53)]
     first, second = (examples.order(rows, 4, 0, epoch) for epoch in (0, 1))
     assert sorted(row for batch in first for row in batch) == list(range(53))
     assert first != second

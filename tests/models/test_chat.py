@@ -5,6 +5,7 @@ import shutil
 import pytest
 from potstill.errors import InputError
 from potstill.models.chat import ChatTokenizer
+from potstill.tokens import spans
 
 CHAT = [
     {"role": "system", "content": "You are a coding assistant."},
@@ -32,7 +33,7 @@ def test_rendering_equals_transformers(folder):
 
 def test_a_training_row_starts_with_the_serving_prompt_and_ends_with_the_stop(folder):
     tokenizer = ChatTokenizer(folder)
-    ids, start = tokenizer.example(CHAT)
+    ids, ((start, _, _),) = spans.tokenise(tokenizer, {"messages": CHAT})
     assert ids[:start] == tokenizer.encode(tokenizer.render(CHAT[:2]))
     assert ids[-1] in tokenizer.stop_ids
     assert tokenizer.decode(ids[start:]) == CHAT[2]["content"]
@@ -55,7 +56,5 @@ def test_a_template_that_refuses_says_so(folder, tmp_path):
 def test_a_template_cannot_reach_python(folder, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "c")
     (copy / "chat_template.jinja").write_text("{{ ''.__class__.__mro__ }}")
-    from jinja2.exceptions import SecurityError
-
-    with pytest.raises(SecurityError):
+    with pytest.raises(InputError, match="unsafe"):
         ChatTokenizer(copy).render(CHAT)

@@ -8,7 +8,13 @@ from potstill.tokens import examples
 from potstill.tokens.examples import Example
 
 CPU = torch.device("cpu")
-ROWS = [Example(tuple((11 * i + j * j) % 400 for j in range(12)), 3, "g") for i in range(4)]
+
+
+def example(ids, start, group):
+    return Example(tuple(ids), ((start, len(ids), 1.0),), group)
+
+
+ROWS = [example(tuple((11 * i + j * j) % 400 for j in range(12)), 3, "g") for i in range(4)]
 BATCHES = [examples.collate(ROWS)]
 
 

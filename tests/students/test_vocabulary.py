@@ -1,12 +1,13 @@
 """Trimming keeps every text encodable and leaves texts of kept tokens exactly as they were."""
 
 import json
+import shutil
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from potstill.errors import InputError
-from potstill.students import vocabulary
+from potstill.students import trimming, vocabulary
 from tokenizers import Tokenizer
 
 CORPUS = "def wrap(text, width):\n    return text[:width]\n" * 4
@@ -82,4 +83,70 @@ def test_special_ids_of_a_config_are_renumbered():
         "eos_token_id": [1, 2],
         "bos_token_id": 1,
         "pad_token_id": None,
+    }
+
+
+PROCESSORS = [
+    {
+        "type": "TemplateProcessing",
+        "single": [
+            {"SpecialToken": {"id": "<|im_start|>", "type_id": 0}},
+            {"Sequence": {"id": "A", "type_id": 0}},
+            {"SpecialToken": {"id": "<|im_end|>", "type_id": 0}},
+        ],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+        "special_tokens": {
+            name: {"id": name, "ids": [None], "tokens": [name]}
+            for name in ("<|im_start|>", "<|im_end|>")
+        },
+    },
+    {"type": "RobertaProcessing", "sep": ["<|im_end|>", None], "cls": ["<|im_start|>", None],
+     "trim_offsets": True, "add_prefix_space": False},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("processor", PROCESSORS, ids=lambda p: p["type"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_autotokenizer_agrees_id_by_id_with_a_trimmed_tokenizer(
+    tiny_qwen2, tmp_path, processor, nested
+):
+    """Its special ids stand at the end of Qwen's numbering, so all of them move."""
+    from transformers import AutoTokenizer
+
+    folder = shutil.copytree(tiny_qwen2, tmp_path / "model")
+    state = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    ids = {entry["content"]: entry["id"] for entry in state["added_tokens"]}
+    text = json.dumps(processor)
+    processor = json.loads(text)
+    for name, token in processor.get("special_tokens", {}).items():
+        token["ids"] = [ids[name]]
+    for name in ("sep", "cls"):
+        if name in processor:
+            processor[name][1] = ids[processor[name][0]]
+    state["post_processor"] = (
+        {"type": "Sequence", "processors": [processor]} if nested else processor
+    )
+    (folder / "tokenizer.json").write_text(json.dumps(state), encoding="utf-8")
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    config["added_tokens_decoder"] = {
+        str(entry["id"]): {"content": entry["content"], "special": True}
+        for entry in state["added_tokens"]
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    kept = trimming.choose(folder, [CORPUS], 320, tmp_path / "small")
+    trimming.apply(tmp_path / "small", folder, tmp_path / "out")
+    full, small = (
+        AutoTokenizer.from_pretrained(folder),
+        AutoTokenizer.from_pretrained(tmp_path / "out"),
+    )
+    ours = Tokenizer.from_file(str(tmp_path / "out/tokenizer.json"))
+    for special in (True, False):
+        got = small(CORPUS, add_special_tokens=special).input_ids
+        assert got == ours.encode(CORPUS, add_special_tokens=special).ids
+        assert [kept[i] for i in got] == full(CORPUS, add_special_tokens=special).input_ids
+    decoder = json.loads((tmp_path / "out/tokenizer_config.json").read_text())[
+        "added_tokens_decoder"
+    ]
+    assert {int(i): t["content"] for i, t in decoder.items()} == {
+        ours.token_to_id(name): name for name in ids
     }

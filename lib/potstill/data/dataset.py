@@ -8,6 +8,7 @@ from typing import Any
 from potstill import files
 from potstill.data import formats
 from potstill.errors import InputError
+from potstill.models.chat import Message
 
 Row = dict[str, Any]
 
@@ -35,7 +36,7 @@ class Recipe:
     seed: int
 
 
-def _chat(row: Row, name: str, prompt: list[dict[str, str]], answer: str) -> Row:
+def _chat(row: Row, name: str, prompt: list[Message], answer: str) -> Row:
     return {
         "id": files.row_id(name, row["id"], answer),
         "format": name,

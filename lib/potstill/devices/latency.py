@@ -105,10 +105,10 @@ def _measure_here(
 
 def _model_bytes(description: dict) -> int:
     """Return the bytes of the model files; the tokenizer is the same in every format."""
-    from potstill.models.checkpoint import TOKENIZER_FILES
+    from potstill.models.checkpoint import SIDE_FILES
 
     sizes = {name: file["bytes"] for name, file in description["files"].items()}
-    return sum(size for name, size in sizes.items() if name not in TOKENIZER_FILES)
+    return sum(size for name, size in sizes.items() if name not in SIDE_FILES)
 
 
 def _rss_mb(field: str) -> float:

@@ -43,16 +43,16 @@ def log1mexp(x: torch.Tensor) -> torch.Tensor:
 
 
 def topk_kl(logits_NV: torch.Tensor, teacher: TopK, temperature: float) -> torch.Tensor:
-    """Return the sum over tokens of KL(teacher || student), both at the temperature, in nats."""
+    """Return KL(teacher || student) of each token [N], both at the temperature, in nats."""
     scaled_NV = logits_NV.float() / temperature
     norm_N1 = torch.logsumexp(scaled_NV, dim=-1, keepdim=True)
     student_NK = scaled_NV.gather(-1, teacher.ids_NK) - norm_N1
     terms = teacher.log_probs_NK.exp() * (teacher.log_probs_NK - student_NK)
     if teacher.ids_NK.shape[-1] == logits_NV.shape[-1]:
-        return terms.sum()
+        return terms.sum(-1)
     student_tail_N = log1mexp(torch.logsumexp(student_NK, dim=-1))
     tail = teacher.log_tail_N.exp() * (teacher.log_tail_N - student_tail_N)
-    return terms.sum() + tail.sum()
+    return terms.sum(-1) + tail
 
 
 def distillation_loss(
@@ -64,6 +64,7 @@ def distillation_loss(
     alpha: float,
     temperature: float,
     chunk_tokens: int,
+    weights_N: torch.Tensor | None = None,
 ) -> LossSums:
     """Return the loss over answer tokens without ever holding all their logits.
 
@@ -78,6 +79,7 @@ def distillation_loss(
         alpha: weight of the cross-entropy, 0 to 1; without a teacher it is taken as 1.
         temperature: T of the KL; the cache must be made at the same T.
         chunk_tokens: tokens whose logits exist at a time.
+        weights_N: float32, of each token in all three sums; None weighs all as 1.
     """
     sums = [hidden_ND.new_zeros((), dtype=torch.float32) for _ in range(3)]
     for start in range(0, len(labels_N), chunk_tokens):
@@ -89,6 +91,7 @@ def distillation_loss(
             head,
             labels_N[part],
             rows,
+            weights_N[part] if weights_N is not None else None,
             alpha,
             temperature,
             use_reentrant=False,
@@ -102,13 +105,18 @@ def _chunk(
     head: torch.nn.Module,
     labels_N: torch.Tensor,
     teacher: TopK | None,
+    weights_N: torch.Tensor | None,
     alpha: float,
     temperature: float,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     logits_NV = head(hidden_ND).float()
-    cross_entropy = functional.cross_entropy(logits_NV, labels_N, reduction="sum")
+    if weights_N is None:  # the sum of losses that are summed in one step, to the last bit
+        cross_entropy = functional.cross_entropy(logits_NV, labels_N, reduction="sum")
+    else:
+        cross_entropy = weights_N @ functional.cross_entropy(logits_NV, labels_N, reduction="none")
     if teacher is None:
         return cross_entropy, cross_entropy.detach(), torch.zeros_like(cross_entropy)
-    kl = topk_kl(logits_NV, teacher, temperature)
+    kl_N = topk_kl(logits_NV, teacher, temperature)
+    kl = kl_N.sum() if weights_N is None else weights_N @ kl_N
     loss = alpha * cross_entropy + (1 - alpha) * temperature**2 * kl
     return loss, cross_entropy.detach(), kl.detach()

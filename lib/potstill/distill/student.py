@@ -109,7 +109,7 @@ def _train(
     place = device.pick_device()
     dtype = device.compute_dtype(recipe.precision, place)
     tokenizer = ChatTokenizer(start)
-    rows, _ = examples.load(dataset / "train.jsonl", tokenizer, recipe.max_length)
+    rows, rejected = examples.load(dataset / "train.jsonl", tokenizer, recipe.max_length)
     held, _ = examples.load(dataset / "heldout.jsonl", tokenizer, recipe.max_length)
     model = load.causal_lm(start, torch.float32, place)
 
@@ -136,6 +136,7 @@ def _train(
         "num_tokens": int(history[-1]["tokens"]) if history else 0,
         "train_loss_last": round(history[-1]["loss"], 6) if history else 0.0,
         "num_parameters": checkpoint.count_parameters(out),
+        **{f"rows_rejected_{reason}": count for reason, count in rejected.items()},
         **measured,
     }
 

@@ -120,7 +120,9 @@ def _step(
     step: int,
     dtype: torch.dtype,
 ) -> dict[str, float]:
-    total = sum(row.num_answer_tokens for part in micro for row in part)
+    rows = [row for part in micro for row in part]
+    total = sum(row.total_weight for row in rows)
+    num_tokens = sum(row.num_answer_tokens for row in rows)
     sums = {"loss": 0.0, "ce": 0.0, "kl": 0.0}
     for part in micro:
         result = batch_loss(model, part, loss, dtype)
@@ -136,7 +138,7 @@ def _step(
         group["lr"] = rate
     optimiser.step()
     optimiser.zero_grad(set_to_none=True)
-    return {**sums, "lr": rate, "answer_tokens": float(total)}
+    return {**sums, "lr": rate, "answer_tokens": float(num_tokens)}
 
 
 def batch_loss(
@@ -149,6 +151,7 @@ def batch_loss(
     device = next(model.parameters()).device
     ids_BT, answer_BT = (tensor.to(device) for tensor in examples.collate(rows))
     teacher = _teacher_rows(loss.store, rows, device)
+    weights_N = examples.weights(rows)
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
         hidden_BTD = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state
         return distillation_loss(
@@ -159,6 +162,7 @@ def batch_loss(
             alpha=loss.alpha,
             temperature=loss.temperature,
             chunk_tokens=loss.chunk_tokens,
+            weights_N=weights_N.to(device) if weights_N is not None else None,
         )
 
 

@@ -40,6 +40,8 @@ def build(checkpoint: Path, out: Path, *, format: str, quantisation: str) -> dic
     for name in checkpoints.TOKENIZER_FILES:
         if (checkpoint / name).exists():
             shutil.copyfile(checkpoint / name, out / name)
+    ends = {"eos_token_id": sorted(ChatTokenizer(checkpoint).stop_ids)}
+    files.write_json(out / "generation_config.json", ends)
     description = {
         "format": format,
         "quantisation": quantisation,
@@ -66,34 +68,12 @@ def _describe_model(checkpoint: Path) -> dict[str, Any]:
     """Return the fields that come from the configuration and the tokenizer."""
     config = checkpoints.read_config(checkpoint)
     chat = ChatTokenizer(checkpoint)
-    ids = stop_ids(checkpoint)
-    bos = chat.config.get("bos_token")
-    bos_text = bos["content"] if isinstance(bos, dict) else bos
+    ids = sorted(chat.stop_ids)
     return {
         "chat_template": chat.template,
         "stop_ids": ids,
         "stop_tokens": [chat.tokenizer.id_to_token(index) for index in ids],
-        "bos_id": chat.tokenizer.token_to_id(bos_text) if bos_text else None,
+        "bos_id": chat.token_id("bos"),
         "context": config["max_position_embeddings"],
         "vocab_size": config["vocab_size"],
     }
-
-
-def stop_ids(checkpoint: Path) -> list[int]:
-    """Return the ids that end an answer, ascending: the tokenizer's and the generation config's.
-
-    Raises:
-        InputError: an end id is not in the vocabulary.
-    """
-    chat = ChatTokenizer(checkpoint)
-    path = checkpoint / "generation_config.json"
-    config = files.read_json(path) if path.exists() else checkpoints.read_config(checkpoint)
-    end = config.get("eos_token_id")
-    ids = set(chat.stop_ids) | set(end if isinstance(end, list) else [] if end is None else [end])
-    unknown = [index for index in ids if chat.tokenizer.id_to_token(index) is None]
-    if unknown:
-        raise InputError(
-            f"{checkpoint}: end ids {unknown} are not in the tokenizer: correct eos_token_id in "
-            "generation_config.json"
-        )
-    return sorted(ids)

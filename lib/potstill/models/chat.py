@@ -4,14 +4,14 @@ In the projects this tool learnt from, a chat template that differed between tra
 cost up to 60 points; here nothing else may render a prompt, and a test compares the token ids.
 """
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from potstill.errors import InputError
 
-Message = dict[str, str]
+Message = dict[str, Any]
+_ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
 
 class ChatTokenizer:
@@ -19,7 +19,7 @@ class ChatTokenizer:
 
     Attributes:
         template: the Jinja text of the chat template.
-        stop_ids: ids that end an answer.
+        stop_ids: ids that end an answer; see `end_ids`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -43,32 +43,53 @@ class ChatTokenizer:
                 f"{folder} has no chat template: use an instruct model, or put one into "
                 "chat_template.jinja"
             )
-        self.stop_ids = frozenset({self._id(self.config["eos_token"])})
-
-    def _id(self, token: str | dict[str, Any]) -> int:
-        text = token["content"] if isinstance(token, dict) else token
-        index = self.tokenizer.token_to_id(text)
-        if index is None:
-            raise InputError(f"the tokenizer has no token {text!r}, named in its configuration")
-        return int(index)
+        self._special = {
+            f"{role}_token": _text(token)
+            for role in _ROLES
+            if (token := self.config.get(f"{role}_token"))
+        }
+        self.stop_ids = end_ids(folder, self.tokenizer, self._special.get("eos_token"))
 
     @property
     def vocab_size(self) -> int:
         """Number of ids, special tokens included."""
         return self.tokenizer.get_vocab_size(with_added_tokens=True)
 
-    def render(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> str:
-        """Return the text that the model reads for these messages."""
-        return _compiled(self.template).render(
-            messages=messages,
-            add_generation_prompt=add_generation_prompt,
-            bos_token=self._text("bos_token"),
-            eos_token=self._text("eos_token"),
-        )
+    def token_id(self, role: str) -> int | None:
+        """Return the id of a special token by its role ("bos", "eos", ...), None without one."""
+        text = self._special.get(f"{role}_token")
+        return None if text is None else self.tokenizer.token_to_id(text)
 
-    def _text(self, role: str) -> str:
-        token = self.config.get(role) or ""
-        return token["content"] if isinstance(token, dict) else token
+    def render(
+        self,
+        messages: Sequence[Message],
+        *,
+        add_generation_prompt: bool = True,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        documents: Sequence[Mapping[str, Any]] | None = None,
+        **settings: Any,  # noqa: ANN401 - what a template asks for, such as enable_thinking
+    ) -> str:
+        """Return the text that the model reads, as transformers' `apply_chat_template` has it.
+
+        Raises:
+            InputError: the template refuses these messages, or is none.
+        """
+        import jinja2
+        from transformers.utils.chat_template_utils import render_jinja_template
+
+        try:
+            rendered, _ = render_jinja_template(
+                [list(messages)],
+                tools=list(tools) if tools else None,
+                documents=list(documents) if documents else None,
+                chat_template=self.template,
+                add_generation_prompt=add_generation_prompt,
+                **{**self._special, **settings},
+            )
+        except (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError) as error:
+            said = " ".join(str(error).split())
+            raise InputError(f"the chat template refuses these messages: {said}") from None
+        return str(rendered[0])
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a rendered text; special tokens in it are parsed, none are added."""
@@ -78,29 +99,43 @@ class ChatTokenizer:
         """Return the text of ids, without special tokens."""
         return self.tokenizer.decode(list(ids), skip_special_tokens=True)
 
-    def example(self, messages: Sequence[Message]) -> tuple[list[int], int]:
-        """Return (ids, start) of a training example: the loss is taken on ids[start:].
 
-        The last message is the answer; the answer's end token is part of it. The prompt's ids are
-        exactly those that a runtime will read, because both come from `render`.
-        """
-        prompt = self.encode(self.render(messages[:-1]))
-        whole = self.render(messages, add_generation_prompt=False)
-        ids = self.encode(whole)
-        assert ids[: len(prompt)] == prompt, "the template renders a prompt differently in training"
-        ends = [index for index, token in enumerate(ids) if token in self.stop_ids]
-        return ids[: ends[-1] + 1], len(prompt)
+def end_ids(folder: Path, tokenizer: Any, eos: str | None) -> frozenset[int]:  # noqa: ANN401
+    """Return the ids that end an answer, for everything that has to know them.
+
+    They are the tokenizer's end token and those that generation_config.json names, one or a list;
+    where there is no such file, config.json. An artefact has a generation_config.json of its own.
+
+    Args:
+        folder: a checkpoint, a vocabulary or an artefact.
+        tokenizer: its `tokenizers.Tokenizer`.
+        eos: the text of the tokenizer's end token, if it has one.
+
+    Raises:
+        InputError: an end token that is not in the vocabulary, or none at all.
+    """
+    from potstill import files
+
+    found: set[int] = set()
+    if eos is not None:
+        index = tokenizer.token_to_id(eos)
+        if index is None:
+            raise InputError(f"{folder}: the tokenizer has no token {eos!r}, its end token")
+        found.add(int(index))
+    paths = [folder / name for name in ("generation_config.json", "config.json")]
+    path = next((path for path in paths if path.exists()), None)
+    named = files.read_json(path).get("eos_token_id") if path else None
+    found |= set(named if isinstance(named, list) else [] if named is None else [named])
+    unknown = sorted(index for index in found if tokenizer.id_to_token(index) is None)
+    if unknown:
+        raise InputError(
+            f"{folder}: end ids {unknown} are not in the tokenizer: correct eos_token_id in "
+            "generation_config.json"
+        )
+    if not found:
+        raise InputError(f"{folder} names no end token: add eos_token_id to generation_config.json")
+    return frozenset(found)
 
 
-@lru_cache(maxsize=8)
-def _compiled(template: str) -> Any:  # noqa: ANN401 - jinja2.Template is untyped here
-    """Compile a template as transformers does: a sandbox, trimmed blocks, `tojson`."""
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-    environment.globals["raise_exception"] = _refuse
-    return environment.from_string(template)
-
-
-def _refuse(message: str) -> None:
-    raise InputError(f"the chat template refuses these messages: {message}")
+def _text(token: str | Mapping[str, Any]) -> str:
+    return token if isinstance(token, str) else str(token["content"])

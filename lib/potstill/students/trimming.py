@@ -43,6 +43,8 @@ def choose(teacher: Path, corpus: Sequence[str], size: int, out: Path) -> list[i
         kept = list(range(tokenizer.vocab_size))
     out.mkdir()
     files.write_json(out / "tokenizer.json", vocabulary.rewrite(source, kept))
+    config = files.read_json(teacher / "tokenizer_config.json")
+    files.write_json(out / "tokenizer_config.json", vocabulary.rewrite_config(config, kept))
     generation = teacher / "generation_config.json"
     ids = files.read_json(generation if generation.exists() else teacher / "config.json")
     ids = {key: value for key, value in ids.items() if key in vocabulary.SPECIAL_IDS}

@@ -86,7 +86,41 @@ def rewrite(tokenizer: Mapping[str, Any], kept: list[int]) -> dict[str, Any]:
         if left in vocab and right in vocab and left + right in vocab
     ]
     added = [{**entry, "id": new_id[entry["id"]]} for entry in tokenizer["added_tokens"]]
-    return {**tokenizer, "model": model, "added_tokens": added}
+    processor = _renumber_processor(tokenizer.get("post_processor"), new_id)
+    return {**tokenizer, "model": model, "added_tokens": added, "post_processor": processor}
+
+
+def _renumber_processor(
+    processor: dict[str, Any] | None, new_id: Mapping[int, int]
+) -> dict[str, Any] | None:
+    """Return what adds special tokens to a text, with their new ids."""
+    if processor is None:
+        return None
+    changed = dict(processor)
+    if processor["type"] == "Sequence":
+        inner = processor["processors"]
+        changed["processors"] = [_renumber_processor(step, new_id) for step in inner]
+    elif processor["type"] == "TemplateProcessing":
+        changed["special_tokens"] = {
+            name: {**token, "ids": [new_id[old] for old in token["ids"]]}
+            for name, token in processor["special_tokens"].items()
+        }
+    for name in ("sep", "cls"):  # of BERT and RoBERTa: a token and its id
+        if isinstance(processor.get(name), list):
+            token, old = processor[name]
+            changed[name] = [token, new_id[old]]
+    return changed
+
+
+def rewrite_config(config: Mapping[str, Any], kept: list[int]) -> dict[str, Any]:
+    """Return tokenizer_config.json with the ids of its added tokens in the new numbering."""
+    decoder = config.get("added_tokens_decoder")
+    if decoder is None:
+        return dict(config)
+    new_id = {old: new for new, old in enumerate(kept)}
+    entries = ((int(old), token) for old, token in decoder.items())
+    renumbered = {str(new_id[old]): token for old, token in entries if old in new_id}
+    return {**config, "added_tokens_decoder": renumbered}
 
 
 def count_tokens(encoded: Iterable[list[int]]) -> Counter[int]:

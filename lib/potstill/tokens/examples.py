@@ -6,6 +6,7 @@ needed and no row can leak into another.
 
 import hashlib
 import random
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,46 +16,73 @@ import torch
 from potstill import files
 from potstill.errors import InputError
 from potstill.models.chat import ChatTokenizer
+from potstill.tokens import spans
+from potstill.tokens.spans import Span
 
 
 @dataclass(frozen=True)
 class Example:
-    """Token ids of one row; the loss is taken on ids[start:]."""
+    """Token ids of one row; the loss is taken on its spans."""
 
     ids: tuple[int, ...]
-    start: int
+    spans: tuple[Span, ...]  # first id, one past the last, weight; in order, apart
     group: str  # rows of one group are not independent: intervals are made over groups
 
     @property
     def key(self) -> str:
-        """Name of this row in the logit store: a hash of what the teacher read."""
-        text = f"{self.start}:{','.join(map(str, self.ids))}"
+        """Name of this row in the logit store: a hash of what the teacher read and answers."""
+        places = ",".join(f"{start}-{end}" for start, end in self._places())
+        text = f"{places}:{','.join(map(str, self.ids))}"
         return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def _places(self) -> list[tuple[int, int]]:
+        """Return the spans without weights, neighbours joined."""
+        found: list[tuple[int, int]] = []
+        for start, end, _ in self.spans:
+            follows = found and found[-1][1] == start
+            found.append((found.pop()[0] if follows else start, end))
+        return found
 
     @property
     def num_answer_tokens(self) -> int:
         """Number of tokens that the loss is taken on."""
-        return len(self.ids) - self.start
+        return sum(end - start for start, end, _ in self.spans)
+
+    @property
+    def total_weight(self) -> float:
+        """Sum of the weights of those tokens."""
+        return sum((end - start) * weight for start, end, weight in self.spans)
 
 
-def load(path: Path, tokenizer: ChatTokenizer, max_length: int) -> tuple[list[Example], int]:
-    """Return (the examples of a dataset file in its order, how many were too long).
+def load(
+    path: Path, tokenizer: ChatTokenizer, max_length: int
+) -> tuple[list[Example], dict[str, int]]:
+    """Return (the examples of a dataset file in its order, how many were rejected by reason).
+
+    Reasons are `too_long` and those of `spans.tokenise`.
 
     Raises:
-        InputError: no row fits.
+        InputError: no row is left.
     """
-    found, too_long = [], 0
+    found: list[Example] = []
+    rejected: Counter[str] = Counter()
     for row in files.read_jsonl(path, ["messages", "group"]):
-        ids, start = tokenizer.example(row["messages"])
+        try:
+            ids, places = spans.tokenise(tokenizer, row)
+        except spans.RejectedError as error:
+            rejected[str(error)] += 1
+            continue
         if len(ids) > max_length:
-            too_long += 1
+            rejected["too_long"] += 1
         else:
-            found.append(Example(tuple(ids), start, row["group"]))
+            found.append(Example(tuple(ids), tuple(places), row["group"]))
     if not found:
+        counts = ", ".join(f"{count} {reason}" for reason, count in sorted(rejected.items()))
         raise InputError(
-            f"{path}: none of {too_long} rows fits max_length {max_length}: raise it or add rows"
+            f"{path}: no row is left for max_length {max_length} ({counts or 'no rows'}): raise it "
+            "or add rows"
         )
-    return found, too_long
+    return found, dict(sorted(rejected.items()))
 
 
 def order(examples: list[Example], batch_rows: int, seed: int, epoch: int) -> list[list[int]]:
@@ -83,8 +111,18 @@ def collate(rows: Iterable[Example]) -> tuple[torch.Tensor, torch.Tensor]:
     answer_BT = torch.zeros(len(rows), length, dtype=torch.bool)
     for index, row in enumerate(rows):
         ids_BT[index, : len(row.ids)] = torch.tensor(row.ids)
-        answer_BT[index, row.start : len(row.ids)] = True
+        for start, end, _ in row.spans:
+            answer_BT[index, start:end] = True
     return ids_BT, answer_BT
+
+
+def weights(rows: Iterable[Example]) -> torch.Tensor | None:
+    """Return the weight of each answer token [N] in the rows' order; None where all are 1."""
+    parts = [(end - start, weight) for row in rows for start, end, weight in row.spans]
+    if all(weight == 1 for _, weight in parts):
+        return None
+    counts = torch.tensor([count for count, _ in parts])
+    return torch.tensor([weight for _, weight in parts]).repeat_interleave(counts)
 
 
 def by_length(examples: list[Example], batch_rows: int) -> Iterator[list[Example]]:
