@@ -20,7 +20,7 @@ from potstill.errors import InputError, MissingPackageError
 PACKAGE, VERSION = "llama-cpp-python", "0.3.36"
 ARCHIVE_SHA256 = "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e"
 TREE_SHA256 = "4e53043e64ec5e93116eb97e6ec926f14f172b10d54f43a4db61276c1f9853d7"
-WANTED = ("LICENSE", "conversion", "gguf-py/LICENSE", "gguf-py/gguf")
+WANTED = ("LICENSE", "conversion", "convert_hf_to_gguf.py", "gguf-py/LICENSE", "gguf-py/gguf")
 _SETUP = "run `make setup`"
 _REPORT = "it is not the pinned one: check the package index that pip uses"
 _SCRATCH = ".llama.cpp-"
