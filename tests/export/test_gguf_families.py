@@ -1,7 +1,9 @@
 """GGUF of every family, whole and trimmed, through llama.cpp; transformers is the oracle."""
 
+import argparse
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ from potstill.export import build, gguf, gguf_scores, gguf_vocabulary
 from potstill.gguf import header as gguf_file
 from potstill.models import checkpoint
 from potstill.models.chat import ChatTokenizer
+from potstill.models.pre_tokenizers import PRE_TOKENIZERS
+from potstill.runtime.llama_cpp import LlamaCpp
 from potstill.students import trimming
 from transformers import AutoModelForCausalLM
 
@@ -54,7 +58,15 @@ def test_ids_are_those_of_tokenizers(pair):
     chat = ChatTokenizer(folder)
     prompt = chat.render([{"role": "user", "content": "wrap  the text\n\n\tin 日本語 🙂"}])
     specials = [e["content"] for e in files.read_json(folder / "tokenizer.json")["added_tokens"]]
-    texts = [*TEXTS, *CORPUS, prompt, *("a" + s + " b" for s in specials)]
+    lines = Path(argparse.__file__).read_text(encoding="utf-8").splitlines(keepends=True)
+    texts = [
+        *TEXTS,
+        *CORPUS,
+        *lines[:400],
+        "".join(lines[400:500]),
+        prompt,
+        *("a" + s + " b" for s in specials),
+    ]
     loaded = runtime.load(artefact)
     wrong = [text for text in texts if loaded.tokenize(text) != chat.encode(text)]
     loaded.close()
@@ -153,20 +165,19 @@ def test_merges_that_sentencepiece_would_not_follow_are_refused(tiny_checkpoint)
 
 
 @pytest.mark.parametrize(
-    ("steps", "adds"),
-    [
-        ({"prepend_scheme": "always", "split": False}, True),
-        ({"prepend_scheme": "first", "split": False}, False),
-        ({"prepend_scheme": "always", "split": True}, None),
-    ],
-)
-def test_spaces_are_as_the_tokenizer_has_them_or_refused(tiny_checkpoint, tmp_path, steps, adds):
-    source = tiny_checkpoint("llama2")
-    step = {"type": "Metaspace", "replacement": "\u2581", **steps}
+    ("scheme", "split", "carried"),
+    [("never", False, True), ("first", False, True), ("always", False, False),
+     ("first", True, False)],
+)  # fmt: skip
+def test_spaces_are_as_the_tokenizer_has_them_or_refused(
+    tiny_checkpoint, tmp_path, scheme, split, carried
+):
+    source = tiny_checkpoint("mistral")
+    step = {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": scheme, "split": split}
     folder = edited(source, tmp_path / "m", tokenizer={"normalizer": None, "pre_tokenizer": step})
-    if adds is None:
+    if not carried:
         with pytest.raises(InputError, match="pre-tokenizer"):
-            gguf_vocabulary.describe(folder, 541, [2])
+            gguf_vocabulary.describe(folder, 547, [2])
         return
     build.build(folder, tmp_path / "a", format="gguf", quantisation="f16")
     loaded, chat = runtime.load(tmp_path / "a"), ChatTokenizer(folder)
@@ -179,23 +190,47 @@ def test_spaces_are_as_the_tokenizer_has_them_or_refused(tiny_checkpoint, tmp_pa
 def test_a_family_that_only_the_converter_knows_is_written_by_it_alone(tmp_path):
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from tokenizers.trainers import BpeTrainer
-    from transformers import GPT2Config, GPT2LMHeadModel
+    from transformers import Olmo2Config, Olmo2ForCausalLM
 
-    folder = tmp_path / "gpt2"
+    folder = tmp_path / "olmo2"
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = BpeTrainer(vocab_size=300, special_tokens=["<|endoftext|>"], show_progress=False)
     tokenizer.train_from_iterator(CORPUS, trainer)
     size = tokenizer.get_vocab_size()
-    config = GPT2Config(vocab_size=size, n_positions=64, n_embd=32, n_layer=1, n_head=2)
-    GPT2LMHeadModel(config).save_pretrained(folder)
+    config = Olmo2Config(
+        vocab_size=size, hidden_size=64, intermediate_size=96, num_hidden_layers=2,
+        num_attention_heads=4, max_position_embeddings=64, bos_token_id=0, eos_token_id=0,
+        pad_token_id=0, initializer_range=0.3,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    Olmo2ForCausalLM(config).save_pretrained(folder)
     tokenizer.save(str(folder / "tokenizer.json"))
     roles = {"eos_token": "<|endoftext|>", "tokenizer_class": "GPT2TokenizerFast"}
     files.write_json(folder / "tokenizer_config.json", roles)
     (folder / "chat_template.jinja").write_text("{{ messages }}")
     files.write_json(folder / "generation_config.json", {"eos_token_id": 0})
-    # its hash table does not know this vocabulary, and our table has no such rules
+    # its hash table knows no such vocabulary, and our table no such rules
     with pytest.raises(InputError, match="BPE pre-tokenizer was not recognized"):
         gguf.export(folder, tmp_path, quantisation="f16")
     assert not (tmp_path / "model.gguf").exists()
+    # with rules of our table it is handed the name, and writes a family that we do not know
+    state = files.read_json(folder / "tokenizer.json")
+    normalizer, steps = PRE_TOKENIZERS["smollm"]
+    state["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": steps}
+    files.write_json(folder / "tokenizer.json", state | {"normalizer": normalizer})
+    gguf.export(folder, tmp_path, quantisation="f16")
+    loaded = LlamaCpp(tmp_path / "model.gguf", stop_ids=frozenset({0}), threads=2, context=64)
+    ids = ChatTokenizer(folder).encode(CORPUS[0])[:40]
+    got, found = torch.from_numpy(loaded.logits(ids)), loaded.tokenize(CORPUS[0])[:40]
+    loaded.close()
+    with torch.no_grad():
+        want = AutoModelForCausalLM.from_pretrained(folder)(torch.tensor([ids])).logits[0]
+    assert found == ids
+    assert (
+        torch.nn.functional.kl_div(
+            got.log_softmax(-1), want.log_softmax(-1), log_target=True, reduction="batchmean"
+        )
+        < 1e-4
+    )

@@ -60,7 +60,8 @@ def adds_space(tokenizer: dict[str, Any]) -> bool:
     """Return whether llama.cpp shall put a space before a text, as tokenizer.json does.
 
     Mistral's `first` puts one before a text that does not begin with a special token; a rendered
-    prompt begins with one, so there the answer is no.
+    prompt begins with one, so there the answer is no. Metaspace's `always` spares a text that
+    begins with a space, which llama.cpp does not, so it is refused.
 
     Raises:
         InputError: spaces are treated in a way that llama.cpp has not.
@@ -72,8 +73,8 @@ def adds_space(tokenizer: dict[str, Any]) -> bool:
     given = steps or {}
     if not rules and given.get("type") == "Metaspace" and given.get("split") is False:
         scheme = given.get("prepend_scheme")
-        if given.get("replacement") == _MARK and scheme in ("always", "first", "never"):
-            return bool(scheme == "always")
+        if given.get("replacement") == _MARK and scheme in ("first", "never"):
+            return False
     raise InputError(
         f"tokenizer.json has normalizer {normalizer or None} and pre-tokenizer {steps}; with byte "
         f"fallback llama.cpp has only spaces written as {_MARK}: {_ADVICE}"
