@@ -4,7 +4,11 @@ Oracles: the checkpoint that the file was written from, and llama.cpp on the sam
 """
 
 import json
+import os
+import random
+import unicodedata
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +21,7 @@ from potstill.models.chat import ChatTokenizer
 from potstill.runtime.llama_cpp import LlamaCpp
 from potstill.sources import fetch as sources
 from potstill.sources import gguf_config, gguf_tokenizer
+from transformers import AutoTokenizer
 
 from tests import gguf_files
 from tests.tiny_models import CASES
@@ -26,6 +31,8 @@ TEXTS = [
     "return text", " returns  texts", "a▁b", "½ ² Ⅳ", "\x00\x7f", "textwrap wrapping the text ends",
     "a<|im_end|>b 3.14", "<s>hi</s> there<unk>", "<|eot_id|><|begin_of_text|> x", "<0x41>",
 ]  # fmt: skip
+PUBLISHED, VARIABLE = "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf", "POTSTILL_QWEN_GGUF"
+QWEN = os.environ.get(VARIABLE, "")
 IDS = [3, 77, 12, 401, 9, 9, 250, 31, 8, *range(5, 90)]
 
 
@@ -68,6 +75,32 @@ def test_the_tokenizer_is_that_of_the_checkpoint_and_of_llama_cpp(made):
     assert ours.vocab_size == original.vocab_size  # rows beyond the ids are no tokens
     assert ours.stop_ids == original.stop_ids
     assert ours.template == original.template
+
+
+def random_text(draw):
+    """Return pieces of words, spaces and signs, composed: llama.cpp does not normalise."""
+    ranges = [(32, 127), (160, 0x2000), (0x4E00, 0x9000), (0x1F300, 0x1F700)]
+    words = [" the", " text", "wrap", " ", "   ", "\n", "\t", "é", "▁", "don't", "'LL", "4567", "."]
+    letters = [chr(draw.randrange(*draw.choice(ranges))) for _ in range(draw.randrange(8))]
+    pieces = letters + [draw.choice(words) for _ in range(draw.randrange(12))]
+    draw.shuffle(pieces)
+    return unicodedata.normalize("NFC", "".join(pieces))
+
+
+def test_random_texts_have_the_ids_of_llama_cpp(made):
+    ours, draw = ChatTokenizer(made[2]), random.Random(0)
+    with closing(LlamaCpp(made[1], stop_ids=frozenset(), threads=1, context=64)) as model:
+        texts = [random_text(draw) for _ in range(500)]
+        assert [text for text in texts if ours.encode(text) != model.tokenize(text)] == []
+
+
+def test_the_tokenizer_is_one_to_transformers_too(made):
+    ours, theirs = ChatTokenizer(made[2]), AutoTokenizer.from_pretrained(made[2])
+    for text in TEXTS:
+        assert theirs.encode(text) == ours.tokenizer.encode(text).ids, text
+    original = ChatTokenizer(made[0])
+    assert theirs.eos_token_id in original.stop_ids
+    assert theirs.bos_token == original.config["bos_token"]
 
 
 def test_words_that_no_merge_makes_are_taken_whole(tiny_checkpoint):
@@ -170,3 +203,17 @@ def test_factors_of_no_rule_are_refused(tmp_path):
     with pytest.raises(InputError, match="not those"):
         gguf_config._scaled(factors[:-1], config, tmp_path)
     assert gguf_config._scaled(np.ones(32, np.float32), config, tmp_path) == {}
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not QWEN, reason=f"{VARIABLE} names no {PUBLISHED}")
+def test_the_published_qwen_coder_is_tied_again(tmp_path):
+    origin = sources.fetch(f"gguf:{QWEN}", None, "bfloat16", tmp_path / "out")
+    assert "the head (Q8_0) is the embedding (Q5_0) stored again" in origin.notes[0]
+    assert checkpoint.count_parameters(tmp_path / "out") == 494_032_768  # of 630M stored
+    ours = ChatTokenizer(tmp_path / "out")
+    assert ours.vocab_size == 151_665
+    with closing(LlamaCpp(Path(QWEN), stop_ids=frozenset(), threads=1, context=64)) as model:
+        differing = [text for text in TEXTS if ours.encode(text) != model.tokenize(text)]
+    # Its vocabulary has </s> as an ordinary word, which llama.cpp takes for an end by its text.
+    assert differing == [text for text in TEXTS if "</s>" in text]

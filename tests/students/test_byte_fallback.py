@@ -14,17 +14,20 @@ from tokenizers import Tokenizer
 
 CORPUS = "def wrap(text, width):\n    return text[:width] # naïve\n" * 4
 SIZE = 330
+METASPACE = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": False}
 
 
 def encode(tokenizer, text):
     return tokenizer.encode(text, add_special_tokens=False).ids
 
 
-@pytest.fixture(scope="module", params=["llama2", "mistral", "llama3"])
+@pytest.fixture(scope="module", params=["llama2", "mistral", "llama3", "metaspace"])
 def trio(request, tiny_checkpoint):
     """Return (parsed tokenizer.json, full tokenizer, trimmed tokenizer, kept ids)."""
-    path = tiny_checkpoint(request.param) / "tokenizer.json"
-    source = json.loads(path.read_text(encoding="utf-8"))
+    case = {"metaspace": "mistral"}.get(request.param, request.param)
+    source = json.loads((tiny_checkpoint(case) / "tokenizer.json").read_text(encoding="utf-8"))
+    if request.param == "metaspace":  # as Mistral 7B v0.3 has it
+        source |= {"normalizer": None, "pre_tokenizer": METASPACE}
     full = Tokenizer.from_str(json.dumps(source))
     kept = vocabulary.trim(source, vocabulary.count_tokens([encode(full, CORPUS)]), SIZE)
     trimmed = Tokenizer.from_str(json.dumps(vocabulary.rewrite(source, kept)))

@@ -70,6 +70,7 @@ FAMILIES: dict[str, Family] = {
 }
 _SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers",
           "num_attention_heads", "max_position_embeddings")  # fmt: skip
+_OPTIONAL_SIZES = ("num_key_value_heads", "head_dim", "sliding_window")
 # Settings that change what is computed, and the values that stand for "not used".
 _UNUSED = {
     "attention_bias": (None, False),
@@ -109,21 +110,25 @@ def check(config: Mapping[str, Any], where: str | Path = "config.json") -> Famil
             sliding window shorter than the context.
     """
     family = of(config, where)
-    for name in _SIZES:
-        _need(where, name, config.get(name), "a whole number from 1", _is_size(config.get(name)))
+    for name in (*_SIZES, *_OPTIONAL_SIZES):
+        value = config.get(name)
+        holds = _is_size(value) or (value is None and name in _OPTIONAL_SIZES)
+        _need(where, name, value, "a whole number from 1", holds)
     classes = config.get("architectures") or [family.architecture]
     _need(where, "architectures", classes, [family.architecture], family.architecture in classes)
     act = config.get("hidden_act", "silu")
     _need(where, "hidden_act", act, "silu", act == "silu")
+    epsilon = config.get("rms_norm_eps")
+    _need(where, "rms_norm_eps", epsilon, "a number from 0", _is_number(epsilon))
+    kind = rotary.read(config).kind
+    _need(where, "rope_type", kind, ", ".join(family.rotary), kind in family.rotary)
     for name, unused in _UNUSED.items():
         value = (config.get("rope_parameters") or {}).get(name, config.get(name))
         _need(where, name, value, unused[-1], value in unused)
-    kind = rotary.read(config).kind
-    _need(where, "rope_type", kind, ", ".join(family.rotary), kind in family.rotary)
     heads, key_heads = config["num_attention_heads"], num_key_heads(config)
     _need(where, "num_key_value_heads", key_heads, f"a divisor of {heads}", heads % key_heads == 0)
     width = head_dim(config)
-    _need(where, "head_dim", width, "an even number", width > 0 and width % 2 == 0)
+    _need(where, "head_dim", width, "an even number", width % 2 == 0)
     window, context = sliding_window(config), config["max_position_embeddings"]
     fits = window is None or window >= context
     _need(where, "sliding_window", window, f"none below the context of {context}", fits)
@@ -131,7 +136,11 @@ def check(config: Mapping[str, Any], where: str | Path = "config.json") -> Famil
 
 
 def _is_size(value: object) -> bool:
-    return isinstance(value, int) and value > 0
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
 
 
 def _need(where: str | Path, name: str, got: object, allowed: object, holds: bool) -> None:

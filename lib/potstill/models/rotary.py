@@ -65,18 +65,30 @@ def read(config: Mapping[str, Any]) -> Rotary:
     """Return the positions of a config.json: `rope_parameters`, or `rope_scaling` and `rope_theta`.
 
     Raises:
-        InputError: `llama3` without one of its numbers.
+        InputError: something else than settings of that form, or `llama3` without its numbers.
     """
     given = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    kind = given.get("rope_type", given.get("type", "default"))
-    theta = float(given.get("rope_theta") or config.get("rope_theta") or DEFAULT_THETA)
-    if kind != "llama3":
-        return Rotary(kind, theta)
-    names = list(Llama3.__dataclass_fields__)
-    missing = [name for name in names if not isinstance(given.get(name), int | float)]
-    if missing:
+    if not isinstance(given, Mapping) or any(isinstance(v, Mapping) for v in given.values()):
         raise InputError(
-            f"config.json scales positions by llama3 without {', '.join(missing)}; "
-            f"{', '.join(names)} are needed: fetch the model again"
+            "config.json has rope_parameters that are not one set for all layers: choose another "
+            "model of this family"
         )
-    return Rotary(kind, theta, Llama3(**{name: given[name] for name in names}))
+    kind = given.get("rope_type", given.get("type", "default"))
+    theta = given.get("rope_theta") or config.get("rope_theta") or DEFAULT_THETA
+    if not _is_positive(theta):
+        raise InputError(f"config.json: rope_theta is {theta!r}; a number above 0 is needed")
+    if kind != "llama3":
+        return Rotary(kind, float(theta))
+    names = list(Llama3.__dataclass_fields__)
+    wrong = [name for name in names if not _is_positive(given.get(name))]
+    if wrong or not given["low_freq_factor"] < given["high_freq_factor"] or given["factor"] < 1:
+        raise InputError(
+            f"config.json scales positions by llama3 without {', '.join(wrong) or 'an order'}; "
+            "factor >= 1, 0 < low_freq_factor < high_freq_factor and "
+            "original_max_position_embeddings are needed: fetch the model again"
+        )
+    return Rotary(kind, float(theta), Llama3(**{name: given[name] for name in names}))
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0

@@ -33,13 +33,7 @@ def tokenizer_files(fields: dict[str, Any]) -> dict[str, str]:
     kind, pre = fields.get("tokenizer.ggml.model"), fields.get("tokenizer.ggml.pre")
     pre = _ALIASES.get(str(pre), pre)
     tokens = fields["tokenizer.ggml.tokens"]
-    types = fields.get("tokenizer.ggml.token_type", [])
-    scores = fields.get("tokenizer.ggml.scores", [])
-    if len(types) != len(tokens) or (kind == "llama" and len(scores) != len(tokens)):
-        raise InputError(
-            f"the GGUF file has {len(tokens)} tokens, {len(types)} token types and {len(scores)} "
-            "scores, which do not fit: use the model's Hugging Face folder"
-        )
+    types = _types(fields)
     if kind == "llama":
         parts, add_bos = _sentencepiece(fields, _vocab(tokens, types)), True
     elif kind == "gpt2" and pre in PRE_TOKENIZERS and "tokenizer.ggml.merges" in fields:
@@ -73,6 +67,20 @@ def tokenizer_files(fields: dict[str, Any]) -> dict[str, str]:
     }
     template = fields.get("tokenizer.chat_template")
     return texts | ({"chat_template.jinja": template} if template else {})
+
+
+def _types(fields: dict[str, Any]) -> list[int]:
+    """Return the type of each token; lists of other lengths than the tokens are refused."""
+    tokens: list[str] = fields["tokenizer.ggml.tokens"]
+    types: list[int] = fields.get("tokenizer.ggml.token_type", [])
+    scores = fields.get("tokenizer.ggml.scores", [])
+    scored = fields.get("tokenizer.ggml.model") == "llama"
+    if len(types) != len(tokens) or (scored and len(scores) != len(tokens)):
+        raise InputError(
+            f"the GGUF file has {len(tokens)} tokens, {len(types)} token types and {len(scores)} "
+            "scores, which do not fit: use the model's Hugging Face folder"
+        )
+    return types
 
 
 def _roles(fields: dict[str, Any], size: int) -> dict[str, int]:
