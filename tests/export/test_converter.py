@@ -5,6 +5,8 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
+from pathlib import Path
 
 import pytest
 from potstill.errors import InputError, MissingPackageError
@@ -112,3 +114,35 @@ def test_set_up_ends_with_one_line_and_code_1(tmp_path):
     assert done.returncode == 1
     assert done.stderr.strip().count("\n") == 0
     assert done.stderr.startswith("set-up: pip cannot fetch")
+
+
+def test_the_converter_dies_with_the_stage_that_runs_it(tiny_llama, tmp_path):
+    """A stage killed while it converts must leave no second writer behind."""
+    code = (
+        "import sys, time; from pathlib import Path; from potstill.export import gguf;"
+        "gguf.export(Path(sys.argv[1]), Path(sys.argv[2]), quantisation='f16')"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code, str(tiny_llama), str(tmp_path)])
+    children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
+    child = _wait_for(lambda: children.read_text().split())[0]
+    # it has set its death signal once torch is on its way
+    _wait_for(lambda: "libtorch" in Path(f"/proc/{child}/maps").read_text())
+    parent.kill()
+    parent.wait()
+    _wait_for(lambda: _is_gone(int(child)))
+    assert not (tmp_path / "model.gguf").exists()
+
+
+def _is_gone(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")")[1].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def _wait_for(found, seconds=60):
+    end = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.005)
+    return value

@@ -13,10 +13,12 @@ A process, because the converter brings its own `gguf`, another than the install
 Exit code 1 with the reason in the last line of stderr where the converter refuses.
 """
 
+import ctypes
 import importlib
 import json
 import logging
 import os
+import signal
 import sys
 import types
 from pathlib import Path
@@ -25,6 +27,7 @@ from typing import Any
 
 def main(job: dict[str, Any]) -> None:
     """Convert; tensors are read, cast and written one by one."""
+    _die_with_parent()
     os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
     for part in ("", "gguf-py"):
         sys.path.insert(0, str(Path(job["converter"]) / part))
@@ -41,6 +44,14 @@ def main(job: dict[str, Any]) -> None:
     model = _adapt(conversion.get_model_class(name), config, job["vocabulary"])
     out = Path(job["out"])
     model(folder, gguf.LlamaFileType.MOSTLY_F16, out, model_name=job["name"]).write()
+
+
+def _die_with_parent() -> None:
+    """Let the kernel end this process with the stage: a rerun must not meet a second writer."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() == 1:
+            sys.exit("the stage died")
 
 
 def _config(dir_model: Path, is_mistral_format: bool) -> dict[str, Any]:
