@@ -122,7 +122,9 @@ def test_the_converter_dies_with_the_stage_that_runs_it(tiny_llama, tmp_path):
         "import sys, time; from pathlib import Path; from potstill.export import gguf;"
         "gguf.export(Path(sys.argv[1]), Path(sys.argv[2]), quantisation='f16')"
     )
-    parent = subprocess.Popen([sys.executable, "-c", code, str(tiny_llama), str(tmp_path)])
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code, str(tiny_llama), str(tmp_path)], cwd=tmp_path
+    )
     children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
     child = _wait_for(lambda: children.read_text().split())[0]
     # it has set its death signal once torch is on its way

@@ -197,8 +197,7 @@ def test_options_that_do_not_go_with_the_name_are_refused(changed, tmp_path):
         gguf.export(folder, tmp_path, quantisation="f16")
 
 
-def test_variants_of_one_checkpoint_share_one_conversion(tiny_llama, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_variants_of_one_checkpoint_share_one_conversion(tiny_llama, tmp_path):
     Path(".potstill").mkdir()
     fresh = {}
     for quantisation in ("f16", "q8_0"):

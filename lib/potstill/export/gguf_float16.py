@@ -56,9 +56,12 @@ def write(checkpoint: Path, path: Path, *, passing: bool) -> None:
     }
     kept = _kept(checkpoint, job)
     place = checkpoints.link if passing else shutil.copyfile
-    if kept is not None and kept.is_file():
-        place(kept, path)
-        return
+    if kept is not None:
+        try:
+            place(kept, path)
+            return
+        except FileNotFoundError:  # none yet, or another export has just put its own there
+            pass
     _convert(checkpoint, job, tree, path)
     _check_finite(path)
     if kept is not None:
