@@ -155,6 +155,15 @@ def test_merges_that_sentencepiece_would_not_follow_are_refused(tiny_checkpoint)
     tokens = [t for t, _ in sorted(tokenizer["model"]["vocab"].items(), key=lambda i: i[1])]
     merges = tokenizer["model"]["merges"]
     assert gguf_scores.scores(tokenizer, tokens)
+    tokenizer["model"]["ignore_merges"] = True
+    with pytest.raises(InputError, match=r"byte fallback with .*ignore_merges"):
+        gguf_scores.scores(tokenizer, tokens)
+    tokenizer["model"]["ignore_merges"] = False
+    vocab = tokenizer["model"]["vocab"]
+    tokenizer["model"]["vocab"] = vocab | {"ξψ": len(vocab)}  # of letters that are no tokens
+    with pytest.raises(InputError, match="does not merge 'ξ' and 'ψ'"):
+        gguf_scores.scores(tokenizer, tokens)
+    tokenizer["model"]["vocab"] = vocab
     tokenizer["model"]["merges"] = merges[1:]
     with pytest.raises(InputError, match=r"does not merge .* llama\.cpp would"):
         gguf_scores.scores(tokenizer, tokens)

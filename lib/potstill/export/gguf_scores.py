@@ -33,6 +33,9 @@ def scores(tokenizer: dict[str, Any], tokens: Sequence[str]) -> list[float]:
         InputError: llama.cpp would join other pairs.
     """
     model = tokenizer["model"]
+    found = {name: model[name] for name in ("dropout", "ignore_merges") if model.get(name)}
+    if found:
+        raise InputError(f"the tokenizer has byte fallback with {found}, llama.cpp not: {_ADVICE}")
     merges = [tuple(m.split(" ", 1) if isinstance(m, str) else m) for m in model["merges"]]
     ranks: dict[str, int] = {}
     last = ""
@@ -48,7 +51,8 @@ def scores(tokenizer: dict[str, Any], tokens: Sequence[str]) -> list[float]:
     for piece in whole:
         for cut in range(1, len(piece)):
             pair = piece[:cut], piece[cut:]
-            if pair[0] in whole and pair[1] in whole and pair not in known:
+            # llama.cpp begins with single letters, tokens or not
+            if pair not in known and all(part in whole or len(part) == 1 for part in pair):
                 raise InputError(
                     f"tokenizer.json does not merge {pair[0]!r} and {pair[1]!r}, llama.cpp would: "
                     f"{_ADVICE}"
