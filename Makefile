@@ -14,7 +14,7 @@ CODE := lib stages tests benchmarks
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
-setup: $(VENV)/.installed node_modules/.installed ## install the locked Python and npm packages
+setup: $(VENV)/.installed $(VENV)/.converter node_modules/.installed ## install the locked Python and npm packages and llama.cpp's converter
 
 pipeline: setup ## run the pipeline (dvc repro), print the results and the path of the report
 	@potstill preflight
@@ -65,6 +65,11 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+# llama.cpp's converter, out of the source package of llama-cpp-python
+$(VENV)/.converter: $(VENV)/.installed lib/potstill/export/converter.py
+	$(BIN)/python -m potstill.export.converter
 	@touch $@
 
 node_modules/.installed: package-lock.json

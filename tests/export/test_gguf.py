@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from potstill import runtime
 from potstill.artefacts import artifact
 from potstill.errors import InputError
-from potstill.export import gguf, gguf_vocabulary
+from potstill.export import gguf
 from potstill.gguf import header as gguf_file
 from potstill.models.chat import ChatTokenizer
 from transformers import AutoModelForCausalLM
@@ -135,11 +136,6 @@ def test_quantised_weights_are_smaller(tiny_gguf):
     assert sizes[1] < sizes[0] * 34 / 64 * 1.05  # 34 bytes instead of 64 for 32 weights
 
 
-def test_rotated_rows_lie_in_pairs():
-    rows = np.arange(8)  # 2 heads of 4
-    assert gguf.rotate_pairs(rows, 2).tolist() == [0, 2, 1, 3, 4, 6, 5, 7]
-
-
 def test_export_is_the_same_bytes_twice(tiny_gguf, tiny_llama, tmp_path):
     gguf.export(tiny_llama, tmp_path, quantisation="q4_k_m")
     assert [path.name for path in tmp_path.iterdir()] == ["model.gguf"]
@@ -165,9 +161,9 @@ def changed(tiny_llama, tmp_path):
 @pytest.mark.parametrize(
     ("key", "value", "reason"),
     [
-        ("model_type", "gpt_neox", "model_type is 'gpt_neox'"),
+        ("architectures", ["GptNeverForCausalLM"], "architectures is .*GptNever"),
         ("hidden_act", "gelu", "hidden_act is 'gelu'"),
-        ("rope_parameters", {"rope_type": "yarn", "rope_theta": 1e4}, "rope type is 'yarn'"),
+        ("rope_parameters", {"rope_type": "yarn", "rope_theta": 1e4}, "rope_type is 'yarn'"),
         ("vocab_size", 7, "not of one model"),
     ],
 )
@@ -177,13 +173,55 @@ def test_a_model_that_would_run_differently_is_refused(changed, tmp_path, key, v
         gguf.export(folder, tmp_path, quantisation="f16")
 
 
-def test_an_unknown_pre_tokenizer_is_refused_with_those_supported(changed):
+def test_an_architecture_that_nobody_knows_is_refused_by_name(changed, tmp_path):
+    folder = changed(
+        "config.json", lambda c: c.update(model_type="never", architectures=["NeverForCausalLM"])
+    )
+    with pytest.raises(InputError, match=r"architecture NeverForCausalLM .* is none of the"):
+        gguf.export(folder, tmp_path, quantisation="f16")
+
+
+def test_a_pre_tokenizer_that_nobody_knows_is_refused(changed, tmp_path):
     def without_digits(tokenizer):
         tokenizer["pre_tokenizer"]["pretokenizers"].pop(0)
 
     folder = changed("tokenizer.json", without_digits)
-    with pytest.raises(InputError, match="supported: those of qwen2, smollm"):
-        gguf_vocabulary.pre_tokenizer_name(json.loads((folder / "tokenizer.json").read_text()))
+    with pytest.raises(InputError, match="BPE pre-tokenizer was not recognized"):
+        gguf.export(folder, tmp_path, quantisation="f16")
+    assert not (tmp_path / "model.gguf").exists()
+
+
+def test_options_that_do_not_go_with_the_name_are_refused(changed, tmp_path):
+    folder = changed("tokenizer.json", lambda t: t["model"].update(ignore_merges=True))
+    with pytest.raises(InputError, match=r"pre-tokenizer smollm with .*ignore_merges"):
+        gguf.export(folder, tmp_path, quantisation="f16")
+
+
+def test_variants_of_one_checkpoint_share_one_conversion(tiny_llama, tmp_path):
+    Path(".potstill").mkdir()
+    fresh = {}
+    for quantisation in ("f16", "q8_0"):
+        out = tmp_path / quantisation
+        out.mkdir()
+        gguf.export(tiny_llama, out, quantisation=quantisation)
+        fresh[quantisation] = (out / "model.gguf").read_bytes()
+    (kept,) = Path(".potstill/gguf").iterdir()
+    assert kept.read_bytes() == fresh["f16"]
+    made = kept.stat().st_ino
+    # the artefact is a file of its own: whoever writes into it leaves the kept one alone
+    assert (tmp_path / "f16" / "model.gguf").stat().st_ino != made
+    assert kept.stat().st_nlink == 1
+    (tmp_path / "again").mkdir()
+    gguf.export(tiny_llama, tmp_path / "again", quantisation="q8_0")
+    assert (tmp_path / "again" / "model.gguf").read_bytes() == fresh["q8_0"]
+    assert kept.stat().st_ino == made
+    other = tmp_path / "other"
+    shutil.copytree(tiny_llama, other)
+    (other / "chat_template.jinja").write_text("{{ messages }}")
+    (tmp_path / "third").mkdir()
+    gguf.export(other, tmp_path / "third", quantisation="f16")
+    (only,) = Path(".potstill/gguf").iterdir()
+    assert only != kept
 
 
 def test_a_damaged_weight_is_named(tiny_llama, tmp_path):
@@ -194,5 +232,5 @@ def test_a_damaged_weight_is_named(tiny_llama, tmp_path):
     state = load_file(folder / "model.safetensors")
     state["model.layers.1.mlp.up_proj.weight"][3, 5] = 1e6  # infinite as float16
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(InputError, match=r"layers\.1\.mlp\.up_proj\.weight.*not finite"):
+    with pytest.raises(InputError, match=r"blk\.1\.ffn_up\.weight.*not finite"):
         gguf.export(folder, tmp_path, quantisation="f16")

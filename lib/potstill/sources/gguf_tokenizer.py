@@ -13,39 +13,7 @@ import json
 from typing import Any
 
 from potstill.errors import InputError
-
-_BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
-_CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|"
-_REST = r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-_QWEN2_PATTERN = _CONTRACTIONS + r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*" + _REST
-_LLAMA3_PATTERN = (
-    _CONTRACTIONS + r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*" + _REST
-)
-_TEKKEN_PATTERN = (
-    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
-    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
-    r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*" + _REST
-)
-
-
-def _split(pattern: str) -> list[dict[str, Any]]:
-    """Return the steps that cut a text at the matches of a pattern and then write bytes."""
-    split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated"}
-    return [{**split, "invert": False}, {**_BYTE_LEVEL, "use_regex": False}]
-
-
-# llama.cpp's name of a pre-tokenizer -> (normalizer, steps) in tokenizer.json's own terms.
-PRE_TOKENIZERS: dict[str, tuple[dict[str, Any] | None, list[dict[str, Any]]]] = {
-    "smollm": (
-        None,
-        [{"type": "Digits", "individual_digits": True}, {**_BYTE_LEVEL, "use_regex": True}],
-    ),
-    "qwen2": ({"type": "NFC"}, _split(_QWEN2_PATTERN)),
-    "llama-bpe": (None, _split(_LLAMA3_PATTERN)),
-    "tekken": (None, _split(_TEKKEN_PATTERN)),
-}
-# Those with which llama.cpp takes a word that is a token as it is, merges or not.
-IGNORE_MERGES = frozenset({"llama-bpe", "tekken"})
+from potstill.models.pre_tokenizers import BYTE_LEVEL, IGNORE_MERGES, PRE_TOKENIZERS
 
 # Other names that llama.cpp has for the same rules.
 _ALIASES = {"llama3": "llama-bpe", "llama-v3": "llama-bpe"}
@@ -186,7 +154,7 @@ def _byte_level(fields: dict[str, Any], pre: str, vocab: dict[str, int]) -> dict
     return {
         "normalizer": normalizer,
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": steps},
-        "decoder": {**_BYTE_LEVEL, "use_regex": True},
+        "decoder": {**BYTE_LEVEL, "use_regex": True},
         "model": _bpe(vocab, merges, ignore_merges=pre in IGNORE_MERGES),
     }
 
