@@ -33,7 +33,8 @@ def pair(request, tiny_checkpoint, tmp_path_factory):
     (name, trimmed), base = request.param, tmp_path_factory.mktemp("family")
     folder = tiny_checkpoint(name)
     if trimmed:
-        trimming.trim_checkpoint(folder, CORPUS, TRIMMED, base / "trimmed")
+        trimming.choose(folder, CORPUS, TRIMMED, base / "vocabulary")
+        trimming.apply(base / "vocabulary", folder, base / "trimmed")
         folder = base / "trimmed"
     build.build(folder, base / "artefact", format="gguf", quantisation="f16")
     return folder, base / "artefact"
@@ -80,7 +81,7 @@ def test_the_metadata_says_what_the_checkpoint_says(pair):
     architecture = fields["general.architecture"]
     assert fields[f"{architecture}.context_length"] == config["max_position_embeddings"]
     assert fields["tokenizer.chat_template"] == chat.template
-    assert {fields["tokenizer.ggml.eos_token_id"]} == set(build.stop_ids(folder))
+    assert {fields["tokenizer.ggml.eos_token_id"]} == chat.stop_ids
     assert fields["tokenizer.ggml.eot_token_id"] == fields["tokenizer.ggml.eos_token_id"]
     bos = chat.tokenizer.token_to_id(chat.config["bos_token"])
     assert fields["tokenizer.ggml.bos_token_id"] == bos

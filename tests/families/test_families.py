@@ -26,7 +26,7 @@ IDS = [3, 77, 12, 301, 9, 9, 250, 31, 8, *range(5, 60)]
 CHAT = [{"role": "user", "content": "wrap the text"}, {"role": "assistant", "content": "return x"}]
 CORPUS = ["def wrap(text, width):\n    return text[:width]\n", "naïve x = 1"]
 # format -> (quantisation, largest difference of a logit from transformers)
-FORMATS = {"onnx": ("fp32", 1e-4)}
+FORMATS = {"onnx": ("fp32", 1e-4), "gguf": ("f16", 0.03)}
 TRIMMED, KEPT_LAYERS = 400, [1]
 
 

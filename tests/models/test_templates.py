@@ -91,7 +91,7 @@ def test_the_clock_of_a_template_runs(tiny_qwen2, tmp_path):
 def test_a_template_that_raises_is_one_line(tiny_qwen2, tmp_path, text):
     out = shutil.copytree(tiny_qwen2, tmp_path / "model")
     (out / "chat_template.jinja").write_text(text)
-    with pytest.raises(InputError, match="the chat template refuses") as caught:
+    with pytest.raises(InputError, match="the chat template") as caught:
         ChatTokenizer(out).render(CHATS["one"])
     assert "\n" not in str(caught.value)
 

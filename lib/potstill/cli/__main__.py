@@ -38,6 +38,8 @@ def _preflight(args: argparse.Namespace) -> int:
     problems = preflight.check_tools() if args.tools else preflight.check_all()
     for problem in problems:
         print(problem, file=sys.stderr)
+    if not problems and not args.tools:
+        print(preflight.layers())
     return 1 if problems else 0
 
 

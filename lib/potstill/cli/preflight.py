@@ -8,7 +8,8 @@ import importlib.metadata
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ def check_all() -> list[str]:
     problems = [*check_tools(), *check_packages(Path("requirements.lock"))]
     if problems:  # without its packages the rest cannot even be imported
         return problems
-    return check_settings(Path("dvc.yaml"), Path("params.yaml"))
+    problems = check_settings(Path("dvc.yaml"), Path("params.yaml"))
+    return problems or list(check_machine(Path("params.yaml")))
 
 
 def check_tools() -> list[str]:
@@ -81,6 +83,38 @@ def check_packages(lock: Path) -> list[str]:
                 f"{wanted.name}: {wanted.specifier} is wanted, {got} is installed: run `make setup`"
             )
     return problems
+
+
+def check_machine(params_file: Path) -> Iterator[str]:
+    """Yield what this machine lacks for these settings: models, the converter, the sandbox."""
+    from potstill import sandbox
+    from potstill.export import converter
+    from potstill.params import read_params
+    from potstill.sources import fetch
+
+    tree = read_params(params_file)
+    checks: list[tuple[str, Callable[[], object]]] = [
+        (f"models.{name}", partial(fetch.look, model["source"], model["revision"]))
+        for name, model in tree["models"].items()
+    ]
+    if any(item["format"] == "gguf" for item in tree["export"].values()):
+        checks.append(("export", converter.check))
+    modes = {tree[section]["sandbox"] for section in ("curate", "scoring")}
+    checks += [("sandbox", partial(sandbox.check, mode)) for mode in sorted(modes)]
+    for where, look in checks:
+        try:
+            look()
+        except InputError as error:
+            yield f"{where}: {error}"
+
+
+def layers() -> str:
+    """Return which of the sandbox's layers are in force here, as one line."""
+    from potstill import sandbox
+
+    in_force, missing = sandbox.layers()
+    lacks = f"; not in force: {', '.join(missing)}" if missing else ""
+    return f"sandbox: {', '.join(in_force)}{lacks}"
 
 
 def check_settings(dvc_yaml: Path, params_file: Path) -> list[str]:

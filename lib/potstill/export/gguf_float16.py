@@ -20,9 +20,9 @@ import numpy as np
 from potstill import files
 from potstill.errors import InputError
 from potstill.export import convert, converter, gguf_vocabulary
-from potstill.export.build import stop_ids
 from potstill.models import checkpoint as checkpoints
 from potstill.models import families, rotary
+from potstill.models.chat import ChatTokenizer
 from potstill.stage import WORK
 
 _PLACES = ("_name_or_path", "auto_map")  # a path of another machine; code that came with a model
@@ -47,7 +47,8 @@ def write(checkpoint: Path, path: Path, *, passing: bool) -> None:
     tree = converter.check()
     config = checkpoints.read_config(checkpoint)
     whole = _check_config(config, checkpoint, tree)
-    vocabulary = gguf_vocabulary.describe(checkpoint, config["vocab_size"], stop_ids(checkpoint))
+    stops = sorted(ChatTokenizer(checkpoint).stop_ids)
+    vocabulary = gguf_vocabulary.describe(checkpoint, config["vocab_size"], stops)
     job = {
         "config": _complete(config) if whole else config,
         "vocabulary": vocabulary,

