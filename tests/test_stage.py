@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from potstill import stage
+from potstill.params import Section
 
 SCRIPT = """
 import os, subprocess, sys, time
@@ -263,3 +264,32 @@ def test_flags_and_outputs_follow_from_mains_parameters():
 
     assert stage.path_parameters(main) == ["student", "out", "plot_out"]
     assert [stage.is_output(n) for n in ("student", "out", "plot_out")] == [False, True, True]
+
+
+def test_a_scratch_is_keyed_by_the_code_that_its_stage_imports():
+    from potstill import imports
+
+    script = imports.ROOT / "stages/distill.py"
+    names = {p.relative_to(imports.ROOT).as_posix() for p in imports.sources(script)}
+    assert {"stages/distill.py", "lib/potstill/distill/training.py"} <= names
+    assert not names & {"lib/potstill/report/plots.py", "lib/potstill/stage.py"}
+
+
+def test_no_variants_scratch_deletes_anothers(tmp_path, monkeypatch):
+    from stages import distill
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").touch()
+
+    class Settings(Section):
+        alpha: float
+
+    def scratch(name, alpha):
+        return stage._scratch(name, distill.main, Settings(alpha=alpha), {"a": tmp_path / "in"})
+
+    soft = scratch("distill@kd-soft", 0.5)
+    (soft / "step").touch()
+    old, new = scratch("distill@kd", 0.5), scratch("distill@kd", 0.7)
+    assert (soft / "step").exists()
+    assert new.exists()
+    assert not old.exists()  # other settings of the same variant: never found again

@@ -215,6 +215,13 @@ def test_variants_of_one_checkpoint_share_one_conversion(tiny_llama, tmp_path):
     gguf.export(tiny_llama, tmp_path / "again", quantisation="q8_0")
     assert (tmp_path / "again" / "model.gguf").read_bytes() == fresh["q8_0"]
     assert kept.stat().st_ino == made
+    damaged = bytearray(fresh["f16"])
+    damaged[-9] ^= 1
+    kept.chmod(0o600)
+    kept.write_bytes(damaged)  # by a disk, or a hand: it is made again, not passed on
+    (tmp_path / "mended").mkdir()
+    gguf.export(tiny_llama, tmp_path / "mended", quantisation="f16")
+    assert (tmp_path / "mended" / "model.gguf").read_bytes() == fresh["f16"]
     other = tmp_path / "other"
     shutil.copytree(tiny_llama, other)
     (other / "chat_template.jinja").write_text("{{ messages }}")

@@ -25,6 +25,7 @@ from potstill.models import families, rotary
 from potstill.models.chat import ChatTokenizer
 from potstill.stage import WORK
 
+KEPT = WORK / "gguf"
 _PLACES = ("_name_or_path", "auto_map")  # a path of another machine; code that came with a model
 _CHUNK = 1 << 24  # numbers that are checked at a time
 # ggml's type -> (bits as, mask of the exponent, which infinity and NaN fill)
@@ -55,18 +56,14 @@ def write(checkpoint: Path, path: Path, *, passing: bool) -> None:
         "whole": whole and vocabulary is not None,
         "name": str(config["model_type"]),
     }
-    kept = _kept(checkpoint, job)
+    key = _key(checkpoint, job)
     place = checkpoints.link if passing else shutil.copyfile
-    if kept is not None:
-        try:
-            place(kept, path)
-            return
-        except FileNotFoundError:  # none yet, or another export has just put its own there
-            pass
+    if key is not None and _take(key, path, place):
+        return
     _convert(checkpoint, job, tree, path)
     _check_finite(path)
-    if kept is not None:
-        _keep(path, kept, place)
+    if key is not None:
+        _keep(path, key, place)
 
 
 def _check_config(config: dict[str, Any], checkpoint: Path, tree: Path) -> bool:
@@ -143,8 +140,8 @@ def _check_finite(path: Path) -> None:
                 )
 
 
-def _kept(checkpoint: Path, job: dict[str, Any]) -> Path | None:
-    """Return the name that says all of what goes into the file; None outside a pipeline."""
+def _key(checkpoint: Path, job: dict[str, Any]) -> str | None:
+    """Return a hash of all that goes into the file; None outside a pipeline."""
     if not WORK.is_dir():
         return None
     digest = hashlib.sha256(converter.TREE_SHA256.encode())
@@ -152,13 +149,28 @@ def _kept(checkpoint: Path, job: dict[str, Any]) -> Path | None:
     digest.update(json.dumps(job, sort_keys=True).encode())
     for weights in checkpoints.weight_files(checkpoint):
         digest.update(f"{weights.name} {files.sha256_file(weights)}\n".encode())
-    return WORK / "gguf" / f"{digest.hexdigest()}.gguf"
+    return digest.hexdigest()
 
 
-def _keep(path: Path, kept: Path, place: Callable[[Path, Path], object]) -> None:
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    for other in kept.parent.glob("*.gguf"):
+def _take(key: str, path: Path, place: Callable[[Path, Path], object]) -> bool:
+    """Put the kept file of a key into place; one that is not what was kept is made anew."""
+    for kept in KEPT.glob(f"{key}-*.gguf"):
+        try:
+            place(kept, path)
+        except FileNotFoundError:  # another export has just put its own there
+            continue
+        if files.sha256_file(path) == kept.stem.rpartition("-")[2]:
+            return True
+        files.remove(path)
+    return False
+
+
+def _keep(path: Path, key: str, place: Callable[[Path, Path], object]) -> None:
+    """Keep a file under its key and its own hash; only the last one is kept."""
+    kept = KEPT / f"{key}-{files.sha256_file(path)}.gguf"
+    KEPT.mkdir(parents=True, exist_ok=True)
+    for other in KEPT.glob("*.gguf"):
         files.remove(other)
-    with tempfile.TemporaryDirectory(dir=kept.parent) as name:  # another export may keep its own
+    with tempfile.TemporaryDirectory(dir=KEPT) as name:  # another export may keep its own
         place(path, Path(name) / kept.name)
         files.publish(Path(name) / kept.name, kept)
