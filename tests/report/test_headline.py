@@ -33,7 +33,7 @@ def test_the_control_is_the_strongest(unchanged):
     found = numbers(unchanged)
     over = unchanged.over_students
     assert found["vs_control"] == round(100 * over["labels_only"].estimate.value, 3)
-    assert found["ppl_ratio"] == round(4.1 / 4.6, 3)
+    assert found["ppl_control"] == round(4.1 / 4.6, 3)
 
 
 def test_what_was_not_measured_has_no_key(look, tmp_path):

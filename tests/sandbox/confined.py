@@ -9,6 +9,7 @@ and the attacks are there.
 
 import json
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -62,10 +63,15 @@ def main():
         found["honest"] = [[r.ok, r.stdout, r.stderr] for r in run_many(HONEST)]
         found["won"] = attack(canary)
         found["canary"] = canary.read_text()
+        shutil.rmtree(canary.parent)
         found["slow"] = run("python", "while True: pass", limits=LIMITS).killed_by
         found["large"] = run("python", "x = bytes(1 << 30)", limits=LIMITS).ok
         found["again"] = run("python", "print(7)", limits=LIMITS).stdout
         # a program must reach no process of its user's, though all are in sight
+        code = "import threading, time\nn = 0\ntry:\n    while n < 300:\n        threading.Thread(target=time.sleep, args=(1,), daemon=True).start(); n += 1\nexcept RuntimeError: pass\nprint(n)"
+        found["threads"] = run("python", code, limits=Limits()).stdout
+        code = "import ctypes\nprint(ctypes.CDLL(None, use_errno=True).prctl(1, 0))"
+        found["pdeathsig"] = run("python", code, limits=LIMITS).stdout
         code = f"import os\ntry:\n    os.kill({os.getpid()}, 0); print('PWNED')\nexcept OSError as e:\n    print(e)"
         found["kill"] = run("python", code, limits=LIMITS).stdout
     api._pool.close()

@@ -37,21 +37,33 @@ def readable():
     shutil.rmtree(folder)
 
 
-def leftovers():
-    return {path for path in Path("/tmp").iterdir() if path.name.startswith("potstill-case")}
+@pytest.fixture(autouse=True)
+def crowd():
+    """Other processes of the ordinary user's, which must not take a program's threads."""
+    sleepers = [
+        subprocess.Popen(["sleep", "300"], user=NOBODY, group=NOBODY, extra_groups=[])
+        for _ in range(25 if os.getuid() == 0 else 0)
+    ]
+    yield
+    for sleeper in sleepers:
+        sleeper.kill()
+        sleeper.wait()
 
 
 def run(folder, refused, *, user=None):
     command = [str(folder / name) for name in ("refuse.py", "confined.py")]
     command = [str(SYSTEM_PYTHON), command[0], refused, command[1]]
-    before = leftovers()
+    temporary = folder / "tmp"
+    temporary.mkdir(exist_ok=True)
+    temporary.chmod(0o777)
     done = subprocess.run(
-        command, cwd="/", env={"PYTHONPATH": str(folder), "PATH": os.environ["PATH"]},
+        command, cwd="/", env={"PYTHONPATH": str(folder), "PATH": os.environ["PATH"],
+                               "TMPDIR": str(temporary)},
         user=user, group=user, extra_groups=[] if user else None,
         capture_output=True, text=True, timeout=250, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert leftovers() == before
+    assert list(temporary.iterdir()) == []
     alive = subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, check=False)
     assert alive.returncode == 1, "a process was left"
     return json.loads(done.stdout.splitlines()[-1])
@@ -87,6 +99,9 @@ def test_programs_run_and_no_attack_succeeds(readable, refused, user):
     assert found["canary"] == "PWNED by reading"
     assert (found["slow"], found["large"], found["again"]) == ("cpu", False, "7\n")
     assert "PWNED" not in found["kill"]
+    assert 1 <= int(found["threads"]) < 40  # the limit is 16 of its own
+    if refused:
+        assert found["pdeathsig"] == "-1\n"  # else it could outlive its server
 
 
 @needs_python

@@ -94,7 +94,7 @@ def answer(program, arch, number, flags=0):
         if code == 0x06:
             return value
         if code == 0x20:
-            accumulator = {0: number, 4: arch, 16: flags}[value]
+            accumulator = {0: number, 4: arch, 16: flags, 24: flags}[value]
             position += 1
         else:
             tests = {0x15: accumulator == value, 0x35: accumulator >= value}
@@ -120,6 +120,10 @@ def test_filter_refuses_exactly_the_list(machine, monkeypatch, layers):
         elif number in denied or number == seccomp.CLONE[column]:
             expected = refuse
         assert answer(program, arch, number) == expected, number
+    settings = [c for layer, c in seccomp.SETTINGS_WITHOUT.items() if layer not in layers]
+    for number_of, _, values in (entry for calls in settings for entry in calls.values()):
+        assert answer(program, arch, number_of[column], 999) == allow
+        assert {answer(program, arch, number_of[column], value) for value in values} == {refuse}
     clone = seccomp.CLONE[column]
     assert answer(program, arch, clone, seccomp.CLONE_THREAD) == allow
     assert answer(program, arch, 0x40000000 + 59) == unknown

@@ -1,8 +1,9 @@
 """The few numbers by which experiments are told apart: what `dvc exp show` has columns for.
 
-All are of the delivered artefact, the export through which `compare.student` is scored. Names are
-short, since the terminal shows them side by side, and hold no variant's name, so that experiments
-with other variants still share their columns. What was not measured has no key: DVC shows a dash.
+All are of the delivered artefact: `compare.students` names the export of `compare.student`. Names
+are short, since the terminal shows them side by side, and hold no variant's name, so that
+experiments with other variants still share their columns. What was not measured has no key: DVC
+shows a dash.
 """
 
 import json
@@ -28,11 +29,12 @@ def headline(view: View, verdicts: list[Verdict]) -> dict[str, float]:
     Keys:
         katas, katas_low, katas_high: pass@1 in per cent, with its 95 % interval.
         vs_teacher, vs_control: points above the teacher, and above the strongest control.
-        inside: per cent of answers inside the subset.
-        ppl, ppl_ratio: held-out perplexity, and over the strongest control's; below 1 is better.
-        top1: per cent of positions with the checkpoint's most probable token.
-        mb, tok_s, first_ms, rss_mb: size, decoding speed, wait for the first token, peak memory.
         pass, fail, not_run: gates by state.
+        mb, tok_s, rss_mb, first_ms: size, decoding speed, peak memory, wait for the first token.
+        inside: per cent of answers inside the subset.
+        top1: per cent of positions with the checkpoint's most probable token.
+        ppl, ppl_control, ppl_teacher: held-out perplexity; over the strongest control's, and over
+            the teacher's: below 1 is better.
         steps, tokens: optimiser steps, and answer tokens trained on.
     """
     student, item = view.student, view.scored(view.settings.student)
@@ -43,17 +45,18 @@ def headline(view: View, verdicts: list[Verdict]) -> dict[str, float]:
         **_percent("katas", item.katas),
         "vs_teacher": _points(view.over_students.get("teacher")),
         "vs_control": _points(_strongest(view.over_students, controls, min)),
-        "inside": 100 * item.inside_subset.value if item.inside_subset else None,
-        "ppl": student.perplexity.value,
-        "ppl_ratio": _value(_strongest(view.perplexity_over, controls, max)),
-        "top1": 100 * agreement.value if agreement else None,
-        "mb": item.size_bytes / 1e6,
-        "tok_s": run.tokens_per_s if run else None,
-        "first_ms": run.first_token_ms_p50 if run else None,
-        "rss_mb": run.peak_rss_mb if run else None,
         "pass": counts["pass"],
         "fail": counts["fail"],
         "not_run": counts["not-run"],
+        "mb": item.size_bytes / 1e6,
+        "tok_s": run.tokens_per_s if run else None,
+        "rss_mb": run.peak_rss_mb if run else None,
+        "first_ms": run.first_token_ms_p50 if run else None,
+        "inside": 100 * item.inside_subset.value if item.inside_subset else None,
+        "top1": 100 * agreement.value if agreement else None,
+        "ppl": student.perplexity.value,
+        "ppl_control": _value(_strongest(view.perplexity_over, controls, max)),
+        "ppl_teacher": _value(view.perplexity_over.get("teacher")),
         "steps": student.steps,
         "tokens": student.num_tokens,
     }

@@ -9,7 +9,8 @@ on processor time, memory, threads, files and output. `RunResult.layers` names w
 Where namespaces are refused, as by the default profile of many containers, Landlock alone limits
 what a program can read to those same folders, it can write nowhere, and seccomp refuses besides
 what would reach other processes and the attributes of files. Then a program can still ask whether a
-file exists and which number its parent has; root's programs run as root without capabilities.
+file exists and which number its parent has. Root's programs run as nobody where nobody can read
+Python's library, else as root without capabilities, whose threads the kernel does not count.
 
 Who decides: with tests as a list, this process alone knows what is expected; it sends arguments,
 never expected values, and compares what comes back. With tests as source, a judge in a process of

@@ -20,6 +20,8 @@ def become(
     layers: set[str],
     denied: ctypes.Structure | None,
     visible: list[str],
+    is_nobody: bool,
+    others: int,
 ) -> None:
     """Turn this process into the case that a request describes; never returns.
 
@@ -31,7 +33,7 @@ def become(
     try:
         _place(descriptors, report)
         try:
-            _confine(request["limits"], layers, denied, visible)
+            _confine(request["limits"], layers, denied, visible, is_nobody, others)
         except (OSError, MemoryError) as error:
             os.write(_REPORT, repr(error).encode())
             return
@@ -58,14 +60,19 @@ def _confine(
     layers: set[str],
     denied: ctypes.Structure | None,
     visible: list[str],
+    is_nobody: bool,
+    others: int,
 ) -> None:
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     if "tmpfs" in layers:
         namespaces.mount_private(values["file_mb"])
     else:
         os.chdir("/")
+    if is_nobody:
+        namespaces.become_plain_nobody()
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)  # a new user is a new promise
     syscalls.drop_capabilities()
-    limits.apply(values)
+    limits.apply(values, others)
     if "no_new_privs" in layers:
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
     if "landlock" in layers:

@@ -1,6 +1,9 @@
 """Resource limits of one case: the kernel's, and the watch over its clocks."""
 
+# ruff: noqa: PTH116, PTH208
+# pathlib and what it imports would be copied for every case.
 import math
+import os
 import resource
 import time
 from typing import Any
@@ -9,8 +12,22 @@ from typing import Any
 _OWN_PROCESSES = 4
 
 
-def apply(limits: dict[str, Any]) -> None:
+def processes_of(user: int) -> int:
+    """Return how many processes and threads a user has in sight: the kernel's limit counts them."""
+    count = 0
+    for name in os.listdir("/proc"):
+        try:
+            if name.isdigit() and os.stat(f"/proc/{name}").st_uid == user:
+                count += len(os.listdir(f"/proc/{name}/task"))
+        except OSError:  # it has just ended
+            continue
+    return count
+
+
+def apply(limits: dict[str, Any], others: int) -> None:
     """Set this process's limits for good; `limits` has the fields of `api.Limits`.
+
+    `others` are processes of the same user that are none of the server's.
 
     The processor time set here is a second late: the server ends the case first and says why.
     """
@@ -18,7 +35,7 @@ def apply(limits: dict[str, Any]) -> None:
     values = {
         resource.RLIMIT_CPU: processor_s,
         resource.RLIMIT_AS: limits["memory_mb"] << 20,
-        resource.RLIMIT_NPROC: limits["processes"] + _OWN_PROCESSES,
+        resource.RLIMIT_NPROC: limits["processes"] + _OWN_PROCESSES + others,
         resource.RLIMIT_FSIZE: limits["file_mb"] << 20,
         resource.RLIMIT_NOFILE: limits["open_files"],
         resource.RLIMIT_CORE: 0,

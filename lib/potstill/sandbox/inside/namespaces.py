@@ -5,7 +5,7 @@ holds the standard library and the system's shared libraries, read-only. Each ca
 namespace, whose end is the end of everything in it, and a private /tmp.
 """
 
-# ruff: noqa: PTH103, PTH110, PTH114, PTH115, PTH120, PTH211
+# ruff: noqa: PTH103, PTH110, PTH114, PTH115, PTH116, PTH120, PTH211
 # pathlib and what it imports would be copied for every case.
 import os
 
@@ -72,6 +72,24 @@ def try_to_enter(visible: list[str]) -> str | None:
     reason = os.read(reader, 4096).decode()
     os.close(reader)
     return reason or None
+
+
+def is_readable_by_all(visible: list[str]) -> bool:
+    """Say whether another user could read these folders as well: all above lets it pass."""
+    parents = {path[: end or 1] for path in visible for end, sign in enumerate(path) if sign == "/"}
+    return all(os.stat(path).st_mode & 0o001 for path in parents) and all(
+        os.stat(path).st_mode & 0o005 == 0o005 for path in visible
+    )
+
+
+def become_plain_nobody() -> None:
+    """Become `nobody`, where root may, without the namespaces that this module is about."""
+    try:
+        os.setgroups([])
+        os.setresgid(NOBODY, NOBODY, NOBODY)
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+    except PermissionError:  # a root without these capabilities stays what it is
+        return
 
 
 def _become_nobody() -> None:

@@ -176,6 +176,13 @@ WITHOUT: dict[str, dict[str, tuple[int, int | None]]] = {
         "inotify_init1": (294, 26),
     },
 }
+# Of these calls only some settings, by the place of the argument that says which.
+SETTINGS_WITHOUT = {
+    "pid": {
+        "prctl": ((157, 167), 0, (1,)),  # PR_SET_PDEATHSIG: it ends with the server
+        "fcntl": ((72, 25), 1, (8, 10, 15)),  # F_SETOWN, F_SETSIG, F_SETOWN_EX: signals to others
+    },
+}
 CLONE, CLONE3 = (56, 220), (435, 435)
 CLONE_THREAD = 0x00010000
 NEWEST = 450  # set_mempolicy_home_node: the last call that the list was checked against
@@ -224,6 +231,9 @@ def instructions(layers: Collection[str] = tuple(WITHOUT)) -> list[_Line]:
     for number in (n[column] for calls in (DENIED, *missing) for n in calls.values()):
         if number is not None:
             answers[number] = [_REFUSE]
+    for layer, calls in SETTINGS_WITHOUT.items():
+        for number_of, argument, values in calls.values() if layer not in layers else ():
+            answers[number_of[column]] = _all_but(argument, values)
     answers[CLONE[column]] = _THREADS_ONLY
     answers[CLONE3[column]] = [_UNKNOWN]  # its flags are out of sight; the C library has clone
     ranges = [(0, answers[0])]
@@ -237,6 +247,12 @@ def instructions(layers: Collection[str] = tuple(WITHOUT)) -> list[_Line]:
         (_LOAD, 0, 0, _OFFSET_NUMBER),
         *_tree(ranges),
     ]
+
+
+def _all_but(argument: int, values: tuple[int, ...]) -> list[_Line]:
+    """Return the answer that refuses a call where an argument has one of some values."""
+    jumps = [(_JUMP_EQUAL, len(values) - n, 0, value) for n, value in enumerate(values)]
+    return [(_LOAD, 0, 0, _OFFSET_ARGUMENT + 8 * argument), *jumps, _ALLOW, _REFUSE]
 
 
 def _tree(ranges: list[tuple[int, list[_Line]]]) -> list[_Line]:

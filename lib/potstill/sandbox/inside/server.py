@@ -69,6 +69,12 @@ class _Server:
         self._control = control
         # In a root of its own everything is there to be read.
         self._visible = ["/"] if "mount" in layers else visible
+        plain = "user" not in layers
+        user = os.getuid()
+        # Root's limits on processes do not count, so its cases become nobody where they can.
+        self._is_nobody = plain and user == 0 and namespaces.is_readable_by_all(visible)
+        of = namespaces.NOBODY if self._is_nobody else user
+        self._others = limits.processes_of(of) if plain else 0
         self._layers = layers
         self._home = home
         self._denied = seccomp.build(layers) if "seccomp" in layers else None
@@ -107,8 +113,9 @@ class _Server:
         process = namespaces.fork_first_process(self._home)
         if process == 0:
             child.become(
-                request, descriptors, report_end, self._layers, self._denied, self._visible
-            )
+                request, descriptors, report_end, self._layers, self._denied,
+                self._visible, self._is_nobody, self._others,
+            )  # fmt: skip
         for descriptor in (*descriptors, report_end):
             os.close(descriptor)
         return _Case(request, process, report)
