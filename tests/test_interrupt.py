@@ -29,7 +29,8 @@ SLOW_MODEL = tiny_project.MAKE_MODEL.replace("out: Path)", "out: Path, scratch: 
     done = scratch / "done"
     start = int(done.read_text()) if done.exists() else 0
     for number in range(start, 30):
-        done.write_text(str(number))
+        done.with_suffix(".new").write_text(str(number))  # a kill leaves a number or none
+        done.with_suffix(".new").replace(done)
         time.sleep(0.05)
     out.mkdir()
     (out / "half").write_text("half")

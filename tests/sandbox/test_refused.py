@@ -14,6 +14,7 @@ import _quickjs
 import potstill
 import pytest
 
+pytestmark = pytest.mark.xdist_group("nobody")  # their processes count together
 HERE = Path(__file__).parent
 NAMESPACES = "unshare,setns,mount,umount2,pivot_root,mount_setattr"
 SYSTEM_PYTHON = Path("/usr/bin/python3.11")  # one that every user may start

@@ -26,8 +26,8 @@ def become(
     """Turn this process into the case that a request describes; never returns.
 
     `denied` is the filter of `seccomp.build`, None without that layer; `visible` is what Landlock
-    lets it read. What goes wrong before any
-    of the program's code runs is written to `report`.
+    lets it read; `others` are its user's other processes. What goes wrong before any of the
+    program's code runs is written to `report`.
     """
     code = 1
     try:

@@ -73,8 +73,8 @@ class _Server:
         user = os.getuid()
         # Root's limits on processes do not count, so its cases become nobody where they can.
         self._is_nobody = plain and user == 0 and namespaces.is_readable_by_all(visible)
-        of = namespaces.NOBODY if self._is_nobody else user
-        self._others = limits.processes_of(of) if plain else 0
+        # The kernel counts all processes of a user, so a case's limit is beside the others'.
+        self._user = (namespaces.NOBODY if self._is_nobody else user) if plain else None
         self._layers = layers
         self._home = home
         self._denied = seccomp.build(layers) if "seccomp" in layers else None
@@ -110,11 +110,12 @@ class _Server:
 
     def _start(self, request: dict[str, Any], descriptors: list[int]) -> _Case:
         report, report_end = os.pipe()
+        others = limits.processes_of(self._user) if self._user is not None else 0
         process = namespaces.fork_first_process(self._home)
         if process == 0:
             child.become(
                 request, descriptors, report_end, self._layers, self._denied,
-                self._visible, self._is_nobody, self._others,
+                self._visible, self._is_nobody, others,
             )  # fmt: skip
         for descriptor in (*descriptors, report_end):
             os.close(descriptor)
