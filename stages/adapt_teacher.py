@@ -11,7 +11,7 @@ Writes  out         the adapted teacher; with 0 steps only its vocabulary is cut
 
 from pathlib import Path
 
-from potstill import stage
+from potstill import files, stage
 from potstill.distill.recipe import Training as Params
 
 
@@ -28,11 +28,14 @@ def main(
 ) -> dict[str, float]:
     """Train, measure on held-out rows and save."""
     from potstill.distill import student
+    from potstill.students import trimming
 
+    start = scratch / "cut"
+    files.remove(start)  # a killed run may have left a half
+    trimming.apply(vocabulary, teacher, start)
     return student.adapt(
         params,
-        teacher=teacher,
-        vocabulary=vocabulary,
+        start=start,
         dataset=dataset,
         out=out,
         history_out=history_out,

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from potstill import stage
-from potstill.devices import latency
 from potstill.errors import MissingPackageError
 from potstill.export import build
 from potstill.params import Section
-from potstill.parity import parity
+from potstill.proving import latency, parity
 
 
 class Params(Section):

@@ -12,20 +12,23 @@ from itertools import islice
 from pathlib import Path
 
 from potstill import files, stage
-from potstill.parity import reference
-from potstill.parity.reference import Settings as Params
+from potstill.proving import reference
+from potstill.proving.reference import Settings as Params
 
 
 def main(
     params: Params, *, teacher: Path, students: Path, dataset: Path, out: Path
 ) -> dict[str, int]:
     """Record the teacher and every student."""
+    from potstill.loading import load
+
     checkpoints = [teacher, *sorted(path.parent for path in students.glob("*/config.json"))]
     rows = files.read_jsonl(dataset / "heldout.jsonl", ["messages"])
     chats = [row["messages"] for row in islice(rows, params.texts)]
     for path in checkpoints:
         folder = out / path.parent.name if path.parent == students else out
-        reference.record(path, chats, folder / f"{path.name}.safetensors", params)
+        model = load.ReferenceModel(path, params.threads)
+        reference.record(model, path, chats, folder / f"{path.name}.safetensors", params)
     return {
         "num_checkpoints": len(checkpoints),
         "n_texts": len(chats),

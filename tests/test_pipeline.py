@@ -27,7 +27,7 @@ runtime data mining
 students logits sampling curation
 distill
 export
-parity devices evaluate
+proving evaluate
 report
 cli
 """

@@ -4,8 +4,9 @@ import pytest
 from potstill import files, runtime
 from potstill.errors import InputError, MissingPackageError
 from potstill.export import FORMATS
+from potstill.loading.load import ReferenceModel
 from potstill.models import checkpoint
-from potstill.parity import reference
+from potstill.proving import reference
 
 from stages import export
 from tests.stages.conftest import chat
@@ -31,7 +32,8 @@ def recorded(tiny_llama, tmp_path_factory):
     settings = reference.Settings(
         texts=3, max_length=64, greedy_prompts=2, greedy_tokens=4, threads=1
     )
-    reference.record(tiny_llama, [chat(n)["messages"] for n in range(20, 23)], path, settings)
+    chats = [chat(n)["messages"] for n in range(20, 23)]
+    reference.record(ReferenceModel(tiny_llama, 1), tiny_llama, chats, path, settings)
     return path
 
 

@@ -2,7 +2,7 @@
 
 import shutil
 
-from potstill.parity import reference
+from potstill.proving import reference
 
 from stages.record_reference import Params, main
 

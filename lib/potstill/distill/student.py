@@ -14,7 +14,6 @@ from potstill.loading.load import CausalLM
 from potstill.logits import store as logit_store
 from potstill.models import checkpoint
 from potstill.models.chat import ChatTokenizer
-from potstill.students import trimming
 from potstill.tokens import examples
 
 HISTORY_COLUMNS = ("step", "tokens", "loss", "ce", "kl", "lr", "heldout_nll")
@@ -23,15 +22,14 @@ HISTORY_COLUMNS = ("step", "tokens", "loss", "ce", "kl", "lr", "heldout_nll")
 def adapt(
     recipe: Training,
     *,
-    teacher: Path,
-    vocabulary: Path,
+    start: Path,
     dataset: Path,
     out: Path,
     history_out: Path,
     heldout_out: Path,
     scratch: Path,
 ) -> dict[str, float]:
-    """Cut a teacher's vocabulary and train it on the labels alone; return its measures.
+    """Train a teacher on the labels alone; write it and its measures, and return their summary.
 
     A teacher that has seen the domain is worth following there; one that has not pulls the student
     back to its own habits ("teacher correction", Minitron, arXiv:2408.11796, section 3.1).
@@ -39,9 +37,6 @@ def adapt(
     Raises:
         InputError: no row fits.
     """
-    start = scratch / "cut"
-    files.remove(start)  # a killed run may have left a half
-    trimming.apply(vocabulary, teacher, start)
     loss = training.Loss(recipe.chunk_tokens)
     return _train(
         recipe,

@@ -128,14 +128,14 @@ def write(
     beside: Path,
     shard_bytes: int = SHARD_BYTES,
 ) -> None:
-    """Write a checkpoint folder; tokenizer and origin are linked from the folder `beside`."""
+    """Write a checkpoint folder; tokenizer and origin are copied from the folder `beside`."""
     out.mkdir(parents=True, exist_ok=True)
     sizes = {name: tensor.numel() * tensor.element_size() for name, tensor in state.items()}
     write_weights(out, sizes, lambda name: state[name], shard_bytes)
     files.write_json(out / "config.json", dict(config))
     for name in SIDE_FILES:
         if (beside / name).exists() and not (out / name).exists():
-            link(beside / name, out / name)
+            shutil.copyfile(beside / name, out / name)
 
 
 def write_weights(

@@ -4,6 +4,7 @@ import ctypes
 import fcntl
 import os
 import signal
+from dataclasses import dataclass
 from typing import Any
 
 from . import judge, landlock, limits, namespaces, program, seccomp, syscalls
@@ -13,27 +14,33 @@ _CHANNEL, _REPORT = 3, 4  # after stdin, stdout and stderr
 _FREE = 64  # above every descriptor that is put in place
 
 
+@dataclass(frozen=True)
+class Confinement:
+    """What every case of a server is confined by."""
+
+    layers: set[str]  # in force
+    denied: ctypes.Structure | None  # the filter of `seccomp.build`, None without that layer
+    visible: list[str]  # paths that Landlock lets a case read
+    is_nobody: bool  # a case gives up its user
+
+
 def become(
     request: dict[str, Any],
     descriptors: list[int],
     report: int,
-    layers: set[str],
-    denied: ctypes.Structure | None,
-    visible: list[str],
-    is_nobody: bool,
+    confinement: Confinement,
     others: int,
 ) -> None:
     """Turn this process into the case that a request describes; never returns.
 
-    `denied` is the filter of `seccomp.build`, None without that layer; `visible` is what Landlock
-    lets it read; `others` are its user's other processes. What goes wrong before any of the
-    program's code runs is written to `report`.
+    `others` are the case's user's other processes. What goes wrong before any of the program's code
+    runs is written to `report`.
     """
     code = 1
     try:
         _place(descriptors, report)
         try:
-            _confine(request["limits"], layers, denied, visible, is_nobody, others)
+            _confine(request["limits"], confinement, others)
         except (OSError, MemoryError) as error:
             os.write(_REPORT, repr(error).encode())
             return
@@ -55,20 +62,14 @@ def _place(descriptors: list[int], report: int) -> None:
     syscalls.close_from(len(wanted))
 
 
-def _confine(
-    values: dict[str, Any],
-    layers: set[str],
-    denied: ctypes.Structure | None,
-    visible: list[str],
-    is_nobody: bool,
-    others: int,
-) -> None:
+def _confine(values: dict[str, Any], confinement: Confinement, others: int) -> None:
+    layers = confinement.layers
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
     if "tmpfs" in layers:
         namespaces.mount_private(values["file_mb"])
     else:
         os.chdir("/")
-    if is_nobody:
+    if confinement.is_nobody:
         namespaces.become_plain_nobody()
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)  # a new user is a new promise
     syscalls.drop_capabilities()
@@ -76,6 +77,6 @@ def _confine(
     if "no_new_privs" in layers:
         syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
     if "landlock" in layers:
-        landlock.restrict(visible, namespaces.PRIVATE if "tmpfs" in layers else None)
-    if denied is not None:
-        seccomp.restrict(denied)
+        landlock.restrict(confinement.visible, namespaces.PRIVATE if "tmpfs" in layers else None)
+    if confinement.denied is not None:
+        seccomp.restrict(confinement.denied)

@@ -68,16 +68,16 @@ class _Server:
     ) -> None:
         self._control = control
         # In a root of its own everything is there to be read.
-        self._visible = ["/"] if "mount" in layers else visible
+        seen = ["/"] if "mount" in layers else visible
         plain = "user" not in layers
         user = os.getuid()
         # Root's limits on processes do not count, so its cases become nobody where they can.
-        self._is_nobody = plain and user == 0 and namespaces.is_readable_by_all(visible)
+        is_nobody = plain and user == 0 and namespaces.is_readable_by_all(visible)
         # The kernel counts all processes of a user, so a case's limit is beside the others'.
-        self._user = (namespaces.NOBODY if self._is_nobody else user) if plain else None
-        self._layers = layers
+        self._user = (namespaces.NOBODY if is_nobody else user) if plain else None
         self._home = home
-        self._denied = seccomp.build(layers) if "seccomp" in layers else None
+        denied = seccomp.build(layers) if "seccomp" in layers else None
+        self._confinement = child.Confinement(layers, denied, seen, is_nobody)
         self._cases: dict[int, _Case] = {}  # by the descriptor to watch
 
     def serve(self) -> None:
@@ -113,10 +113,7 @@ class _Server:
         others = limits.processes_of(self._user) if self._user is not None else 0
         process = namespaces.fork_first_process(self._home)
         if process == 0:
-            child.become(
-                request, descriptors, report_end, self._layers, self._denied,
-                self._visible, self._is_nobody, others,
-            )  # fmt: skip
+            child.become(request, descriptors, report_end, self._confinement, others)
         for descriptor in (*descriptors, report_end):
             os.close(descriptor)
         return _Case(request, process, report)

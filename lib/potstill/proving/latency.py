@@ -42,7 +42,7 @@ def measure(artefact: Path, how: Settings) -> dict[str, float | str]:
     Raises:
         InputError: the child failed or ran past the time limit.
     """
-    command = [sys.executable, "-m", "potstill.devices.latency", str(artefact)]
+    command = [sys.executable, "-m", "potstill.proving.latency", str(artefact)]
     for name, value in how.model_dump(exclude={"timeout_s"}).items():
         command += [f"--{name.replace('_', '-')}", str(value)]
     try:

@@ -5,8 +5,9 @@ import pytest
 import torch
 from potstill import files
 from potstill.errors import InputError
+from potstill.loading.load import ReferenceModel
 from potstill.models.chat import ChatTokenizer
-from potstill.parity import reference
+from potstill.proving import reference
 from transformers import AutoModelForCausalLM
 
 CHATS = [
@@ -22,7 +23,7 @@ SETTINGS = reference.Settings(texts=2, max_length=30, greedy_prompts=1, greedy_t
 @pytest.mark.parametrize("family", ["llama", "qwen2"])
 def test_logits_and_answers_are_those_of_transformers(tiny_checkpoint, tmp_path, family):
     folder, path = tiny_checkpoint(family), tmp_path / "deep/r.safetensors"
-    reference.record(folder, CHATS, path, SETTINGS)
+    reference.record(ReferenceModel(folder, 1), folder, CHATS, path, SETTINGS)
     found = reference.read(path)
     chat = ChatTokenizer(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
@@ -47,13 +48,13 @@ def test_logits_and_answers_are_those_of_transformers(tiny_checkpoint, tmp_path,
 
 def test_two_records_of_one_checkpoint_are_equal(tiny_llama, tmp_path):
     for name in "ab":
-        reference.record(tiny_llama, CHATS, tmp_path / name, SETTINGS)
+        reference.record(
+            ReferenceModel(tiny_llama, 1), tiny_llama, CHATS, tmp_path / name, SETTINGS
+        )
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_an_answer_that_ends_keeps_its_stop_id(tiny_llama):
-    from potstill.loading.load import ReferenceModel
-
     model = ReferenceModel(tiny_llama, 1)
     free = model.answer([1, 5, 9], 6, [0])
     assert len(free) == 6
@@ -63,7 +64,7 @@ def test_an_answer_that_ends_keeps_its_stop_id(tiny_llama):
 @pytest.mark.parametrize("keep", [0, 7, 100, -1])
 def test_a_damaged_record_is_named(tiny_llama, tmp_path, keep):
     path = tmp_path / "r.safetensors"
-    reference.record(tiny_llama, CHATS, path, SETTINGS)
+    reference.record(ReferenceModel(tiny_llama, 1), tiny_llama, CHATS, path, SETTINGS)
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(InputError, match=r"r\.safetensors is damaged"):
         reference.read(path)

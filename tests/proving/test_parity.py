@@ -10,10 +10,11 @@ import torch
 from potstill import runtime
 from potstill.errors import InputError
 from potstill.export import build
+from potstill.loading.load import ReferenceModel
 from potstill.models import checkpoint
 from potstill.models.chat import ChatTokenizer
-from potstill.parity import parity, reference
-from potstill.parity.parity import Settings
+from potstill.proving import parity, reference
+from potstill.proving.parity import Settings
 
 RECORDED = reference.Settings(texts=3, max_length=40, greedy_prompts=2, greedy_tokens=6, threads=2)
 STRICT = Settings(
@@ -48,7 +49,9 @@ def compare(artefact, tmp_path):
     """Return a function that compares the artefact with the behaviour of some checkpoint."""
 
     def run(folder):
-        reference.record(folder, CHATS, tmp_path / "r.safetensors", RECORDED)
+        reference.record(
+            ReferenceModel(folder, 1), folder, CHATS, tmp_path / "r.safetensors", RECORDED
+        )
         model = runtime.load(artefact, context=256)
         try:
             want = reference.read(tmp_path / "r.safetensors")
@@ -152,7 +155,7 @@ def test_greedy_answers_are_equal_up_to_the_first_difference(made, want, share):
 def test_a_reference_of_another_checkpoint_is_refused(artefact, tiny_llama, tmp_path):
     copy = shutil.copytree(tiny_llama, tmp_path / "c")
     (copy / "chat_template.jinja").write_text("{{ messages[0]['content'] }}")
-    reference.record(copy, CHATS, tmp_path / "r.safetensors", RECORDED)
+    reference.record(ReferenceModel(copy, 1), copy, CHATS, tmp_path / "r.safetensors", RECORDED)
     with pytest.raises(InputError, match="not of the checkpoint that"):
         parity.check(artefact, tmp_path / "r.safetensors", STRICT)
 

@@ -15,7 +15,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 from pydantic import Field
@@ -64,8 +64,24 @@ class Reference:
     answers: list[Answer]
 
 
+class Model(Protocol):
+    """What is recorded of: `potstill.loading.load.ReferenceModel`."""
+
+    def logits(self, ids: Sequence[int]) -> np.ndarray:
+        """Return float32 logits [T, V]."""
+        ...
+
+    def answer(self, ids: Sequence[int], max_tokens: int, stop_ids: list[int]) -> list[int]:
+        """Return the greedy continuation with the stop id that ends it."""
+        ...
+
+
 def record(
-    checkpoint: Path, chats: Sequence[list[dict[str, str]]], out: Path, settings: Settings
+    model: Model,
+    checkpoint: Path,
+    chats: Sequence[list[dict[str, str]]],
+    out: Path,
+    settings: Settings,
 ) -> None:
     """Run a checkpoint over chats, each ending in an answer, and write what it computes.
 
@@ -74,10 +90,7 @@ def record(
     """
     from safetensors.numpy import save_file
 
-    from potstill.loading.load import ReferenceModel
-
     chat = ChatTokenizer(checkpoint)
-    model = ReferenceModel(checkpoint, settings.threads)
     texts = [chat.render(c, add_generation_prompt=False) for c in chats[: settings.texts]]
     tensors: dict[str, np.ndarray] = {}
     for n, text in enumerate(texts):

@@ -24,8 +24,8 @@ from potstill.artefacts import artifact
 from potstill.errors import InputError
 from potstill.models.chat import ChatTokenizer
 from potstill.params import Section
-from potstill.parity import reference
-from potstill.parity.reference import Answer, Reference
+from potstill.proving import reference
+from potstill.proving.reference import Answer, Reference
 from potstill.runtime.base import Runtime
 
 

@@ -1,9 +1,9 @@
 """Latency: real figures from a fresh process; a broken artefact is one clear line."""
 
 import pytest
-from potstill.devices import latency
 from potstill.errors import InputError
 from potstill.export import build
+from potstill.proving import latency
 
 HOW = latency.Settings(prompt_tokens=8, tokens=5, repeats=2, threads=1, timeout_s=120.0)
 

@@ -1,1 +1,0 @@
-"""What an artefact costs on the machine that runs it."""

@@ -1,1 +1,0 @@
-"""What a checkpoint computes, recorded; whether an artefact computes the same."""

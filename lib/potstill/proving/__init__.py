@@ -1,0 +1,1 @@
+"""Whether an artefact computes what its checkpoint was recorded to compute, and at what cost."""
