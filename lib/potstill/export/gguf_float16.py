@@ -93,24 +93,26 @@ def _complete(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _convert(checkpoint: Path, job: dict[str, Any], tree: Path, path: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="potstill-gguf-") as name:
-        model = Path(name) / "model"
-        model.mkdir()
-        sources = checkpoints.weight_files(checkpoint)
-        index = checkpoint / checkpoints.INDEX
-        sources += [index] if index.exists() else []
-        if job["vocabulary"] is None:
-            sources += [checkpoint / file for file in checkpoints.SIDE_FILES]
-        for source in sources:
-            if source.exists():
-                (model / source.name).symlink_to(source.resolve())
-        files.write_json(model / "config.json", _without_code(job["config"]))
-        request = Path(name) / "job.json"
-        paths = {"converter": str(tree), "model": str(model), "out": str(path.resolve())}
-        request.write_text(json.dumps({**job, **paths}), encoding="utf-8")
-        command = [sys.executable, "-I", "-B", convert.__file__, str(request)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False,
-                              stdin=subprocess.DEVNULL)  # fmt: skip
+    work = path.with_name(f"{path.name}.converter")  # goes with the unfinished output of a kill
+    files.remove(work)
+    model = work / "model"
+    model.mkdir(parents=True)
+    sources = checkpoints.weight_files(checkpoint)
+    index = checkpoint / checkpoints.INDEX
+    sources += [index] if index.exists() else []
+    if job["vocabulary"] is None:
+        sources += [checkpoint / file for file in checkpoints.SIDE_FILES]
+    for source in sources:
+        if source.exists():
+            (model / source.name).symlink_to(source.resolve())
+    files.write_json(model / "config.json", _without_code(job["config"]))
+    request = work / "job.json"
+    paths = {"converter": str(tree), "model": str(model.resolve()), "out": str(path.resolve())}
+    request.write_text(json.dumps({**job, **paths}), encoding="utf-8")
+    command = [sys.executable, "-I", "-B", convert.__file__, str(request)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False,
+                          stdin=subprocess.DEVNULL)  # fmt: skip
+    files.remove(work)
     if done.returncode:
         files.remove(path)
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
