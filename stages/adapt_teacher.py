@@ -1,5 +1,8 @@
 """Cut the teacher to the vocabulary and train it on the labels, so that it knows the domain.
 
+A teacher that has seen the domain is worth following there; one that has not pulls the student back
+to its own habits ("teacher correction", Minitron, arXiv:2408.11796, section 3.1).
+
 Reads   teacher     checkpoint
         vocabulary  folder of the vocabulary that teacher and students share
         dataset     folder with train.jsonl and heldout.jsonl
@@ -27,14 +30,15 @@ def main(
     scratch: Path,
 ) -> dict[str, float]:
     """Train, measure on held-out rows and save."""
-    from potstill.distill import student
+    from potstill.distill import student, training
     from potstill.students import trimming
 
     start = scratch / "cut"
     files.remove(start)  # a killed run may have left a half
     trimming.apply(vocabulary, teacher, start)
-    return student.adapt(
+    return student.train(
         params,
+        training.Loss(params.chunk_tokens),
         start=start,
         dataset=dataset,
         out=out,

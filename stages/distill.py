@@ -29,16 +29,17 @@ def main(
     """Train, measure on held-out rows and save."""
     from potstill.distill import student as library
 
-    return library.train(
+    measured = library.train(
         params,
-        student=student,
+        library.distillation_loss(params, student, logits),
+        start=student,
         dataset=dataset,
-        logits=logits,
         out=out,
         history_out=history_out,
         heldout_out=heldout_out,
         scratch=scratch,
     )
+    return {"start": params.start, **measured}
 
 
 if __name__ == "__main__":

@@ -27,8 +27,14 @@ def main(
     chats = [row["messages"] for row in islice(rows, params.texts)]
     for path in checkpoints:
         folder = out / path.parent.name if path.parent == students else out
-        model = load.ReferenceModel(path, params.threads)
-        reference.record(model, path, chats, folder / f"{path.name}.safetensors", params)
+        # The model gets no name here: it would be held while the next one is loaded.
+        reference.record(
+            load.ReferenceModel(path, params.threads),
+            path,
+            chats,
+            folder / f"{path.name}.safetensors",
+            params,
+        )
     return {
         "num_checkpoints": len(checkpoints),
         "n_texts": len(chats),

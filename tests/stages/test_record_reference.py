@@ -1,7 +1,9 @@
 """Every checkpoint gets its record, under the name that `export` looks for."""
 
 import shutil
+import weakref
 
+from potstill.loading import load
 from potstill.proving import reference
 
 from stages.record_reference import Params, main
@@ -27,3 +29,21 @@ def test_teacher_and_students_are_recorded(tiny_llama, dataset, tmp_path):
     assert metrics["num_checkpoints"] == len(names)
     assert metrics["bytes"] > 2 * len(names) * 509 * 4
     assert len(reference.read(tmp_path / "out/students/kd.safetensors").texts) == 2
+
+
+def test_no_model_is_held_while_the_next_is_loaded(tiny_llama, dataset, tmp_path, monkeypatch):
+    """Two large models at once would double what the stage needs of memory."""
+    alive, others = weakref.WeakSet(), []
+
+    class Watched(load.ReferenceModel):
+        def __init__(self, *args):
+            others.append(len(alive))
+            super().__init__(*args)
+            alive.add(self)
+
+    monkeypatch.setattr(load, "ReferenceModel", Watched)
+    for name in "ab":
+        shutil.copytree(tiny_llama, tmp_path / "students" / name)
+    folders = {"teacher": tiny_llama, "students": tmp_path / "students", "dataset": dataset}
+    main(Params(**SETTINGS), **folders, out=tmp_path / "out")
+    assert others == [0, 0, 0]

@@ -19,77 +19,24 @@ from potstill.tokens import examples
 HISTORY_COLUMNS = ("step", "tokens", "loss", "ce", "kl", "lr", "heldout_nll")
 
 
-def adapt(
-    recipe: Training,
-    *,
-    start: Path,
-    dataset: Path,
-    out: Path,
-    history_out: Path,
-    heldout_out: Path,
-    scratch: Path,
-) -> dict[str, float]:
-    """Train a teacher on the labels alone; write it and its measures, and return their summary.
-
-    A teacher that has seen the domain is worth following there; one that has not pulls the student
-    back to its own habits ("teacher correction", Minitron, arXiv:2408.11796, section 3.1).
+def distillation_loss(recipe: Recipe, start: Path, logits: Path) -> training.Loss:
+    """Return the loss of a recipe; the store is opened only where it counts.
 
     Raises:
-        InputError: no row fits.
-    """
-    loss = training.Loss(recipe.chunk_tokens)
-    return _train(
-        recipe,
-        loss,
-        start=start,
-        dataset=dataset,
-        out=out,
-        history_out=history_out,
-        heldout_out=heldout_out,
-        scratch=scratch,
-    )
-
-
-def train(
-    recipe: Recipe,
-    *,
-    student: Path,
-    dataset: Path,
-    logits: Path,
-    out: Path,
-    history_out: Path,
-    heldout_out: Path,
-    scratch: Path,
-) -> dict[str, float | str]:
-    """Distil into a checkpoint; write it and its measures, and return their summary.
-
-    Raises:
-        InputError: the logits were made for another tokenizer, template, temperature or data set,
-            or no row fits.
+        InputError: the logits were made for another tokenizer, template or temperature.
     """
     store = None
     if recipe.alpha < 1 and recipe.steps > 0:
         store = logit_store.LogitStore(logits)
         store.check(
-            tokenizer_sha256=logit_store.tokenizer_hash(student),
-            template_sha256=logit_store.template_hash(ChatTokenizer(student).template),
+            tokenizer_sha256=logit_store.tokenizer_hash(start),
+            template_sha256=logit_store.template_hash(ChatTokenizer(start).template),
             temperature=recipe.temperature,
         )
-    loss = training.Loss(recipe.chunk_tokens, recipe.alpha, recipe.temperature, store)
-    measured = _train(
-        recipe,
-        loss,
-        start=student,
-        dataset=dataset,
-        out=out,
-        history_out=history_out,
-        heldout_out=heldout_out,
-        scratch=scratch,
-    )
-    return {"start": recipe.start, **measured}
+    return training.Loss(recipe.chunk_tokens, recipe.alpha, recipe.temperature, store)
 
 
-def _train(
+def train(
     recipe: Training,
     loss: training.Loss,
     *,
@@ -100,6 +47,11 @@ def _train(
     heldout_out: Path,
     scratch: Path,
 ) -> dict[str, float]:
+    """Train a checkpoint; write it and its measures, and return their summary.
+
+    Raises:
+        InputError: no row fits, or the loss has no logits of a row.
+    """
     device.make_deterministic(recipe.seed, recipe.threads)
     place = device.pick_device()
     dtype = device.compute_dtype(recipe.precision, place)

@@ -83,10 +83,18 @@ def record(
     out: Path,
     settings: Settings,
 ) -> None:
-    """Run a checkpoint over chats, each ending in an answer, and write what it computes.
+    """Run a model over chats, each ending in an answer, and write what it computes.
+
+    Args:
+        model: the checkpoint, loaded.
+        checkpoint: its folder, for the tokenizer and the hash.
+        chats: messages; the first `settings.texts` are read, the first `settings.greedy_prompts`
+            answered.
+        out: the file to write.
+        settings: how much is recorded.
 
     Raises:
-        InputError: there is no checkpoint, or transformers does not know its architecture.
+        InputError: the checkpoint has no tokenizer or no chat template.
     """
     from safetensors.numpy import save_file
 
