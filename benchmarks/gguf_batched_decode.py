@@ -15,8 +15,8 @@ from contextlib import closing
 from pathlib import Path
 
 from potstill import runtime
-from potstill.artefacts import artifact
 from potstill.models.chat import ChatTokenizer
+from potstill.runtime import artifact
 from potstill.runtime.llama_cpp import PARALLEL, LlamaCpp
 from potstill.sources import fetch as sources
 

@@ -7,8 +7,8 @@ Reads   teacher     checkpoint
         vocabulary  folder of the vocabulary that teacher and students share
         dataset     folder with train.jsonl and heldout.jsonl
 Writes  out         the adapted teacher; with 0 steps only its vocabulary is cut
-        history_out CSV: step, tokens, loss, ce, kl, lr, heldout_nll (nats a token)
-        heldout_out JSONL: a held-out row's id, group, nll_nats, tokens, for paired comparison
+        measures_out folder: history.csv has step, tokens, loss, ce, kl, lr, heldout_nll (nats a
+                    token); heldout.jsonl a held-out row's id, group, nll_nats, tokens
         metrics     steps, tokens seen, held-out likelihood and perplexity with intervals
 """
 
@@ -25,8 +25,7 @@ def main(
     vocabulary: Path,
     dataset: Path,
     out: Path,
-    history_out: Path,
-    heldout_out: Path,
+    measures_out: Path,
     scratch: Path,
 ) -> dict[str, float]:
     """Train, measure on held-out rows and save."""
@@ -42,8 +41,7 @@ def main(
         start=start,
         dataset=dataset,
         out=out,
-        history_out=history_out,
-        heldout_out=heldout_out,
+        measures_out=measures_out,
         scratch=scratch,
     )
 

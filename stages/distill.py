@@ -4,8 +4,8 @@ Reads   student     checkpoint to start from
         dataset     folder with train.jsonl and heldout.jsonl
         logits      logit store of the adapted teacher
 Writes  out         checkpoint of the trained student
-        history_out CSV: step, tokens, loss, ce, kl, lr, heldout_nll (nats a token)
-        heldout_out JSONL: a held-out row's id, group, nll_nats, tokens, for paired comparison
+        measures_out folder: history.csv has step, tokens, loss, ce, kl, lr, heldout_nll (nats a
+                    token); heldout.jsonl a held-out row's id, group, nll_nats, tokens
         metrics     steps, tokens seen, held-out likelihood and perplexity with intervals
 """
 
@@ -22,8 +22,7 @@ def main(
     dataset: Path,
     logits: Path,
     out: Path,
-    history_out: Path,
-    heldout_out: Path,
+    measures_out: Path,
     scratch: Path,
 ) -> dict[str, float | str]:
     """Train, measure on held-out rows and save."""
@@ -35,8 +34,7 @@ def main(
         start=student,
         dataset=dataset,
         out=out,
-        history_out=history_out,
-        heldout_out=heldout_out,
+        measures_out=measures_out,
         scratch=scratch,
     )
     return {"start": params.start, **measured}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from potstill import files, stage
-from potstill.data import formats
+from potstill.models import formats
 from potstill.params import Section
 from potstill.sampling import sampling
 from pydantic import Field

@@ -140,7 +140,7 @@ def _add_tokenizer(writer: gguf.GGUFWriter, case: str, folder: Path, rows: int) 
 def quantise(path: Path, out: Path, kind: str) -> Path:
     """Let llama.cpp write a file at one of its mixtures, by the name of its enum ("Q4_K_M")."""
     import llama_cpp
-    from potstill.gguf import llama_library
+    from potstill.runtime import llama_library
 
     params = llama_cpp.llama_model_quantize_default_params()
     params.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{kind}")

@@ -21,8 +21,8 @@ from potstill.imports import (
 LIB = ROOT / "lib/potstill"
 # The rooms from below to above: a room imports its own line or those before it.
 ROOMS = """
-gguf models katas subset sandbox
-sources loading artefacts tokens
+models katas subset sandbox
+sources loading tokens
 runtime data mining
 students logits sampling curation
 distill

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 from potstill import runtime
-from potstill.artefacts import artifact
 from potstill.errors import InputError
 from potstill.export import gguf
-from potstill.gguf import header as gguf_file
+from potstill.models import gguf_header
 from potstill.models.chat import ChatTokenizer
+from potstill.runtime import artifact
 from transformers import AutoModelForCausalLM
 
 FAMILIES = ["llama", "qwen2"]
@@ -107,7 +107,7 @@ def test_quantised_logits_are_those_of_the_weights_that_are_stored(
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_tied_head_is_stored_once_and_norms_stay_float32(family, tiny_gguf):
-    tensors = gguf_file.read_header(tiny_gguf(family, "f16") / "model.gguf").tensors
+    tensors = gguf_header.read_header(tiny_gguf(family, "f16") / "model.gguf").tensors
     assert "output.weight" not in {tensor.name for tensor in tensors}
     kinds = {(len(t.shape), t.type.name) for t in tensors}
     assert kinds == {(1, "F32"), (2, "F16")}
@@ -128,7 +128,8 @@ def test_types_that_rows_do_not_fit_are_reported(tiny_gguf):
 def test_quantised_weights_are_smaller(tiny_gguf):
     sizes = [
         sum(
-            t.num_bytes for t in gguf_file.read_header(tiny_gguf("llama", q) / "model.gguf").tensors
+            t.num_bytes
+            for t in gguf_header.read_header(tiny_gguf("llama", q) / "model.gguf").tensors
         )
         for q in gguf.QUANTISATIONS
     ]

@@ -11,8 +11,7 @@ import torch
 from potstill import files, runtime
 from potstill.errors import InputError
 from potstill.export import build, gguf, gguf_scores, gguf_vocabulary
-from potstill.gguf import header as gguf_file
-from potstill.models import checkpoint
+from potstill.models import checkpoint, gguf_header
 from potstill.models.chat import ChatTokenizer
 from potstill.models.pre_tokenizers import PRE_TOKENIZERS
 from potstill.runtime.llama_cpp import LlamaCpp
@@ -76,7 +75,7 @@ def test_ids_are_those_of_tokenizers(pair):
 
 def test_the_metadata_says_what_the_checkpoint_says(pair):
     folder, artefact = pair
-    fields = gguf_file.read_header(artefact / "model.gguf").fields
+    fields = gguf_header.read_header(artefact / "model.gguf").fields
     config, chat = checkpoint.read_config(folder), ChatTokenizer(folder)
     architecture = fields["general.architecture"]
     assert fields[f"{architecture}.context_length"] == config["max_position_embeddings"]
@@ -122,7 +121,7 @@ def test_bfloat16_in_several_files_and_a_head_stored_again_are_the_same_model(
         (tmp_path / f"{name}-out").mkdir()
         gguf.export(tmp_path / name, tmp_path / f"{name}-out", quantisation="f16")
         path = tmp_path / f"{name}-out" / "model.gguf"
-        header, data = gguf_file.read_header(path), path.read_bytes()
+        header, data = gguf_header.read_header(path), path.read_bytes()
         start = header.start
         contents.append(
             {

@@ -8,11 +8,11 @@ import onnx
 import pytest
 import torch
 from potstill import files, runtime
-from potstill.artefacts import artifact
 from potstill.errors import InputError
 from potstill.export import build
 from potstill.loading import load
 from potstill.models import checkpoint, families
+from potstill.runtime import artifact
 
 from tests.tiny_models import CASES
 

@@ -73,7 +73,7 @@ def write_tree(root):
         ("untrained", 0, 31.0),
     ]:
         write_json(root / f"metrics/distill/{name}.json", student(steps, perplexity))
-        path = root / f"data/history/{name}.csv"
+        path = root / f"data/training/{name}/history.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(history(steps, perplexity))
         write_heldout(root, name, perplexity)
@@ -86,8 +86,7 @@ def write_tree(root):
     folders = ("distill", "export", "score_code", "init_student")
     flags |= {name: root / f"metrics/{name}" for name in folders}
     return flags | {
-        "histories": root / "data/history",
-        "heldout": root / "data/heldout",
+        "training": root / "data/training",
         "scores": root / "data/scores",
         "artefacts": root / "models/artefacts",
     }
@@ -138,7 +137,7 @@ def write_heldout(root, name, perplexity):
         }
         for number in range(120)
     ]  # fmt: skip
-    path = root / f"data/heldout/{name}.jsonl"
+    path = root / f"data/training/{name}/heldout.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 

@@ -63,11 +63,11 @@ def test_the_students_perplexity_is_held_against_each_control(look, tmp_path):
 
 
 def test_a_ratio_whose_interval_reaches_one_does_not_pass(look, tmp_path):
-    path = tmp_path / "data/heldout/labels_only.jsonl"
+    path = tmp_path / "data/training/labels_only/heldout.jsonl"
     sway = {f"group-{n}": 0.99 if n % 2 else 1.01 for n in range(30)}
     rewrite_rows(path, lambda row: {"nll_nats": row["nll_nats"] * sway[row["group"]]})
     rewrite_rows(
-        tmp_path / "data/heldout/kd.jsonl",
+        tmp_path / "data/training/kd/heldout.jsonl",
         lambda row: {"nll_nats": row["nll_nats"] * math.log(4.5) / math.log(4.1)},
     )
     verdicts = gates.judge(look())
@@ -83,7 +83,7 @@ def test_a_ratio_whose_interval_reaches_one_does_not_pass(look, tmp_path):
 
 @pytest.mark.parametrize("text", ["", '{"id": "x", "group": "g", "nll_nats": 1.0, "tokens": 2}'])
 def test_other_held_out_rows_never_pass(look, tmp_path, text):
-    (tmp_path / "data/heldout/labels_only.jsonl").write_text(text)
+    (tmp_path / "data/training/labels_only/heldout.jsonl").write_text(text)
     verdicts = gates.judge(look())
     assert states(verdicts, "perplexity_below_labels_only") == {"kd over labels_only": "not-run"}
 

@@ -78,8 +78,8 @@ def test_what_is_no_number_is_named_with_its_file(look, tmp_path, file, value):
     [
         "metrics/curate.json",
         "metrics/distill/labels_only.json",
-        "data/history/labels_only.csv",
-        "data/heldout/teacher_adapted.jsonl",
+        "data/training/labels_only/history.csv",
+        "data/training/teacher_adapted/heldout.jsonl",
         "models/artefacts/kd-f16/artifact.json",
     ],
 )
@@ -158,8 +158,8 @@ def test_a_bad_score_row_is_named_with_its_line(look, tmp_path, row):
     ],
 )
 def test_a_bad_held_out_row_is_named(look, tmp_path, row, message):
-    (tmp_path / "data/heldout/kd.jsonl").write_text(row)
-    with pytest.raises(InputError, match=rf"kd\.jsonl.*{message}"):
+    (tmp_path / "data/training/kd/heldout.jsonl").write_text(row)
+    with pytest.raises(InputError, match=rf"kd/heldout\.jsonl.*{message}"):
         look()
 
 

@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 import torch
 from potstill.errors import InputError
-from potstill.gguf import header as gguf_file
 from potstill.loading import load
-from potstill.models import checkpoint, families
+from potstill.models import checkpoint, families, gguf_header
 from potstill.models.chat import ChatTokenizer
 from potstill.runtime.llama_cpp import LlamaCpp
 from potstill.sources import fetch as sources
@@ -137,7 +136,7 @@ def changed(header, path, **fields):
 def test_settings_that_are_not_carried_are_named(tiny_llama, tmp_path, fields, message):
     path = gguf_files.write("llama", tiny_llama, tmp_path / "x.gguf")
     with pytest.raises(InputError, match=message) as caught:
-        changed(gguf_file.read_header(path), path, **fields)
+        changed(gguf_header.read_header(path), path, **fields)
     assert "\n" not in str(caught.value)
 
 
@@ -168,7 +167,7 @@ def test_an_unknown_tokenizer_is_refused_before_anything_is_written(tiny_llama, 
 def test_a_tokenizer_that_does_not_fit_is_named(tiny_checkpoint, tmp_path, fields, message):
     path = gguf_files.write("llama2", tiny_checkpoint("llama2"), tmp_path / "x.gguf")
     with pytest.raises(InputError, match=message):
-        gguf_tokenizer.tokenizer_files(gguf_file.read_header(path).fields | fields)
+        gguf_tokenizer.tokenizer_files(gguf_header.read_header(path).fields | fields)
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,14 @@ from gguf import GGMLQuantizationType as Kind
 from gguf import GGUFReader
 from gguf.quants import dequantize
 from potstill.errors import InputError
-from potstill.gguf import header as gguf_file
+from potstill.models import gguf_header
 from potstill.sources import gguf_config, gguf_weights
 
 from tests import gguf_files
 
 
 def opened(path):
-    header = gguf_file.read_header(path)
+    header = gguf_header.read_header(path)
     return gguf_weights.Weights(path, header, gguf_config.config_of(header, path))
 
 
@@ -66,7 +66,7 @@ def test_a_head_of_its_own_stays(tiny_checkpoint, tmp_path):
 
 def test_tensors_of_another_model_are_named(tiny_qwen2, tiny_llama, tmp_path):
     path = gguf_files.write("qwen2", tiny_qwen2, tmp_path / "x.gguf")
-    header = gguf_file.read_header(path)
+    header = gguf_header.read_header(path)
     config = gguf_config.config_of(header, path)
     with pytest.raises(InputError, match=r"q_norm.*q_proj.bias"):
         gguf_weights.Weights(path, header, {**config, "model_type": "qwen3"})

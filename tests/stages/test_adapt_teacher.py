@@ -24,11 +24,10 @@ def adapt(teacher, dataset, tmp_path, name, **changes):
         vocabulary=whole(teacher, tmp_path / f"vocabulary-{name}"),
         dataset=dataset,
         out=tmp_path / name,
-        history_out=tmp_path / f"{name}.csv",
-        heldout_out=tmp_path / f"{name}.jsonl",
+        measures_out=tmp_path / f"measures-{name}",
         scratch=tmp_path / f"scratch-{name}",
     )
-    with (tmp_path / f"{name}.csv").open() as file:
+    with (tmp_path / f"measures-{name}/history.csv").open() as file:
         return metrics, list(csv.DictReader(file))
 
 
@@ -56,8 +55,7 @@ def test_the_vocabulary_is_cut_before_the_training(tiny_llama, dataset, tmp_path
         vocabulary=tmp_path / "small",
         dataset=dataset,
         out=tmp_path / "out",
-        history_out=tmp_path / "out.csv",
-        heldout_out=tmp_path / "out.jsonl",
+        measures_out=tmp_path / "measures",
         scratch=tmp_path / "scratch",
     )
     assert checkpoint.read_config(tmp_path / "out")["vocab_size"] <= 320

@@ -52,11 +52,10 @@ def train(tiny_llama, dataset, logits, tmp_path, name, **changes):
         dataset=dataset,
         logits=logits,
         out=tmp_path / name,
-        history_out=tmp_path / f"{name}.csv",
-        heldout_out=tmp_path / f"{name}.jsonl",
+        measures_out=tmp_path / f"measures-{name}",
         scratch=tmp_path / f"scratch-{name}",
     )
-    with (tmp_path / f"{name}.csv").open() as file:
+    with (tmp_path / f"measures-{name}/history.csv").open() as file:
         return metrics, list(csv.DictReader(file))
 
 
@@ -69,7 +68,8 @@ def test_labels_lower_the_heldout_loss_and_the_history_tells(tiny_llama, dataset
     assert all(float(row["kl"]) == 0 for row in history)
     assert metrics["num_tokens"] == int(history[-1]["tokens"]) > 0
     rows, before = (
-        list(files.read_jsonl(tmp_path / f"{name}.jsonl")) for name in ("labels", "untrained")
+        list(files.read_jsonl(tmp_path / f"measures-{name}/heldout.jsonl"))
+        for name in ("labels", "untrained")
     )
     assert [row["id"] for row in rows] == [row["id"] for row in before]
     nats, tokens = (sum(row[key] for row in rows) for key in ("nll_nats", "tokens"))

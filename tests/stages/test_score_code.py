@@ -2,9 +2,9 @@
 
 import pytest
 from potstill import files, katas, runtime
-from potstill.data import formats
 from potstill.evaluate import code_tasks
 from potstill.export import build
+from potstill.models import formats
 from potstill.models.chat import ChatTokenizer
 
 from stages import score_code

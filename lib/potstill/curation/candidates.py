@@ -9,7 +9,7 @@ from typing import Any
 
 from potstill import files
 from potstill.curation import curation
-from potstill.data import formats
+from potstill.models import formats
 
 Row = dict[str, Any]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from potstill import files
-from potstill.data import formats
 from potstill.errors import InputError
+from potstill.models import formats
 from potstill.models.chat import Message
 
 Row = dict[str, Any]

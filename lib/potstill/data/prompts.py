@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from potstill import files
-from potstill.data.formats import LANGUAGE_NAMES
 from potstill.errors import InputError
+from potstill.models.formats import LANGUAGE_NAMES
 
 REQUIRED = ("task", "language")
 

@@ -10,7 +10,6 @@ from potstill import files
 from potstill.distill import heldout, training
 from potstill.distill.recipe import Recipe, Training
 from potstill.loading import device, load
-from potstill.loading.load import CausalLM
 from potstill.logits import store as logit_store
 from potstill.models import checkpoint
 from potstill.models.chat import ChatTokenizer
@@ -43,8 +42,7 @@ def train(
     start: Path,
     dataset: Path,
     out: Path,
-    history_out: Path,
-    heldout_out: Path,
+    measures_out: Path,
     scratch: Path,
 ) -> dict[str, float]:
     """Train a checkpoint; write it and its measures, and return their summary.
@@ -73,11 +71,15 @@ def train(
         evaluate=lambda _: heldout.nll(measure()).value,
     )
     found = measure()
-    files.write_jsonl(heldout_out, found)
+    measures_out.mkdir()
+    files.write_jsonl(measures_out / "heldout.jsonl", found)
     measured = heldout.summary(found)
     if history:
         history[-1]["heldout_nll"] = measured["heldout_nll_nats"]
-    _save(model, history, start=start, out=out, history_out=history_out)
+    _write_history(measures_out / "history.csv", history)
+    checkpoint.write(
+        out, dict(model.named_parameters()), checkpoint.read_config(start), beside=start
+    )
     return {
         "steps": recipe.steps,
         "num_tokens": int(history[-1]["tokens"]) if history else 0,
@@ -88,13 +90,8 @@ def train(
     }
 
 
-def _save(
-    model: CausalLM, history: list[dict[str, float]], *, start: Path, out: Path, history_out: Path
-) -> None:
-    checkpoint.write(
-        out, dict(model.named_parameters()), checkpoint.read_config(start), beside=start
-    )
-    with history_out.open("w", newline="", encoding="utf-8") as file:
+def _write_history(path: Path, history: list[dict[str, float]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, HISTORY_COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(history)

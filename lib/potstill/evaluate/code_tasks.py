@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from potstill import files, sandbox, subset
-from potstill.data import formats
+from potstill.models import formats
 from potstill.models.chat import ChatTokenizer
 from potstill.params import Section
 from potstill.runtime.base import Runtime

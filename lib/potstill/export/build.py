@@ -6,12 +6,12 @@ from typing import Any
 
 import potstill
 from potstill import files
-from potstill.artefacts import artifact
 from potstill.errors import InputError
 from potstill.export import FORMATS
 from potstill.models import checkpoint as checkpoints
 from potstill.models.chat import ChatTokenizer
 from potstill.params import closest
+from potstill.runtime import artifact
 
 
 def build(checkpoint: Path, out: Path, *, format: str, quantisation: str) -> dict[str, Any]:  # noqa: A002

@@ -56,14 +56,14 @@ def export(checkpoint: Path, out: Path, *, quantisation: str) -> dict[str, Any]:
 
 def tensor_types(path: Path) -> dict[str, int]:
     """Return how many tensors of a GGUF file have each type, by ggml's names ("Q5_0")."""
-    from potstill.gguf.header import read_header
+    from potstill.models.gguf_header import read_header
 
     return dict(sorted(Counter(t.type.name for t in read_header(path).tensors).items()))
 
 
 def embedding_type(path: Path) -> str:
     """Return the type of the token embedding, which is the head too where it is tied."""
-    from potstill.gguf.header import read_header
+    from potstill.models.gguf_header import read_header
 
     return next(t.type.name for t in read_header(path).tensors if t.name == EMBEDDING)
 
@@ -71,7 +71,7 @@ def embedding_type(path: Path) -> str:
 def _quantise(source: Path, target: Path, quantisation: str) -> None:
     import llama_cpp
 
-    from potstill.gguf.llama_library import take_errors
+    from potstill.runtime.llama_library import take_errors
 
     types = {
         "q8_0": llama_cpp.LLAMA_FTYPE_MOSTLY_Q8_0,

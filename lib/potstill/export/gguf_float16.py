@@ -125,7 +125,7 @@ def _without_code(config: dict[str, Any]) -> dict[str, Any]:
 
 def _check_finite(path: Path) -> None:
     """Refuse a file in which a number is infinite or none: float16 ends at 65504."""
-    from potstill.gguf.header import read_header
+    from potstill.models.gguf_header import read_header
 
     header = read_header(path)
     for tensor in header.tensors:

@@ -66,7 +66,7 @@ def _measure_here(
     import numpy as np
 
     from potstill import runtime
-    from potstill.artefacts import artifact
+    from potstill.runtime import artifact
 
     description = artifact.verify(artefact)
     loader = runtime.RUNTIMES[description["format"]]  # imports the package: not load time

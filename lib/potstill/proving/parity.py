@@ -20,12 +20,12 @@ from pydantic import Field
 
 from potstill import runtime as runtimes
 from potstill import statistics
-from potstill.artefacts import artifact
 from potstill.errors import InputError
 from potstill.models.chat import ChatTokenizer
 from potstill.params import Section
 from potstill.proving import reference
 from potstill.proving.reference import Answer, Reference
+from potstill.runtime import artifact
 from potstill.runtime.base import Runtime
 
 

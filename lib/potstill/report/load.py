@@ -44,8 +44,7 @@ class Sources:
     init_student: Path
     cache_logits: Path
     distill: Path
-    histories: Path
-    heldout: Path
+    training: Path
     export: Path
     artefacts: Path
     score_code: Path
@@ -74,7 +73,7 @@ def load(sources: Sources, students: dict[str, str], delivered: str) -> Results:
             if (sources.artefacts / path.stem).is_dir()
         },
         teacher_perplexity=adapted.estimate("heldout_perplexity", "heldout_rows"),
-        teacher_heldout=_heldout(sources.heldout / "teacher_adapted.jsonl"),
+        teacher_heldout=_heldout(sources.training / "teacher_adapted/heldout.jsonl"),
         curated=_curated(Record.read(sources.curate)),
         lineage=lineage.facts(
             teacher=Record.read(sources.fetch_model),
@@ -103,8 +102,8 @@ def _student(sources: Sources, name: str) -> Student:
         steps=record.whole("steps"),
         num_tokens=record.whole("num_tokens"),
         perplexity=perplexity,
-        history=read_history(sources.histories / f"{name}.csv"),
-        heldout=_heldout(sources.heldout / f"{name}.jsonl"),
+        history=read_history(sources.training / name / "history.csv"),
+        heldout=_heldout(sources.training / name / "heldout.jsonl"),
     )
 
 

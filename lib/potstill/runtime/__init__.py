@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from potstill.artefacts import artifact
 from potstill.errors import InputError
 from potstill.registry import Registry
+from potstill.runtime import artifact
 from potstill.runtime.base import Runtime, RuntimeModule
 
 RUNTIMES: Registry[RuntimeModule] = Registry(

@@ -15,11 +15,11 @@ from pathlib import Path
 import llama_cpp
 import numpy as np
 
-from potstill.artefacts import artifact
 from potstill.errors import InputError
-from potstill.gguf import header as gguf_file
-from potstill.gguf.llama_library import take_errors
+from potstill.models import gguf_header
+from potstill.runtime import artifact
 from potstill.runtime.llama_decoder import BATCH, Decoder
+from potstill.runtime.llama_library import take_errors
 
 PARALLEL = 8  # sequences of one batch: benchmarks/gguf_batched_decode.py
 
@@ -64,7 +64,7 @@ class LlamaCpp:
     """One GGUF model; implements `potstill.runtime.base.Runtime`."""
 
     def __init__(self, path: Path, *, stop_ids: frozenset[int], threads: int, context: int) -> None:
-        gguf_file.check_model(path)
+        gguf_header.check_model(path)
         model = llama_cpp.llama_model_load_from_file(
             str(path).encode(), llama_cpp.llama_model_default_params()
         )

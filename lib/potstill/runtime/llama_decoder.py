@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import llama_cpp
 import numpy as np
 
-from potstill.gguf.llama_library import take_errors
+from potstill.runtime.llama_library import take_errors
 
 BATCH = 512  # most ids of one call of llama_decode
 CACHE_GRAIN = 256  # llama.cpp rounds the length of a slot up to a multiple of this

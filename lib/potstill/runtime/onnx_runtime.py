@@ -8,8 +8,8 @@ import numpy as np
 import onnxruntime
 import tokenizers
 
-from potstill.artefacts import artifact
 from potstill.errors import InputError
+from potstill.runtime import artifact
 
 
 class OnnxRuntime:

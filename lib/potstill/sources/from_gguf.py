@@ -22,10 +22,10 @@ def bring(path: Path, dtype: DType, out: Path) -> Brought:
     import numpy as np
     import torch
 
-    from potstill.gguf import header as gguf_file
+    from potstill.models import gguf_header
     from potstill.sources import gguf_config, gguf_tokenizer, gguf_weights
 
-    header = gguf_file.read_header(path)
+    header = gguf_header.read_header(path)
     config = gguf_config.config_of(header, path)
     weights = gguf_weights.Weights(path, header, config)
     texts = gguf_tokenizer.tokenizer_files(header.fields)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from potstill.errors import InputError
-from potstill.gguf.header import Header
 from potstill.models import families, rotary
 from potstill.models.families import Family
+from potstill.models.gguf_header import Header
 
 ROPE_FACTORS = "rope_freqs.weight"
 _LOW, _HIGH, _ORIGINAL = 1.0, 4.0, 8192  # of every Llama 3 published

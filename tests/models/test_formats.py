@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from potstill.data import formats
+from potstill.models import formats
 
 
 @pytest.mark.parametrize(

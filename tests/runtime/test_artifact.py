@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 from potstill import files, runtime
-from potstill.artefacts import artifact
 from potstill.errors import InputError
 from potstill.export import FORMATS, build
 from potstill.models.chat import ChatTokenizer
+from potstill.runtime import artifact
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import struct
 import pytest
 from gguf import GGUFReader
 from potstill.errors import InputError
-from potstill.gguf import header as gguf_file
+from potstill.models import gguf_header
 
 from tests import gguf_files
 from tests.tiny_models import CASES
@@ -20,7 +20,7 @@ def model(tiny_gguf):
 
 
 def test_reads_what_the_package_gguf_reads(model):
-    ours, theirs = gguf_file.read_header(model), GGUFReader(model)
+    ours, theirs = gguf_header.read_header(model), GGUFReader(model)
     expected = {k: f.contents() for k, f in theirs.fields.items() if not k.startswith("GGUF.")}
     assert ours.fields == expected
     assert [(t.name, list(t.shape), t.type, t.num_bytes) for t in ours.tensors] == [
@@ -34,7 +34,7 @@ def test_every_truncation_is_refused_by_name(model, tmp_path):
     for length in (0, 3, 4, 11, 23, 100, 5_000, len(data) // 2, len(data) - 64):
         cut.write_bytes(data[:length])
         with pytest.raises(InputError, match=r"cut\.gguf is not a whole GGUF file"):
-            gguf_file.read_header(cut)
+            gguf_header.read_header(cut)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_impossible_numbers_are_refused(model, tmp_path, offset, value, reason):
     bad = tmp_path / "bad.gguf"
     bad.write_bytes(data)
     with pytest.raises(InputError, match=reason):
-        gguf_file.read_header(bad)
+        gguf_header.read_header(bad)
 
 
 def test_random_damage_raises_nothing_but_an_input_error(model, tmp_path):
@@ -66,7 +66,7 @@ def test_random_damage_raises_nothing_but_an_input_error(model, tmp_path):
             damaged[draw.randrange(2_000)] = draw.randrange(256)
         bad.write_bytes(damaged)
         try:
-            gguf_file.check_model(bad)
+            gguf_header.check_model(bad)
         except InputError:
             refused += 1
     assert refused > 30
@@ -74,13 +74,13 @@ def test_random_damage_raises_nothing_but_an_input_error(model, tmp_path):
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"none\.gguf is missing"):
-        gguf_file.read_header(tmp_path / "none.gguf")
+        gguf_header.read_header(tmp_path / "none.gguf")
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_files_of_every_family_pass(case, tiny_checkpoint, tmp_path):
     path = gguf_files.write(case, tiny_checkpoint(case), tmp_path / "x.gguf")
-    assert gguf_file.check_model(path) == gguf_file.read_header(path)
+    assert gguf_header.check_model(path) == gguf_header.read_header(path)
 
 
 @pytest.mark.parametrize(
@@ -104,4 +104,4 @@ def test_what_llama_cpp_would_not_survive_is_refused(tiny_checkpoint, tmp_path, 
         )
     path.write_bytes(data.replace(old, new))
     with pytest.raises(InputError, match=reason):
-        gguf_file.check_model(path)
+        gguf_header.check_model(path)

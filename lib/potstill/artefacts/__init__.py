@@ -1,1 +1,0 @@
-"""The artefact: a folder that every runtime loads from and nothing else."""

@@ -1,1 +1,0 @@
-"""The GGUF format as it is read, and llama.cpp's library."""
