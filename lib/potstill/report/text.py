@@ -54,8 +54,14 @@ def plain(estimate: Estimate | None, digits: int = 2) -> str:
     """Return a number with its interval."""
     if estimate is None:
         return NOT_RUN
-    low, high = f"{estimate.low:.{digits}f}", f"{estimate.high:.{digits}f}"
-    return f"{estimate.value:.{digits}f} ({low} to {high})"
+    low, high = _number(estimate.low, digits), _number(estimate.high, digits)
+    return f"{_number(estimate.value, digits)} ({low} to {high})"
+
+
+def _number(value: float, digits: int) -> str:
+    """Return a number with its decimals, or as 3.1e+19 where those would say nothing."""
+    is_readable = value == 0 or 10**-digits <= abs(value) < 1e5
+    return f"{value:.{digits}f}" if is_readable else f"{value:.1e}"
 
 
 def ratio(estimate: Estimate | None) -> str:
