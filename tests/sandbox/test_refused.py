@@ -13,6 +13,10 @@ from pathlib import Path
 import _quickjs
 import potstill
 import pytest
+from potstill.sandbox import run_many
+from potstill.sandbox.inside.folders import BASES, PREFIX
+
+from .filing import CASES, verdict
 
 pytestmark = pytest.mark.xdist_group("nobody")  # their processes count together
 HERE = Path(__file__).parent
@@ -31,7 +35,7 @@ def readable():
         shutil.copy(source / name, folder / "potstill" / name)
     shutil.copytree(source / "sandbox", folder / "potstill/sandbox")
     shutil.copy(_quickjs.__file__, folder)
-    for name in ("refuse.py", "confined.py", "attacks.py"):
+    for name in ("refuse.py", "confined.py", "attacks.py", "filing.py"):
         shutil.copy(HERE / name, folder)
     subprocess.run(["chmod", "-R", "a+rX", str(folder)], check=True)
     yield folder
@@ -51,12 +55,18 @@ def crowd():
         sleeper.wait()
 
 
+def servers():
+    """Return the folders in which servers keep those of their cases."""
+    return {path for base in BASES for path in Path(base).glob(f"{PREFIX}*")}
+
+
 def run(folder, refused, *, user=None):
     command = [str(folder / name) for name in ("refuse.py", "confined.py")]
     command = [str(SYSTEM_PYTHON), command[0], refused, command[1]]
     temporary = folder / "tmp"
     temporary.mkdir(exist_ok=True)
     temporary.chmod(0o777)
+    before = servers()
     done = subprocess.run(
         command, cwd="/", env={"PYTHONPATH": str(folder), "PATH": os.environ["PATH"],
                                "TMPDIR": str(temporary)},
@@ -65,6 +75,7 @@ def run(folder, refused, *, user=None):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert list(temporary.iterdir()) == []
+    assert servers() <= before
     alive = subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, check=False)
     assert alive.returncode == 1, "a process was left"
     return json.loads(done.stdout.splitlines()[-1])
@@ -103,6 +114,19 @@ def test_programs_run_and_no_attack_succeeds(readable, refused, user):
     assert 1 <= int(found["threads"]) < 40  # the limit is 16 of its own
     if refused:
         assert found["pdeathsig"] == "-1\n"  # else it could outlive its server
+        assert found["hide"] == "-1\n"  # else it could hide deleted files
+        assert found["neighbour"] == ["True kept\n", "tried\n", False]
+    assert found["tmp"] == ("PermissionError\n" if refused else "/tmp\n")
+
+
+@needs_python
+@pytest.mark.parametrize("user", [None, NOBODY], ids=["root", "nobody"])
+def test_programs_that_work_with_files_end_as_with_all_layers(readable, user):
+    expected = [verdict(result) for result in run_many(CASES, mode="all")]
+    assert sum(ok for ok, *_ in expected) == len(CASES) - 3, "three end with an error"
+    found = run(readable, NAMESPACES, user=user)["filing"]
+    for case, theirs, ours in zip(CASES, expected, found, strict=True):
+        assert ours == theirs, case.code
 
 
 @needs_python

@@ -179,10 +179,13 @@ WITHOUT: dict[str, dict[str, tuple[int, int | None]]] = {
 # Of these calls only some settings, by the place of the argument that says which.
 SETTINGS_WITHOUT = {
     "pid": {
-        "prctl": ((157, 167), 0, (1,)),  # PR_SET_PDEATHSIG: it ends with the server
+        # PR_SET_PDEATHSIG, PR_SET_DUMPABLE: it ends with the server, which may look at it
+        "prctl": ((157, 167), 0, (1, 4)),
         "fcntl": ((72, 25), 1, (8, 10, 15)),  # F_SETOWN, F_SETSIG, F_SETOWN_EX: signals to others
     },
 }
+# Space for files taken in no time, faster than it is measured; the C library writes instead.
+FALLOCATE = (285, 47)
 CLONE, CLONE3 = (56, 220), (435, 435)
 CLONE_THREAD = 0x00010000
 NEWEST = 450  # set_mempolicy_home_node: the last call that the list was checked against
@@ -195,6 +198,7 @@ _ALLOW: _Line = (_RETURN, 0, 0, 0x7FFF0000)
 _KILL: _Line = (_RETURN, 0, 0, 0x80000000)
 _REFUSE: _Line = (_RETURN, 0, 0, 0x00050000 | errno.EPERM)
 _UNKNOWN: _Line = (_RETURN, 0, 0, 0x00050000 | errno.ENOSYS)
+_UNSUPPORTED: _Line = (_RETURN, 0, 0, 0x00050000 | errno.EOPNOTSUPP)
 _THREADS_ONLY: list[_Line] = [
     (_LOAD, 0, 0, _OFFSET_ARGUMENT),
     (_JUMP_SET, 0, 1, CLONE_THREAD),
@@ -234,6 +238,8 @@ def instructions(layers: Collection[str] = tuple(WITHOUT)) -> list[_Line]:
     for layer, calls in SETTINGS_WITHOUT.items():
         for number_of, argument, values in calls.values() if layer not in layers else ():
             answers[number_of[column]] = _all_but(argument, values)
+    if "tmpfs" not in layers:
+        answers[FALLOCATE[column]] = [_UNSUPPORTED]
     answers[CLONE[column]] = _THREADS_ONLY
     answers[CLONE3[column]] = [_UNKNOWN]  # its flags are out of sight; the C library has clone
     ranges = [(0, answers[0])]
