@@ -80,6 +80,7 @@ FOLDER = {
     "hard link above": attempt("open('a', 'w').close()", "os.link('a', '../evil')"),
     "symbolic link above": attempt("os.symlink('a', '../evil')"),
     "hard link to the library": attempt("os.link(os.__file__, 'a')", "open('a', 'a')"),
+    "empty the library by reading it": attempt("os.open(os.__file__, os.O_RDONLY | os.O_TRUNC)"),
     "read through a link": "import os\nos.symlink('CANARY', 'a')\nprint(open('a').read())",
     "write through a link": attempt("os.symlink('CANARY', 'a')", "open('a', 'w').write('evil')"),
     "library through a link": attempt("os.symlink(os.__file__, 'a')", "open('a', 'a')"),

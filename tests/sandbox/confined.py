@@ -91,7 +91,12 @@ def neighbour():
 
 
 def main():
-    found = {"uid": os.getuid(), "minimum": refusal("minimum"), "all": refusal("all")}
+    found = {
+        "pid": os.getpid(),
+        "uid": os.getuid(),
+        "minimum": refusal("minimum"),
+        "all": refusal("all"),
+    }
     found["layers"], found["missing"] = layers()
     if found["minimum"] is None:
         canary = Path(tempfile.mkdtemp()) / "canary"

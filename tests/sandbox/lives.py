@@ -7,6 +7,7 @@ Started by refuse.py in the tests' own interpreter.
 # ruff: noqa: E501, T201
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -22,9 +23,9 @@ WRITE = "import os, time\nopen('f', 'w').close(); os.symlink('/etc', 'l'); os.mk
 LIMITS = Limits(wall_s=1.5)
 
 
-def servers():
-    """Return the folders that servers have now."""
-    return {path for base in BASES for path in Path(base).glob(f"{PREFIX}*")}
+def servers(client):
+    """Return the folders that a client's servers have now."""
+    return {path for base in BASES for path in Path(base).glob(f"{PREFIX}{client}-*")}
 
 
 def until(condition):
@@ -49,33 +50,30 @@ def kill(processes):
 
 
 def while_running(end):
-    """Start a program here, call `end` once it has written; return what is left besides servers."""
-    before = servers()
+    """Start a program here, call `end` once it has written; return what is left."""
     thread = threading.Thread(target=run, args=("python", WRITE), kwargs={"limits": LIMITS})
     thread.start()
-    assert until(lambda: is_written(servers()))
+    assert until(lambda: is_written(servers(os.getpid())))
     end()
     thread.join()
     api._pool.close()
-    return sorted(map(str, servers() - before))
+    return sorted(map(str, servers(os.getpid())))
 
 
 def client(*, with_family):
     """Kill a client whose program has written; return what is left, at once and for the next."""
-    before = servers()
     code = f"from potstill.sandbox import run\nrun('python', {WRITE!r})"
     process = psutil.Process(subprocess.Popen([sys.executable, "-c", code]).pid)
-    assert until(lambda: is_written(servers() - before))
-    ours = servers() - before
+    assert until(lambda: is_written(servers(process.pid)))
     processes = [process, *(family(process.pid) if with_family else [])]
     for each in processes:
         each.send_signal(signal.SIGSTOP)  # none sees another's end
     kill(processes)
     if not with_family:
-        until(lambda: not servers() & ours)
-    left = servers() & ours
+        until(lambda: not servers(process.pid))
+    left = servers(process.pid)
     run("python", "")
-    found = [len(left), len(servers() & ours)]
+    found = [len(left), len(servers(process.pid))]
     api._pool.close()
     return found
 

@@ -42,6 +42,14 @@ def test_all_below_counts(folder):
     assert not is_within(folder)
 
 
+def test_each_byte_of_a_linked_file_counts_once(folder):
+    (folder / "x").write_bytes(bytes(4 * MB))
+    (folder / "y").hardlink_to(folder / "x")
+    assert is_within(folder)
+    (folder / "z").write_bytes(b"1")
+    assert not is_within(folder)
+
+
 def test_holes_and_files_behind_links_do_not_count(folder, tmp_path):
     (tmp_path / "large").write_bytes(bytes(9 * MB))
     (folder / "link").symlink_to(tmp_path / "large")
@@ -60,7 +68,7 @@ def test_deleted_files_count_while_they_are_open(folder):
 
 
 def test_number_of_files_and_depth_are_limited(folder):
-    for number in range(limits.NUM_FILES):
+    for number in range(limits.NUM_FILES - 1):  # the folder is one as well
         (folder / str(number)).touch()
     assert is_within(folder)
     (folder / "more").touch()

@@ -84,7 +84,7 @@ class Server:
             "-c",
             _START,
         ]
-        self._folder = f"{folders.PREFIX}{secrets.token_hex(8)}"
+        self._folder = f"{folders.PREFIX}{os.getpid()}-{secrets.token_hex(8)}"
         with theirs:
             self._process = subprocess.Popen(
                 [*command, str(theirs.fileno()), *modules, self._folder, *_visible_paths()],

@@ -9,9 +9,9 @@ Below a case's folder everything is hostile: names may be links, folders may hav
 depth, and while the case runs one may take the place of another. So nothing here follows a link or
 goes up, and no path is longer than a name.
 
-Bounded by measuring, every few milliseconds: bytes and files below the folder, and files that are
-deleted but open. Not counted: what was written since the last look, deleted files that are mapped
-but not open (at most the address space), whatever else fills the same file system.
+Bounded by measuring, every few milliseconds and at the end: bytes and files below the folder, and
+files that are deleted but open. Not counted: what was written since the last look, deleted files
+that are mapped but not open (at most the address space), whatever else fills the same file system.
 """
 
 # ruff: noqa: PTH101, PTH102, PTH106, PTH110, PTH115, PTH116, PTH208
@@ -29,7 +29,7 @@ PREFIX = "potstill-cases-"
 LOOK_S = 0.01  # between two looks at what a case has written
 _ROOM_BYTES = 1 << 28  # for some cases at a time: containers often have less shared memory
 _BLOCK_BYTES = 512  # of st_blocks
-_SLACK_BYTES = 1 << 20  # a file system's own blocks of a file
+_PAGE_BYTES = 4096  # of a file in memory; a disk's own blocks for it do not count
 _DEEPEST = 200  # each level takes a descriptor of the server's
 _TRIES, _PAUSE_S = 200, 0.01
 _GONE = (FileNotFoundError, NotADirectoryError)  # or another has taken its place
@@ -154,8 +154,8 @@ def _unlink(name: str, folder: int) -> bool:
 
 
 def is_within(path: str, process: int, max_bytes: int) -> bool:
-    """Say whether what a running case has written is within its limits."""
-    use = _Use(max_bytes + _SLACK_BYTES)
+    """Say whether what a case has written is within its limits."""
+    use = _Use(max_bytes)
     try:
         with contextlib.suppress(FileNotFoundError):  # the case is about to make it, or has ended
             use.add_folder(_open(path), _DEEPEST)
@@ -170,14 +170,17 @@ class _TooMuch(Exception):  # noqa: N818 - an event, not an error
 
 
 class _Use:
-    """What is left of a case's limits."""
+    """What is left of a case's limits, counted as a file system in memory does."""
 
     def __init__(self, max_bytes: int) -> None:
         self._bytes = max_bytes
-        self._files = NUM_FILES
+        self._files = NUM_FILES - 1  # and the folder itself
 
     def _add(self, found: os.stat_result) -> None:
-        self._bytes -= found.st_blocks * _BLOCK_BYTES
+        if stat.S_ISREG(found.st_mode):
+            pages_bytes = -(-found.st_size // _PAGE_BYTES) * _PAGE_BYTES
+            used_bytes = min(found.st_blocks * _BLOCK_BYTES, pages_bytes)
+            self._bytes -= used_bytes // max(found.st_nlink, 1)  # each name has a share
         self._files -= 1
         if self._bytes < 0 or self._files < 0:
             raise _TooMuch

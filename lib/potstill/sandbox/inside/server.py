@@ -72,10 +72,15 @@ class _Case:
     def _look(self, folder: str) -> float:
         """Kill the case if it has written too much; return when to look again."""
         if time.monotonic() >= self._next_look:
-            if not folders.is_within(folder, self.process, self.limits["file_mb"] << 20):
+            if not self.is_within(folder):
                 self.kill("files")
             self._next_look = time.monotonic() + folders.LOOK_S
         return self._next_look - time.monotonic()
+
+    def is_within(self, folder: str) -> bool:
+        """Say whether it has written no more than it may."""
+        max_bytes = self.limits["file_mb"] << 20
+        return not self._is_looked_at or folders.is_within(folder, self.process, max_bytes)
 
 
 class _Server:
@@ -142,6 +147,10 @@ class _Server:
         is_killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
         if is_killed and case.killed_by is None:  # by the kernel
             case.killed_by = "cpu" if seconds >= case.limits["cpu_s"] else "memory"
+        if case.folder is not None:
+            if case.killed_by is None and not case.is_within(case.folder):
+                case.killed_by = "files"  # it was faster than the looks
+            folders.remove(case.folder)
         report = {
             "id": case.number,
             "status": os.waitstatus_to_exitcode(status),
@@ -150,8 +159,6 @@ class _Server:
             "killed_by": case.killed_by,
             "error": error,
         }
-        if case.folder is not None:
-            folders.remove(case.folder)
         self._control.send(json.dumps(report).encode())
 
     def end(self) -> None:
