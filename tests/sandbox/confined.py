@@ -12,13 +12,17 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from attacks import ATTACKS, SECRET
+from filing import CASES, verdict
 from potstill.errors import InputError
 from potstill.sandbox import Case, Limits, api, check, layers, run, run_many
+from potstill.sandbox.inside.folders import BASES, PREFIX
 
 LIMITS = Limits(cpu_s=0.4, wall_s=1.5, memory_mb=256)
 HONEST = [
@@ -54,8 +58,45 @@ def attack(canary):
     return won
 
 
+def neighbour():
+    """Run a program that is told of another's folder; return both outputs and what is left."""
+    name = f"secret-{os.urandom(8).hex()}"
+    first = f"import os, time\nopen('{name}', 'w').write('kept'); os.mkdir('d')\nfor _ in range(300):\n    time.sleep(0.02)\n    if os.path.exists('stop'): break\n    n = sorted(os.listdir('.'))\nprint(n == ['d', '{name}'], open('{name}').read())"
+    outputs = []
+    thread = threading.Thread(target=lambda: outputs.append(run("python", first).stdout))
+    thread.start()
+    found = []
+    while thread.is_alive() and not found:
+        found = [path for base in BASES for path in Path(base).glob(f"{PREFIX}*/*/{name}")]
+        time.sleep(0.01)
+    folder = found[0].parent
+    acts = [
+        f"print(open({str(found[0])!r}).read())", f"os.listdir({str(folder)!r})",
+        f"open({str(found[0])!r}, 'w')", f"open({str(folder / 'stop')!r}, 'w')",
+        f"os.unlink({str(found[0])!r})", f"os.rename({str(found[0])!r}, 'mine')",
+        f"os.link({str(found[0])!r}, 'mine')", f"os.rmdir({str(folder / 'd')!r})",
+        f"os.rename({str(folder / 'd')!r}, 'mine')", f"os.rename('own', {str(folder / 'own')!r})",
+        f"os.link('own', {str(folder / 'stop')!r})", f"os.chmod({str(folder)!r}, 0o777)",
+        f"os.symlink({str(folder)!r}, 'l')\n    os.listdir('l')", f"os.truncate({str(found[0])!r}, 0)",
+        f"os.chdir({str(folder)!r})\n    os.listdir('.')", f"os.utime({str(found[0])!r})",
+        f"os.listdir({str(folder.parent)!r})", f"os.rmdir({str(folder)!r})",
+    ]  # fmt: skip
+    second = "import os\nopen('own', 'w').close()\nhome = os.getcwd()\n" + "".join(
+        f"try:\n    {act}\n    print('PWNED {number}')\nexcept OSError: os.chdir(home)\n"
+        for number, act in enumerate(acts)
+    )
+    output = run("python", f"{second}print('tried')").stdout
+    thread.join()
+    return [*outputs, output, folder.exists()]
+
+
 def main():
-    found = {"uid": os.getuid(), "minimum": refusal("minimum"), "all": refusal("all")}
+    found = {
+        "pid": os.getpid(),
+        "uid": os.getuid(),
+        "minimum": refusal("minimum"),
+        "all": refusal("all"),
+    }
     found["layers"], found["missing"] = layers()
     if found["minimum"] is None:
         canary = Path(tempfile.mkdtemp()) / "canary"
@@ -74,6 +115,12 @@ def main():
         found["pdeathsig"] = run("python", code, limits=LIMITS).stdout
         code = f"import os\ntry:\n    os.kill({os.getpid()}, 0); print('PWNED')\nexcept OSError as e:\n    print(e)"
         found["kill"] = run("python", code, limits=LIMITS).stdout
+        code = "import ctypes\nprint(ctypes.CDLL(None, use_errno=True).prctl(4, 0))"
+        found["hide"] = run("python", code, limits=LIMITS).stdout
+        code = "import os\ntry:\n    open('/tmp/x', 'w'); print(os.getcwd())\nexcept OSError as e: print(type(e).__name__)"
+        found["tmp"] = run("python", code, limits=LIMITS).stdout
+        found["filing"] = [verdict(result) for result in run_many(CASES)]
+        found["neighbour"] = neighbour() if "tmpfs" in found["missing"] else None
     api._pool.close()
     print(json.dumps(found))
 

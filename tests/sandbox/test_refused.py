@@ -13,6 +13,10 @@ from pathlib import Path
 import _quickjs
 import potstill
 import pytest
+from potstill.sandbox import run_many
+from potstill.sandbox.inside.folders import BASES, PREFIX
+
+from .filing import CASES, verdict
 
 pytestmark = pytest.mark.xdist_group("nobody")  # their processes count together
 HERE = Path(__file__).parent
@@ -31,11 +35,19 @@ def readable():
         shutil.copy(source / name, folder / "potstill" / name)
     shutil.copytree(source / "sandbox", folder / "potstill/sandbox")
     shutil.copy(_quickjs.__file__, folder)
-    for name in ("refuse.py", "confined.py", "attacks.py"):
+    for name in ("refuse.py", "confined.py", "attacks.py", "filing.py"):
         shutil.copy(HERE / name, folder)
     subprocess.run(["chmod", "-R", "a+rX", str(folder)], check=True)
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def with_all_layers():
+    """Return the verdicts on programs that work with files; they are the same with fewer layers."""
+    verdicts = [verdict(result) for result in run_many(CASES, mode="all")]
+    assert sum(ok for ok, *_ in verdicts) == len(CASES) - 4, "four end with an error"
+    return verdicts
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +61,11 @@ def crowd():
     for sleeper in sleepers:
         sleeper.kill()
         sleeper.wait()
+
+
+def servers(client):
+    """Return the folders in which a client's servers keep those of their cases."""
+    return {path for base in BASES for path in Path(base).glob(f"{PREFIX}{client}-*")}
 
 
 def run(folder, refused, *, user=None):
@@ -67,7 +84,9 @@ def run(folder, refused, *, user=None):
     assert list(temporary.iterdir()) == []
     alive = subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, check=False)
     assert alive.returncode == 1, "a process was left"
-    return json.loads(done.stdout.splitlines()[-1])
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert servers(found["pid"]) == set()
+    return found
 
 
 needs_python = pytest.mark.skipif(
@@ -83,7 +102,7 @@ needs_python = pytest.mark.skipif(
     [(NAMESPACES, None), (NAMESPACES, NOBODY), ("", NOBODY)],
     ids=["refused-root", "refused-nobody", "nobody"],
 )
-def test_programs_run_and_no_attack_succeeds(readable, refused, user):
+def test_programs_run_and_no_attack_succeeds(readable, with_all_layers, refused, user):
     found = run(readable, refused, user=user)
     assert found["uid"] == (user or 0)
     assert found["minimum"] is None
@@ -103,6 +122,11 @@ def test_programs_run_and_no_attack_succeeds(readable, refused, user):
     assert 1 <= int(found["threads"]) < 40  # the limit is 16 of its own
     if refused:
         assert found["pdeathsig"] == "-1\n"  # else it could outlive its server
+        assert found["hide"] == "-1\n"  # else it could hide deleted files
+        assert found["neighbour"] == ["True kept\n", "tried\n", False]
+    assert found["tmp"] == ("PermissionError\n" if refused else "/tmp\n")
+    for case, theirs, ours in zip(CASES, with_all_layers, found["filing"], strict=True):
+        assert ours == theirs, case.code
 
 
 @needs_python

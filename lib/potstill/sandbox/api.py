@@ -7,10 +7,21 @@ Landlock; a seccomp deny list without execve, new processes, sockets and much of
 on processor time, memory, threads, files and output. `RunResult.layers` names what was in force.
 
 Where namespaces are refused, as by the default profile of many containers, Landlock alone limits
-what a program can read to those same folders, it can write nowhere, and seccomp refuses besides
-what would reach other processes and the attributes of files. Then a program can still ask whether a
-file exists and which number its parent has. Root's programs run as nobody where nobody can read
-Python's library, else as root without capabilities, whose threads the kernel does not count.
+what a program can read to those same folders, and seccomp refuses besides what would reach other
+processes and the attributes of files. Then a program can still ask whether a file exists and which
+number its parent has. Root's programs run as nobody. Where modes hide Python's library from nobody
+they keep the capability to read all, which leaves the choice to Landlock; a root without that one
+or without the right to become nobody runs them as itself, and the kernel does not count its
+threads.
+
+With all layers a program's private, empty working folder is a /tmp of limited size. Where
+namespaces are refused it is a folder in shared memory or the host's /tmp, which Landlock lets this
+one program write and which goes with it; a relative path, HOME, TMPDIR and `tempfile` lead to
+either. What differs there: the name; /tmp/x by its full path is the host's and refused; who writes
+more than the limits is ended (`killed_by` "files") within milliseconds where a file system would
+say that it is full, and folders 200 deep count as too much; os.chmod and os.utime succeed in the
+folder without effect; before Linux 5.19 no file can be moved between folders. `inside.folders` says
+what of this is measured.
 
 Who decides: with tests as a list, this process alone knows what is expected; it sends arguments,
 never expected values, and compares what comes back. With tests as source, a judge in a process of

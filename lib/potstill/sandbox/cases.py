@@ -20,7 +20,7 @@ class Limits:
     wall_s: float = 30.0  # generous: it is there for programs that sleep or wait
     memory_mb: int = 512  # address space
     output_bytes: int = 65536  # of stdout and of stderr, each
-    file_mb: int = 16  # of the private /tmp, and of each file
+    file_mb: int = 16  # of the private folder, and of each file
     open_files: int = 64
     processes: int = 16  # threads: no program can start a process
 
@@ -71,8 +71,9 @@ class RunResult:
     duration_ms: float
     cpu_ms: float
     peak_rss_mb: float
-    # "cpu", "wall", "memory", "output", "reply" (no reply that a run can make), "sandbox" (the
-    # server ended with it, twice), a signal's name, or None
+    # "cpu", "wall", "memory", "output", "files" (too many or too large, where no file system of its
+    # own says so), "reply" (no reply that a run can make), "sandbox" (the server ended with it,
+    # twice), a signal's name, or None
     killed_by: str | None
     queue_for_cloud: bool = False
     queue_reason: str | None = None  # outside_subset, timeout, model_limit or manual

@@ -3,6 +3,7 @@
 import atexit
 import json
 import os
+import secrets
 import socket
 import struct
 import subprocess
@@ -15,13 +16,13 @@ from typing import Any
 
 from potstill.errors import InputError
 from potstill.sandbox.cases import Limits
-from potstill.sandbox.inside import wire
+from potstill.sandbox.inside import folders, wire
 from potstill.sandbox.inside.channel import Channel, Closed
 
 _MESSAGE_BYTES = 1 << 16
 _START = """
 import sys
-descriptor, visible = int(sys.argv[1]), sys.argv[5:]
+descriptor, name, visible = int(sys.argv[1]), sys.argv[5], sys.argv[6:]
 clean = sys.path[:]
 sys.path[:0] = sys.argv[2:4]
 import importlib
@@ -29,13 +30,14 @@ server = importlib.import_module(sys.argv[4])
 sys.path[:] = clean
 sys.path_importer_cache.clear()
 sys.argv[:] = [""]
-server.main(descriptor, visible)
+server.main(descriptor, name, visible)
 """
 _SERVER = "potstill.sandbox.inside.server"  # without the packages around it
 _SHARED_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")
 # Nothing of the caller's environment reaches a program. One hash seed: the order of a set, and so
 # a verdict, must not change from run to run. One arena: each reserves address space.
-_ENVIRONMENT = {"PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "1", "LANG": "C.UTF-8", "HOME": "/tmp"}
+_ENVIRONMENT = {"PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "1", "LANG": "C.UTF-8"}
+_ENVIRONMENT |= {"HOME": "/tmp", "TMPDIR": "/tmp"}
 
 
 def _visible_paths() -> list[str]:
@@ -82,9 +84,10 @@ class Server:
             "-c",
             _START,
         ]
+        self._folder = f"{folders.PREFIX}{os.getpid()}-{secrets.token_hex(8)}"
         with theirs:
             self._process = subprocess.Popen(
-                [*command, str(theirs.fileno()), *modules, *_visible_paths()],
+                [*command, str(theirs.fileno()), *modules, self._folder, *_visible_paths()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 env=_ENVIRONMENT,
@@ -162,6 +165,7 @@ class Server:
         """End the server and every case in it."""
         self._close_sockets()
         self._process.wait()
+        folders.remove_server(self._folder)  # if all its processes were killed at once
 
     def forget(self) -> None:
         """Close this process's copies of what a fork inherited."""

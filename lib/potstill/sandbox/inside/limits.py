@@ -10,6 +10,7 @@ from typing import Any
 
 # The server's own processes, which count as the same user.
 _OWN_PROCESSES = 4
+NUM_FILES = 4096  # that a case may have, folders included
 
 
 def processes_of(user: int) -> int:

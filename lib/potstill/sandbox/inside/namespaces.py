@@ -9,7 +9,7 @@ namespace, whose end is the end of everything in it, and a private /tmp.
 # pathlib and what it imports would be copied for every case.
 import os
 
-from . import syscalls
+from . import limits, syscalls
 from .syscalls import (
     CLONE_NEWCGROUP,
     CLONE_NEWIPC,
@@ -29,6 +29,7 @@ from .syscalls import (
 LAYERS = ("user", "mount", "net", "ipc", "pid", "tmpfs")
 NOBODY = 65534
 PRIVATE = "/tmp"
+_READ_ALL = (1 << 2, 1 << 1)  # CAP_DAC_READ_SEARCH, CAP_DAC_OVERRIDE
 _APART = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP
 
 
@@ -82,14 +83,29 @@ def is_readable_by_all(visible: list[str]) -> bool:
     )
 
 
-def become_plain_nobody() -> None:
-    """Become `nobody`, where root may, without the namespaces that this module is about."""
+def become_plain_nobody(visible: list[str]) -> int:
+    """Turn root into `nobody` without the namespaces that this module is about.
+
+    A root that may not, or whose Python nobody could read, stays what it is.
+
+    Returns:
+        The capability that is kept, as a mask: one to read Python where modes hide it from nobody.
+    """
+    enough = (0,) if is_readable_by_all(visible) else _READ_ALL
+    permitted = syscalls.permitted_capabilities()
+    kept = next((mask for mask in enough if mask & permitted == mask), None)
+    if kept is None:
+        return 0
+    syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)
     try:
         os.setgroups([])
         os.setresgid(NOBODY, NOBODY, NOBODY)
         os.setresuid(NOBODY, NOBODY, NOBODY)
-    except PermissionError:  # a root without these capabilities stays what it is
-        return
+    except PermissionError:
+        return 0
+    syscalls.drop_capabilities(but=kept)
+    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)  # the server looks at its cases
+    return kept
 
 
 def _become_nobody() -> None:
@@ -155,5 +171,6 @@ def mount_private(size_mb: int) -> None:
     """Give this process an empty /tmp of its own and make it the working folder."""
     syscalls.unshare(CLONE_NEWNS)
     flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
-    syscalls.mount("private", PRIVATE, "tmpfs", flags, f"size={size_mb}m,nr_inodes=4096,mode=700")
+    options = f"size={size_mb}m,nr_inodes={limits.NUM_FILES},mode=700"
+    syscalls.mount("private", PRIVATE, "tmpfs", flags, options)
     os.chdir(PRIVATE)

@@ -135,6 +135,7 @@ DENIED = {
     "setfsuid": (122, 151),
     "setfsgid": (123, 152),
 }
+_ALL_BITS = 0xFFFFFFFF
 # Refused besides where a layer is missing that would make them harmless.
 WITHOUT: dict[str, dict[str, tuple[int, int | None]]] = {
     # other processes are in sight
@@ -174,27 +175,41 @@ WITHOUT: dict[str, dict[str, tuple[int, int | None]]] = {
         "fremovexattr": (199, 16),
         "inotify_init": (253, None),
         "inotify_init1": (294, 26),
+        "openat2": (437, 437),  # its flags are out of sight
     },
 }
-# Of these calls only some settings, by the place of the argument that says which.
-SETTINGS_WITHOUT = {
+_Setting = tuple[tuple[int, int | None], int, tuple[int, ...], int]
+# Of these calls only some settings: the place of the argument that says which, its refused values,
+# and a mask of the bits that matter.
+SETTINGS_WITHOUT: dict[str, dict[str, _Setting]] = {
     "pid": {
-        "prctl": ((157, 167), 0, (1,)),  # PR_SET_PDEATHSIG: it ends with the server
-        "fcntl": ((72, 25), 1, (8, 10, 15)),  # F_SETOWN, F_SETSIG, F_SETOWN_EX: signals to others
+        # PR_SET_PDEATHSIG, PR_SET_DUMPABLE: it ends with the server, which may look at it
+        "prctl": ((157, 167), 0, (1, 4), _ALL_BITS),
+        # F_SETOWN, F_SETSIG, F_SETOWN_EX: signals to others
+        "fcntl": ((72, 25), 1, (8, 10, 15), _ALL_BITS),
+    },
+    # O_TRUNC without writing empties a file, for which Landlock has a right from ABI 3 on
+    "mount": {
+        "open": ((2, None), 1, (0o1000, 0o1003), 0o1003),
+        "openat": ((257, 56), 2, (0o1000, 0o1003), 0o1003),
     },
 }
+# Space for files taken in no time, faster than it is measured; the C library writes instead.
+FALLOCATE = (285, 47)
 CLONE, CLONE3 = (56, 220), (435, 435)
 CLONE_THREAD = 0x00010000
 NEWEST = 450  # set_mempolicy_home_node: the last call that the list was checked against
 AUDIT_ARCH = (0xC000003E, 0xC00000B7)
 
-_LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_LOAD, _AND, _JUMP_EQUAL, _JUMP_AT_LEAST = 0x20, 0x54, 0x15, 0x35
+_JUMP_SET, _RETURN = 0x45, 0x06
 _OFFSET_NUMBER, _OFFSET_ARCH, _OFFSET_ARGUMENT = 0, 4, 16
 _Line = tuple[int, int, int, int]  # code, jump if true, jump if false, value
 _ALLOW: _Line = (_RETURN, 0, 0, 0x7FFF0000)
 _KILL: _Line = (_RETURN, 0, 0, 0x80000000)
 _REFUSE: _Line = (_RETURN, 0, 0, 0x00050000 | errno.EPERM)
 _UNKNOWN: _Line = (_RETURN, 0, 0, 0x00050000 | errno.ENOSYS)
+_UNSUPPORTED: _Line = (_RETURN, 0, 0, 0x00050000 | errno.EOPNOTSUPP)
 _THREADS_ONLY: list[_Line] = [
     (_LOAD, 0, 0, _OFFSET_ARGUMENT),
     (_JUMP_SET, 0, 1, CLONE_THREAD),
@@ -232,8 +247,12 @@ def instructions(layers: Collection[str] = tuple(WITHOUT)) -> list[_Line]:
         if number is not None:
             answers[number] = [_REFUSE]
     for layer, calls in SETTINGS_WITHOUT.items():
-        for number_of, argument, values in calls.values() if layer not in layers else ():
-            answers[number_of[column]] = _all_but(argument, values)
+        for numbers, argument, values, mask in calls.values() if layer not in layers else ():
+            number = numbers[column]
+            if number is not None:
+                answers[number] = _all_but(argument, values, mask)
+    if "mount" not in layers:
+        answers[FALLOCATE[column]] = [_UNSUPPORTED]
     answers[CLONE[column]] = _THREADS_ONLY
     answers[CLONE3[column]] = [_UNKNOWN]  # its flags are out of sight; the C library has clone
     ranges = [(0, answers[0])]
@@ -249,10 +268,11 @@ def instructions(layers: Collection[str] = tuple(WITHOUT)) -> list[_Line]:
     ]
 
 
-def _all_but(argument: int, values: tuple[int, ...]) -> list[_Line]:
+def _all_but(argument: int, values: tuple[int, ...], mask: int) -> list[_Line]:
     """Return the answer that refuses a call where an argument has one of some values."""
     jumps = [(_JUMP_EQUAL, len(values) - n, 0, value) for n, value in enumerate(values)]
-    return [(_LOAD, 0, 0, _OFFSET_ARGUMENT + 8 * argument), *jumps, _ALLOW, _REFUSE]
+    load = [(_LOAD, 0, 0, _OFFSET_ARGUMENT + 8 * argument), (_AND, 0, 0, mask)]
+    return [*load, *jumps, _ALLOW, _REFUSE]
 
 
 def _tree(ranges: list[tuple[int, list[_Line]]]) -> list[_Line]:

@@ -19,7 +19,7 @@ import socket
 import time
 from typing import Any
 
-from . import child, landlock, limits, namespaces, seccomp, syscalls
+from . import child, folders, landlock, limits, namespaces, seccomp, syscalls
 
 LAYERS = (*namespaces.LAYERS, "no_new_privs", "landlock", "seccomp", "rlimits")
 # Imported here so that no case has to: what programs use most.
@@ -35,14 +35,20 @@ _SHORTEST_WAIT_S = 0.005
 class _Case:
     """A running process of a case."""
 
-    def __init__(self, request: dict[str, Any], process: int, report: int) -> None:
+    def __init__(
+        self, request: dict[str, Any], process: int, report: int, folder: str | None
+    ) -> None:
         self.number: int = request["id"]
         self.limits: dict[str, Any] = request["limits"]
+        self.folder = folder
+        # a test's source is trusted, and the judge stays when nothing else is to be done
+        self._is_looked_at = folder is not None and request["role"] == "program"
         self.process = process
         self.report = report
         self.watch = os.pidfd_open(process)
         self.killed_by: str | None = None
         self._started = time.monotonic()
+        self._next_look = self._started + folders.LOOK_S
 
     def kill(self, why: str) -> None:
         """Kill the first process of the case's namespace, and with it all others."""
@@ -59,25 +65,38 @@ class _Case:
             self.kill("cpu")
         elif wall <= 0:
             self.kill("wall")
+        elif self.folder is not None and self._is_looked_at:
+            wall = min(wall, self._look(self.folder))
         return max(min(processor, wall), _SHORTEST_WAIT_S)
+
+    def _look(self, folder: str) -> float:
+        """Kill the case if it has written too much; return when to look again."""
+        if time.monotonic() >= self._next_look:
+            if not self.is_within(folder):
+                self.kill("files")
+            self._next_look = time.monotonic() + folders.LOOK_S
+        return self._next_look - time.monotonic()
+
+    def is_within(self, folder: str) -> bool:
+        """Say whether it has written no more than it may."""
+        max_bytes = self.limits["file_mb"] << 20
+        return not self._is_looked_at or folders.is_within(folder, self.process, max_bytes)
 
 
 class _Server:
     def __init__(
-        self, control: socket.socket, layers: set[str], home: int | None, visible: list[str]
+        self,
+        control: socket.socket,
+        confinement: child.Confinement,
+        home: int | None,
+        folder: str | None,
     ) -> None:
         self._control = control
-        # In a root of its own everything is there to be read.
-        seen = ["/"] if "mount" in layers else visible
-        plain = "user" not in layers
-        user = os.getuid()
-        # Root's limits on processes do not count, so its cases become nobody where they can.
-        is_nobody = plain and user == 0 and namespaces.is_readable_by_all(visible)
+        self._confinement = confinement
+        self._folder = folder  # of the cases' private ones
         # The kernel counts all processes of a user, so a case's limit is beside the others'.
-        self._user = (namespaces.NOBODY if is_nobody else user) if plain else None
+        self._user = os.getuid() if "user" not in confinement.layers else None
         self._home = home
-        denied = seccomp.build(layers) if "seccomp" in layers else None
-        self._confinement = child.Confinement(layers, denied, seen, is_nobody)
         self._cases: dict[int, _Case] = {}  # by the descriptor to watch
 
     def serve(self) -> None:
@@ -111,12 +130,13 @@ class _Server:
     def _start(self, request: dict[str, Any], descriptors: list[int]) -> _Case:
         report, report_end = os.pipe()
         others = limits.processes_of(self._user) if self._user is not None else 0
+        folder = f"{self._folder}/{os.urandom(16).hex()}" if self._folder else None
         process = namespaces.fork_first_process(self._home)
         if process == 0:
-            child.become(request, descriptors, report_end, self._confinement, others)
+            child.become(request, descriptors, report_end, self._confinement, others, folder)
         for descriptor in (*descriptors, report_end):
             os.close(descriptor)
-        return _Case(request, process, report)
+        return _Case(request, process, report, folder)
 
     def _reap(self, case: _Case) -> None:
         _, status, usage = os.wait4(case.process, 0)
@@ -127,6 +147,10 @@ class _Server:
         is_killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
         if is_killed and case.killed_by is None:  # by the kernel
             case.killed_by = "cpu" if seconds >= case.limits["cpu_s"] else "memory"
+        if case.folder is not None:
+            if case.killed_by is None and not case.is_within(case.folder):
+                case.killed_by = "files"  # it was faster than the looks
+            folders.remove(case.folder)
         report = {
             "id": case.number,
             "status": os.waitstatus_to_exitcode(status),
@@ -136,6 +160,14 @@ class _Server:
             "error": error,
         }
         self._control.send(json.dumps(report).encode())
+
+    def end(self) -> None:
+        """End all cases and leave nothing of theirs."""
+        for case in self._cases.values():
+            case.kill("end")
+            os.waitpid(case.process, 0)
+        if self._folder is not None:
+            folders.remove(self._folder)
 
 
 def _probe(layers: set[str], missing: dict[str, str], visible: list[str]) -> None:
@@ -151,25 +183,47 @@ def _probe(layers: set[str], missing: dict[str, str], visible: list[str]) -> Non
     layers.difference_update(missing)
 
 
-def main(descriptor: int, visible: list[str]) -> None:
+def _outlive(server: int, name: str, layers: set[str]) -> int:
+    """Wait for the server's end and see that nothing of it stays; return its exit code."""
+    status = os.waitpid(server, 0)[1]
+    if "pid" not in layers:
+        with contextlib.suppress(ChildProcessError):
+            while True:  # cases that are dying as well
+                os.wait()
+        folders.remove_server(name)
+    return os.waitstatus_to_exitcode(status) & 0xFF
+
+
+def main(descriptor: int, name: str, visible: list[str]) -> None:
     """Set up the server and serve; the calling process waits for it and ends with it.
 
-    Cases can read what lies below the paths in `visible` alone.
+    Cases can read what lies below the paths in `visible` alone. `name` is that of a folder which
+    the server makes if they have no /tmp of their own.
     """
     control = socket.socket(fileno=descriptor)
     layers, missing = set(LAYERS), dict[str, str]()
-    for name in _WARM:
-        importlib.import_module(name)
+    for module in _WARM:
+        importlib.import_module(module)
     _probe(layers, missing, visible)
     proc = os.open("/proc", os.O_PATH)
     if "pid" in layers:
         namespaces.enter(visible)
+    else:
+        os.umask(0o022)  # as in the root that namespaces make
+        syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+    starter = os.getpid()
     server = os.fork()
     if server:
         control.close()
         os.close(proc)
-        os._exit(os.waitstatus_to_exitcode(os.waitpid(server, 0)[1]) & 0xFF)
-    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+        os._exit(_outlive(server, name, layers))
+    # Root's limits on processes do not count.
+    plain_root = "user" not in layers and os.getuid() == 0
+    kept = namespaces.become_plain_nobody(visible) if plain_root else 0
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)  # after the change of user
+    if "pid" not in layers and os.getppid() != starter:
+        os._exit(1)
+    folder = folders.make(name) if "landlock" in layers and "tmpfs" not in layers else None
     home = os.open("self/ns/pid", os.O_RDONLY, dir_fd=proc) if "pid" in layers else None
     os.close(proc)
     control.send(
@@ -177,6 +231,15 @@ def main(descriptor: int, visible: list[str]) -> None:
     )
     gc.collect()
     gc.freeze()  # a child's collector must not touch, and so copy, the server's pages
+    confinement = child.Confinement(
+        layers,
+        denied=seccomp.build(layers) if "seccomp" in layers else None,
+        visible=["/"] if "mount" in layers else visible,  # a root of its own is there to be read
+        server=0 if "pid" in layers else os.getpid(),
+        kept=kept,
+    )
+    server_of_cases = _Server(control, confinement, home, folder)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the client has gone
-        _Server(control, layers, home, visible).serve()
+        server_of_cases.serve()
+    server_of_cases.end()
     os._exit(0)

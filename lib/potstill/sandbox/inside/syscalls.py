@@ -44,6 +44,7 @@ PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_KEEPCAPS = 8
 PR_SET_SECCOMP = 22
+PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 _CAPABILITY_VERSION_3 = 0x20080522
 
@@ -113,6 +114,13 @@ def protect_mounts(target: str) -> None:
     syscall("mount_setattr", AT_FDCWD, target.encode(), AT_RECURSIVE, attributes, size)
 
 
+def permitted_capabilities() -> int:
+    """Return the capabilities that this process has or may raise, as a mask."""
+    data = _Capabilities()
+    _check("capget", _libc.capget(_Header(_CAPABILITY_VERSION_3, 0), data))
+    return data[1] | data[4] << 32
+
+
 def raise_capabilities() -> None:
     """Make every permitted capability effective."""
     header, data = _Header(_CAPABILITY_VERSION_3, 0), _Capabilities()
@@ -121,6 +129,12 @@ def raise_capabilities() -> None:
     _check("capset", _libc.capset(header, data))
 
 
-def drop_capabilities() -> None:
-    """Give up every capability for good."""
-    _check("capset", _libc.capset(_Header(_CAPABILITY_VERSION_3, 0), _Capabilities()))
+def drop_capabilities(but: int = 0) -> None:
+    """Give up for good every capability that is not in the mask `but`, which is made effective.
+
+    Raises:
+        OSError: one in `but` is not there to be kept.
+    """
+    low = but & 0xFFFFFFFF, but & 0xFFFFFFFF, 0
+    high = but >> 32, but >> 32, 0
+    _check("capset", _libc.capset(_Header(_CAPABILITY_VERSION_3, 0), _Capabilities(*low, *high)))
