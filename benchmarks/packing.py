@@ -6,8 +6,9 @@ weights. Packed rows see only themselves: positions restart and the mask is bloc
 this leaks nothing is shown first, on the tiny checkpoints of the tests: a packed row has the logits
 that it has alone, and another row beside it changes none of them.
 
-Both ways are timed in turn, forward and backward with the loss on the answers. Other work on the
-machine slows both.
+Both ways are measured in turn, forward and backward with the loss on the answers, in processor
+time of one thread, which other work on the machine changes least. The checkpoint's layers are
+equal, so a few of them stand for all.
 """
 
 import argparse
@@ -29,8 +30,8 @@ from potstill.tokens.examples import Example
 from tests import tiny_models
 
 BATCH_ROWS = 8
-THREADS = 2
 Inputs = dict[str, torch.Tensor]
+Batch = tuple[int, tuple[Inputs, torch.Tensor]]  # real tokens, (inputs, answer_BT)
 
 
 def pack(lengths: Sequence[int], size: int, seed: int, epoch: int) -> list[list[int]]:
@@ -112,15 +113,15 @@ def check_nothing_leaks() -> float:
 def step(
     model: load.CausalLM, inputs: Inputs, answer_BT: torch.Tensor, dtype: torch.dtype
 ) -> float:
-    """Return the seconds of a forward and a backward pass."""
-    started = time.perf_counter()
+    """Return the processor seconds of a forward and a backward pass."""
+    started = time.process_time()
     with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
         hidden_BTD = model.model(**inputs, use_cache=False).last_hidden_state
         logits_NV = model.lm_head(examples.predicting(hidden_BTD, answer_BT)).float()
         labels_N = inputs["input_ids"][:, 1:][answer_BT[:, 1:]]
         torch.nn.functional.cross_entropy(logits_NV, labels_N).backward()
     model.zero_grad(set_to_none=False)
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
 def padded(rows: Sequence[Example]) -> tuple[Inputs, torch.Tensor]:
@@ -132,23 +133,22 @@ def padded(rows: Sequence[Example]) -> tuple[Inputs, torch.Tensor]:
 def compare(
     model: load.CausalLM, rows: Sequence[Example], size: int, steps: int, dtype: torch.dtype
 ) -> dict[str, float]:
-    """Return microseconds a real token of both ways, their medians over steps, in turn."""
+    """Return microseconds a real token of both ways, medians over steps, and their ratio."""
     lengths = [len(row.ids) for row in rows]
     plan = pack(lengths, size, 0, 0)
     per_batch = max(1, round(BATCH_ROWS * statistics.mean(lengths) / size))
     batches = [plan[i : i + per_batch] for i in range(0, len(plan), per_batch)]
-    ways: dict[str, Callable[[int], tuple[int, tuple[Inputs, torch.Tensor]]]] = {}
     order = examples.order(rows, BATCH_ROWS, 0, 0)
 
-    def of_order(number: int) -> tuple[int, tuple[Inputs, torch.Tensor]]:
+    def of_order(number: int) -> Batch:
         batch = [rows[row] for row in order[number % len(order)]]
         return sum(len(row.ids) for row in batch), padded(batch)
 
-    def of_packs(number: int) -> tuple[int, tuple[Inputs, torch.Tensor]]:
+    def of_packs(number: int) -> Batch:
         packs = [[rows[row] for row in rows_of] for rows_of in batches[number % len(batches)]]
         return sum(len(row.ids) for part in packs for row in part), collate(packs)
 
-    ways = {"padded": of_order, "packed": of_packs}
+    ways: dict[str, Callable[[int], Batch]] = {"padded": of_order, "packed": of_packs}
     times: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(-1, steps):
         for name, way in ways.items():
@@ -183,14 +183,15 @@ def main() -> None:
         parser.add_argument(name, type=Path)
     parser.add_argument("--sizes", type=int, nargs="+", default=[224, 512])
     parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--layers", type=int, default=6)
     args = parser.parse_args()
     print(json.dumps({"claim": "packed rows leak nothing", "difference": check_nothing_leaks()}))
     chat = ChatTokenizer(args.vocabulary)
     rows = list(table.open(args.rows, chat))
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(1)
     torch.manual_seed(0)
-    config = checkpoint.read_config(args.model) | {"vocab_size": chat.vocab_size}
-    model = load.from_config(config)
+    sizes = {"vocab_size": chat.vocab_size, "num_hidden_layers": args.layers}
+    model = load.from_config(checkpoint.read_config(args.model) | sizes)
     for size in args.sizes:
         print(json.dumps({"claim": f"padding, {len(rows)} rows, {size}", **shares(rows, size)}))
     for dtype in (torch.float32, torch.bfloat16):

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from potstill import files
 from potstill.errors import InputError
@@ -61,7 +61,7 @@ def old_by_length(rows, batch_rows):
     return [ordered[i : i + batch_rows] for i in range(0, len(ordered), batch_rows)]
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None)
 @given(
     count=st.integers(1, 90),
     batch_rows=st.integers(1, 9),

@@ -1,8 +1,8 @@
 """Rows as ids with the spans that the loss is taken on, and the same batches of them on every run.
 
-Rows are padded on the right: under a causal mask nothing real ever sees padding, so no packing is
-needed and no row can leak into another. What is drawn, ordered or compared goes by lengths and keys
-alone, so that rows which lie in a file are made batch by batch.
+Rows are padded on the right: under a causal mask nothing real ever sees padding, and no row can
+leak into another. Packing rows into long sequences is slower (docs/facts.md). What is drawn or
+ordered goes by lengths and keys alone, so that rows which lie in a file are made batch by batch.
 """
 
 import hashlib

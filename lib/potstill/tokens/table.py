@@ -24,7 +24,7 @@ from potstill.tokens import columns, spans
 from potstill.tokens.examples import Example, Rows
 
 FORMAT = "potstill-tokens-1"
-BATCH_IDS = 1 << 18  # a record batch has about so many ids: a megabyte of them
+BATCH_IDS = 1 << 20  # a record batch has about so many ids: four megabytes of them
 _REMADE = "delete it and run `dvc repro tokenise`"
 
 
