@@ -5,7 +5,7 @@ to its own habits ("teacher correction", Minitron, arXiv:2408.11796, section 3.1
 
 Reads   teacher     checkpoint
         vocabulary  folder of the vocabulary that teacher and students share
-        dataset     folder with train.jsonl and heldout.jsonl
+        tokens      folder with train.arrow and heldout.arrow, tokenised rows
 Writes  out         the adapted teacher; with 0 steps only its vocabulary is cut
         measures_out folder: history.csv has step, tokens, loss, ce, kl, lr, heldout_nll (nats a
                     token); heldout.jsonl a held-out row's id, group, nll_nats, tokens
@@ -23,7 +23,7 @@ def main(
     *,
     teacher: Path,
     vocabulary: Path,
-    dataset: Path,
+    tokens: Path,
     out: Path,
     measures_out: Path,
     scratch: Path,
@@ -39,7 +39,7 @@ def main(
         params,
         training.Loss(params.chunk_tokens),
         start=start,
-        dataset=dataset,
+        tokens=tokens,
         out=out,
         measures_out=measures_out,
         scratch=scratch,

@@ -1,7 +1,7 @@
 """Run the adapted teacher once over the training rows and keep its top tokens with their tail.
 
 Reads   teacher     adapted checkpoint
-        dataset     folder with train.jsonl
+        rows        table of the training rows
 Writes  out         logit store (header.json and shards)
         metrics     rows, tokens, bytes a token, kept mass
 """
@@ -19,27 +19,25 @@ class Params(Section):
 
     k: int  # tokens kept at each position
     temperature: float  # T of the cached distribution; distill must use the same
-    max_length: int  # longer rows are left out and counted
     max_rows: int  # rows of the training set, in their order
     batch_rows: int
     threads: int
     seed: int
 
 
-def main(params: Params, *, teacher: Path, dataset: Path, out: Path, scratch: Path) -> dict:
+def main(params: Params, *, teacher: Path, rows: Path, out: Path, scratch: Path) -> dict:
     """Cache, and say how much of the probability was kept."""
     from potstill.loading import device, load
     from potstill.logits import caching, store
-    from potstill.tokens import examples
+    from potstill.tokens import table
 
     device.make_deterministic(params.seed, params.threads)
     place = device.pick_device()
-    train = dataset / "train.jsonl"
-    rows, rejected = examples.load(train, ChatTokenizer(teacher), params.max_length)
-    rows, model = rows[: params.max_rows], load.trainable(teacher, place)
+    taken = table.open(rows, ChatTokenizer(teacher))[: params.max_rows]
+    model = load.trainable(teacher, place)
     metrics = caching.cache(
         model,
-        rows,
+        taken,
         scratch,
         k=params.k,
         temperature=params.temperature,
@@ -51,8 +49,7 @@ def main(params: Params, *, teacher: Path, dataset: Path, out: Path, scratch: Pa
     shutil.copytree(scratch, out)
     return {
         **metrics,
-        **{f"rows_rejected_{reason}": count for reason, count in rejected.items()},
-        "kept_mass_mean": caching.kept_mass(store.LogitStore(out), rows),
+        "kept_mass_mean": caching.kept_mass(store.LogitStore(out), taken),
     }
 
 

@@ -1,7 +1,7 @@
 """Train one student: from the teacher's cached distributions, from labels alone, or not at all.
 
 Reads   student     checkpoint to start from
-        dataset     folder with train.jsonl and heldout.jsonl
+        tokens      folder with train.arrow and heldout.arrow, tokenised rows
         logits      logit store of the adapted teacher
 Writes  out         checkpoint of the trained student
         measures_out folder: history.csv has step, tokens, loss, ce, kl, lr, heldout_nll (nats a
@@ -19,7 +19,7 @@ def main(
     params: Params,
     *,
     student: Path,
-    dataset: Path,
+    tokens: Path,
     logits: Path,
     out: Path,
     measures_out: Path,
@@ -32,7 +32,7 @@ def main(
         params,
         library.distillation_loss(params, student, logits),
         start=student,
-        dataset=dataset,
+        tokens=tokens,
         out=out,
         measures_out=measures_out,
         scratch=scratch,

@@ -2,7 +2,7 @@
 
 Reads   source      checkpoint that it is made from
         vocabulary  folder of the vocabulary that teacher and students share
-        dataset     folder with train.jsonl, the rows that redundancy of layers is measured on
+        rows        table of the training rows, which redundancy of layers is measured on
 Writes  out         checkpoint
         metrics     source, layers and parameters before and after; with pruning the kept layers and
                     the likelihood before and after
@@ -15,13 +15,13 @@ from potstill.students.start import Start as Params
 
 
 def main(
-    params: Params, *, source: Path, vocabulary: Path, dataset: Path, out: Path, scratch: Path
+    params: Params, *, source: Path, vocabulary: Path, rows: Path, out: Path, scratch: Path
 ) -> dict[str, float | str]:
     """Cut the vocabulary, then the layers."""
     from potstill.students import start
 
     return start.make(
-        params, source=source, vocabulary=vocabulary, dataset=dataset, out=out, scratch=scratch
+        params, source=source, vocabulary=vocabulary, rows=rows, out=out, scratch=scratch
     )
 
 

@@ -194,7 +194,6 @@ def at(path, value):
         ("students/kd/start", None, "students.kd.start is missing"),
         ("students/kd/temperature", 3.0, "students.kd: temperature is 3.0, cache_logits.* is 2.0"),
         ("cache_logits/max_rows", 9, "students.kd: max_rows is 128, cache_logits.max_rows is 9"),
-        ("cache_logits/max_length", 99, "students.kd: max_length is 224, .* is 99"),
         ("students/labels_only", None, "compare.students.labels_only: .*remove it there"),
         ("export/kd-f16", None, "compare.baseline is 'kd-f16', which `export` does not have"),
         ("export/kd-f16/format", "ggfu", "export.kd-f16.format is 'ggfu'; .*did you mean gguf"),

@@ -37,7 +37,6 @@ def schedule(**changes):
         "checkpoint_every": 2,
         "alpha": 1.0,
         "temperature": 1.0,
-        "max_length": 64,
         "max_rows": 99,
         "chunk_tokens": 16,
         "precision": "float32",

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from potstill import files
 
+from stages import tokenise
+
 
 def chat(number: int) -> dict:
     """Return one dataset row; every third is of one family."""
@@ -28,3 +30,16 @@ def dataset(tmp_path: Path) -> Path:
     files.write_jsonl(folder / "train.jsonl", (chat(n) for n in range(12)))
     files.write_jsonl(folder / "heldout.jsonl", (chat(n) for n in range(20, 26)))
     return folder
+
+
+def tokens_of(dataset: Path, vocabulary: Path, out: Path) -> Path:
+    """Return the folder of tables that the stage makes of a dataset."""
+    params = tokenise.Params(max_length=128)
+    tokenise.main(params, dataset=dataset, vocabulary=vocabulary, out=out)
+    return out
+
+
+@pytest.fixture
+def tokens(tiny_llama: Path, dataset: Path, tmp_path: Path) -> Path:
+    """Return the tables of the dataset in the ids of the tiny Llama."""
+    return tokens_of(dataset, tiny_llama, tmp_path / "tokens")

@@ -7,6 +7,7 @@ from potstill.models import checkpoint
 from potstill.students import trimming
 
 from stages import adapt_teacher
+from tests.stages.conftest import tokens_of
 from tests.stages.test_distill import SETTINGS
 
 
@@ -18,11 +19,12 @@ def whole(teacher, out):
 def adapt(teacher, dataset, tmp_path, name, **changes):
     unused = ("start", "alpha", "temperature")
     settings = {key: value for key, value in SETTINGS.items() if key not in unused} | changes
+    vocabulary = whole(teacher, tmp_path / f"vocabulary-{name}")
     metrics = adapt_teacher.main(
         adapt_teacher.Params(**settings),
         teacher=teacher,
-        vocabulary=whole(teacher, tmp_path / f"vocabulary-{name}"),
-        dataset=dataset,
+        vocabulary=vocabulary,
+        tokens=tokens_of(dataset, vocabulary, tmp_path / f"tokens-{name}"),
         out=tmp_path / name,
         measures_out=tmp_path / f"measures-{name}",
         scratch=tmp_path / f"scratch-{name}",
@@ -53,10 +55,11 @@ def test_the_vocabulary_is_cut_before_the_training(tiny_llama, dataset, tmp_path
         adapt_teacher.Params(**settings),
         teacher=tiny_llama,
         vocabulary=tmp_path / "small",
-        dataset=dataset,
+        tokens=tokens_of(dataset, tmp_path / "small", tmp_path / "tokens"),
         out=tmp_path / "out",
         measures_out=tmp_path / "measures",
         scratch=tmp_path / "scratch",
     )
     assert checkpoint.read_config(tmp_path / "out")["vocab_size"] <= 320
     assert checkpoint.shapes(tmp_path / "out")["model.embed_tokens.weight"][0] <= 320
+    assert not (tmp_path / "scratch/tokens").exists()  # the rows are in its ids already

@@ -10,6 +10,7 @@ from potstill.errors import InputError
 from potstill.models import checkpoint
 
 from stages import cache_logits, distill
+from tests.stages.conftest import tokens_of
 
 SETTINGS = {
     "start": "pruned",
@@ -24,7 +25,6 @@ SETTINGS = {
     "clip_norm": 1.0,
     "evaluate_every": 2,
     "checkpoint_every": 2,
-    "max_length": 128,
     "max_rows": 12,
     "chunk_tokens": 16,
     "precision": "float32",
@@ -34,22 +34,24 @@ SETTINGS = {
 
 
 @pytest.fixture
-def logits(tiny_llama, dataset, tmp_path):
+def logits(tiny_llama, tokens, tmp_path):
     (tmp_path / "s").mkdir()
-    params = cache_logits.Params(
-        k=8, temperature=2.0, max_length=128, max_rows=12, batch_rows=4, threads=2, seed=0
-    )
+    params = cache_logits.Params(k=8, temperature=2.0, max_rows=12, batch_rows=4, threads=2, seed=0)
     cache_logits.main(
-        params, teacher=tiny_llama, dataset=dataset, out=tmp_path / "logits", scratch=tmp_path / "s"
+        params,
+        teacher=tiny_llama,
+        rows=tokens / "train.arrow",
+        out=tmp_path / "logits",
+        scratch=tmp_path / "s",
     )
     return tmp_path / "logits"
 
 
-def train(tiny_llama, dataset, logits, tmp_path, name, **changes):
+def train(tiny_llama, tokens, logits, tmp_path, name, **changes):
     metrics = distill.main(
         distill.Params(**(SETTINGS | changes)),
         student=tiny_llama,
-        dataset=dataset,
+        tokens=tokens,
         logits=logits,
         out=tmp_path / name,
         measures_out=tmp_path / f"measures-{name}",
@@ -59,9 +61,9 @@ def train(tiny_llama, dataset, logits, tmp_path, name, **changes):
         return metrics, list(csv.DictReader(file))
 
 
-def test_labels_lower_the_heldout_loss_and_the_history_tells(tiny_llama, dataset, logits, tmp_path):
-    start, none = train(tiny_llama, dataset, logits, tmp_path, "untrained", steps=0)
-    metrics, history = train(tiny_llama, dataset, logits, tmp_path, "labels", alpha=1.0)
+def test_labels_lower_the_heldout_loss_and_the_history_tells(tiny_llama, tokens, logits, tmp_path):
+    start, none = train(tiny_llama, tokens, logits, tmp_path, "untrained", steps=0)
+    metrics, history = train(tiny_llama, tokens, logits, tmp_path, "labels", alpha=1.0)
     assert none == []
     assert metrics["heldout_nll_nats"] < start["heldout_nll_nats"]
     assert [bool(row["heldout_nll"]) for row in history] == [False, True, False, True]
@@ -77,38 +79,56 @@ def test_labels_lower_the_heldout_loss_and_the_history_tells(tiny_llama, dataset
     assert (len(rows), tokens) == (metrics["heldout_rows"], metrics["heldout_tokens"])
 
 
-def test_without_steps_the_weights_are_the_start(tiny_llama, dataset, logits, tmp_path):
-    train(tiny_llama, dataset, logits, tmp_path, "untrained", steps=0)
+def test_without_steps_the_weights_are_the_start(tiny_llama, tokens, logits, tmp_path):
+    train(tiny_llama, tokens, logits, tmp_path, "untrained", steps=0)
     before, after = checkpoint.read_state(tiny_llama), checkpoint.read_state(tmp_path / "untrained")
     assert all(torch.equal(tensor, before[name]) for name, tensor in after.items())
 
 
-def test_distilling_twice_gives_the_same_bytes(tiny_llama, dataset, logits, tmp_path):
-    first, history = train(tiny_llama, dataset, logits, tmp_path, "a")
-    second, _ = train(tiny_llama, dataset, logits, tmp_path, "b")
+def test_distilling_twice_gives_the_same_bytes(tiny_llama, tokens, logits, tmp_path):
+    first, history = train(tiny_llama, tokens, logits, tmp_path, "a")
+    second, _ = train(tiny_llama, tokens, logits, tmp_path, "b")
     assert first == second
     assert any(float(row["kl"]) > 0 for row in history[1:])
     assert files.sha256_tree(tmp_path / "a") == files.sha256_tree(tmp_path / "b")
 
 
-def test_logits_of_another_tokenizer_are_refused(tiny_qwen2, dataset, logits, tmp_path):
+def test_logits_of_another_tokenizer_are_refused(tiny_qwen2, tokens, logits, tmp_path):
     with pytest.raises(InputError, match=r"tokenizer_sha256.*run cache_logits"):
-        train(tiny_qwen2, dataset, logits, tmp_path, "a")
+        train(tiny_qwen2, tokens, logits, tmp_path, "a")
 
 
-def test_logits_at_another_temperature_are_refused(tiny_llama, dataset, logits, tmp_path):
+def test_logits_at_another_temperature_are_refused(tiny_llama, tokens, logits, tmp_path):
     with pytest.raises(InputError, match=r"temperature 2\.0, the student needs 3\.0"):
-        train(tiny_llama, dataset, logits, tmp_path, "a", temperature=3.0)
+        train(tiny_llama, tokens, logits, tmp_path, "a", temperature=3.0)
 
 
-def test_a_chat_template_that_changed_is_refused(tiny_llama, dataset, logits, tmp_path):
+def test_a_chat_template_that_changed_is_refused(tiny_llama, tokens, logits, tmp_path):
     student = shutil.copytree(tiny_llama, tmp_path / "student")
     template = student / "chat_template.jinja"
     template.write_text(template.read_text().replace("<|im_start|>", "<|im_start|> "))
     with pytest.raises(InputError, match="template_sha256"):
-        train(student, dataset, logits, tmp_path, "a")
+        train(student, tokens, logits, tmp_path, "a")
 
 
-def test_no_row_that_fits_is_an_input_error(tiny_llama, dataset, logits, tmp_path):
-    with pytest.raises(InputError, match="no row is left for max_length 5"):
-        train(tiny_llama, dataset, logits, tmp_path, "a", max_length=5)
+def test_a_student_of_another_family_learns_the_same_rows_in_its_own_ids(
+    tiny_llama, tiny_qwen2, dataset, tokens, logits, tmp_path
+):
+    """As a start with `vocabulary: whole` does, on labels alone."""
+    metrics, history = train(tiny_qwen2, tokens, logits, tmp_path, "own", alpha=1.0)
+    made = tokens_of(dataset, tiny_qwen2, tmp_path / "qwen_tokens")
+    same, direct = train(tiny_qwen2, made, logits, tmp_path, "direct", alpha=1.0)
+    assert (metrics, history) == (same, direct)
+    assert files.sha256_tree(tmp_path / "own") == files.sha256_tree(tmp_path / "direct")
+
+
+def test_rows_that_the_students_own_tokenizer_cannot_keep_are_counted(
+    tiny_qwen2, tokens, logits, tmp_path
+):
+    student = shutil.copytree(tiny_qwen2, tmp_path / "student")
+    template = student / "chat_template.jinja"
+    refusing = "{% if '22' in messages[1].content or '11' in messages[1].content %}{{ nothing[0] }}"
+    template.write_text(refusing + "{% endif %}" + template.read_text())
+    metrics, _ = train(student, tokens, logits, tmp_path, "a", alpha=1.0)
+    assert metrics["rows_rejected_template_refuses"] == 1  # of the training rows
+    assert metrics["heldout_rows"] == 5

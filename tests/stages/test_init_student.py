@@ -10,13 +10,13 @@ from potstill.students import trimming
 from pydantic import ValidationError
 
 from stages.init_student import Params, main
+from tests.stages.conftest import tokens_of
 from tests.students.test_depth import four_layers
 
 SETTINGS = {
     "from": "teacher_adapted",
     "candidates": 2,
     "calibration_rows": 4,
-    "max_length": 128,
     "threads": 2,
     "seed": 0,
 }
@@ -31,12 +31,13 @@ def make(dataset, tmp_path):
         vocabulary = tmp_path / f"vocabulary-{name}"
         trimming.choose(teacher or source, CORPUS, size, vocabulary)
         (tmp_path / f"scratch-{name}").mkdir()
+        tokens = tokens_of(dataset, vocabulary, tmp_path / f"tokens-{name}")
         out = tmp_path / name
         metrics = main(
             Params(**(SETTINGS | changes)),
             source=source,
             vocabulary=vocabulary,
-            dataset=dataset,
+            rows=tokens / "train.arrow",
             out=out,
             scratch=tmp_path / f"scratch-{name}",
         )
@@ -85,6 +86,14 @@ def test_another_tokenizer_is_refused_with_the_way_out(tiny_checkpoint, make):
         tiny_checkpoint("qwen2"), teacher=tiny_checkpoint("llama"), name="own", vocabulary="whole"
     )
     assert checkpoint.read_config(out)["model_type"] == "qwen2"
+
+
+def test_a_model_with_its_own_tokenizer_is_measured_on_the_same_rows(tiny_llama, tiny_qwen2, make):
+    wanted = {"num_layers": 2, "vocabulary": "whole"}
+    metrics, _ = make(tiny_qwen2, teacher=tiny_llama, name="other", **wanted)
+    same, _ = make(tiny_qwen2, size=0, name="own", **wanted)
+    assert metrics == same  # whether the table was in its ids or not
+    assert metrics["calibration_nll_before_nats"] > 0
 
 
 def test_a_fresh_model_has_the_config_asked_for_and_random_weights(tiny_llama, make):

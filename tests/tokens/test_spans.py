@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 import trl
-from potstill import files
-from potstill.errors import InputError
 from potstill.models.chat import ChatTokenizer
 from potstill.tokens import examples, spans
 
@@ -102,19 +100,6 @@ def test_what_is_not_consistent_is_rejected_with_its_reason(
     (out / "chat_template.jinja").write_text(template)
     with pytest.raises(spans.RejectedError, match=f"^{reason}$"):
         spans.tokenise(ChatTokenizer(out), {"messages": row})
-
-
-def test_rejected_rows_are_counted_and_none_left_is_an_error(chat, tmp_path):
-    rows = [
-        {"messages": [QUESTION, SAYS], "group": "a"},
-        {"messages": [QUESTION], "group": "a"},
-        {"messages": [QUESTION, {**SAYS, "content": "long " * 199}], "group": "b"},
-    ]
-    files.write_jsonl(tmp_path / "rows.jsonl", rows)
-    found, rejected = examples.load(tmp_path / "rows.jsonl", chat, 150)
-    assert (len(found), rejected) == (1, {"no_answer": 1, "too_long": 1})
-    with pytest.raises(InputError, match=r"no row is left for max_length 3 \(1 no_answer, 2 too_l"):
-        examples.load(tmp_path / "rows.jsonl", chat, 3)
 
 
 def test_a_rows_key_goes_by_its_ids_and_places_and_not_by_weights():

@@ -135,12 +135,11 @@ def _signals(tree: Tree) -> Iterator[str]:
         if student.get("alpha", 1) == 1 or not student.get("steps", 1):
             continue
         where = f"params.yaml: students.{name}"
-        for key in ("temperature", "max_length"):
-            if student.get(key) != cached.get(key):
-                yield (
-                    f"{where}: {key} is {student.get(key)}, cache_logits.{key} is "
-                    f"{cached.get(key)}: they must be equal"
-                )
+        if student["temperature"] != cached.get("temperature"):
+            yield (
+                f"{where}: temperature is {student['temperature']}, cache_logits.temperature is "
+                f"{cached.get('temperature')}: they must be equal"
+            )
         if student["max_rows"] > cached["max_rows"]:
             yield (
                 f"{where}: max_rows is {student['max_rows']}, cache_logits.max_rows is "

@@ -1,6 +1,7 @@
 """Held-out likelihood with its interval: the first thing a distilled student has to improve."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from potstill.tokens.examples import Example
 
 def measure(
     model: CausalLM,
-    rows: list[Example],
+    rows: Sequence[Example],
     *,
     batch_rows: int,
     dtype: torch.dtype,

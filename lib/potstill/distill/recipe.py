@@ -22,8 +22,7 @@ class Training(Section):
     clip_norm: Annotated[float, Field(gt=0)]  # of the gradient
     evaluate_every: NotNegative  # steps between held-out measurements; 0: only at the end
     checkpoint_every: NotNegative  # steps between checkpoints; 0: none
-    max_length: Annotated[int, Field(ge=2)]  # tokens; longer rows are left out
-    max_rows: Positive  # rows of the training set
+    max_rows: Positive  # rows of the training set, in their order
     chunk_tokens: Positive  # tokens whose logits exist at a time
     precision: Literal["auto", "float32", "bfloat16"]  # of matrix products
     threads: Positive

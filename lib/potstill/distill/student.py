@@ -13,7 +13,7 @@ from potstill.loading import device, load
 from potstill.logits import store as logit_store
 from potstill.models import checkpoint
 from potstill.models.chat import ChatTokenizer
-from potstill.tokens import examples
+from potstill.tokens import table
 
 HISTORY_COLUMNS = ("step", "tokens", "loss", "ce", "kl", "lr", "heldout_nll")
 
@@ -40,12 +40,14 @@ def train(
     loss: training.Loss,
     *,
     start: Path,
-    dataset: Path,
+    tokens: Path,
     out: Path,
     measures_out: Path,
     scratch: Path,
 ) -> dict[str, float]:
     """Train a checkpoint; write it and its measures, and return their summary.
+
+    Rows in another tokenizer's ids are tokenised again; the summary counts those that it rejects.
 
     Raises:
         InputError: no row fits, or the loss has no logits of a row.
@@ -53,9 +55,9 @@ def train(
     device.make_deterministic(recipe.seed, recipe.threads)
     place = device.pick_device()
     dtype = device.compute_dtype(recipe.precision, place)
-    tokenizer = ChatTokenizer(start)
-    rows, rejected = examples.load(dataset / "train.jsonl", tokenizer, recipe.max_length)
-    held, _ = examples.load(dataset / "heldout.jsonl", tokenizer, recipe.max_length)
+    chat, own = ChatTokenizer(start), scratch / "tokens"
+    rows, rejected = table.fit(tokens / "train.arrow", chat, own / "train.arrow")
+    held, _ = table.fit(tokens / "heldout.arrow", chat, own / "heldout.arrow")
     model = load.causal_lm(start, torch.float32, place)
 
     def measure() -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ it is written under a temporary name, renamed, and trusted only with its complet
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def learning_rate(recipe: Training, step: int) -> float:
 
 
 def batches(
-    rows: list[Example], recipe: Training, first_step: int
+    rows: Sequence[Example], recipe: Training, first_step: int
 ) -> Iterator[list[list[Example]]]:
     """Yield the micro-batches of each step from `first_step` on, epoch after epoch."""
     per_epoch = math.ceil(len(rows) / recipe.batch_rows)
@@ -64,7 +64,7 @@ def batches(
 
 def train(
     model: CausalLM,
-    rows: list[Example],
+    rows: Sequence[Example],
     loss: Loss,
     recipe: Training,
     *,
@@ -177,7 +177,7 @@ def _teacher_rows(
 
 def row_nlls(
     model: CausalLM,
-    rows: list[Example],
+    rows: Sequence[Example],
     *,
     batch_rows: int,
     dtype: torch.dtype,

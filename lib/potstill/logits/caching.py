@@ -1,5 +1,6 @@
 """Run the teacher once over the training rows and keep its distributions."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ from potstill.tokens.examples import Example
 
 def cache(
     teacher: CausalLM,
-    rows: list[Example],
+    rows: Sequence[Example],
     out: Path,
     *,
     k: int,
@@ -68,7 +69,7 @@ def _batch(
     return [(row.key, TopK(*part)) for row, *part in zip(batch, *parts, strict=True)]
 
 
-def kept_mass(store: logit_store.LogitStore, rows: list[Example]) -> float:
+def kept_mass(store: logit_store.LogitStore, rows: Sequence[Example]) -> float:
     """Return the mean probability that the teacher puts on the cached tokens."""
     tail = store.get(row.key for row in rows).log_tail_N
     return float(1 - tail.double().exp().mean())

@@ -4,6 +4,8 @@ In the projects this tool learnt from, a chat template that differed between tra
 cost up to 60 points; here nothing else may render a prompt, and a test compares the token ids.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ class ChatTokenizer:
     """A tokenizer.json with its chat template.
 
     Attributes:
+        folder: the checkpoint, vocabulary or artefact that it is read from.
         template: the Jinja text of the chat template.
         stop_ids: ids that end an answer; see `end_ids`.
     """
@@ -28,6 +31,7 @@ class ChatTokenizer:
 
         from potstill import files
 
+        self.folder = folder
         path = folder / "tokenizer.json"
         if not path.exists():
             raise InputError(f"{folder} has no tokenizer.json: it is not a checkpoint or artefact")
@@ -55,6 +59,21 @@ class ChatTokenizer:
     def vocab_size(self) -> int:
         """Number of ids, special tokens included."""
         return self.tokenizer.get_vocab_size(with_added_tokens=True)
+
+    def hashes(self) -> dict[str, str]:
+        """Return what decides a row's ids and spans, as SHA-256.
+
+        Returns:
+            tokenizer_sha256, of tokenizer.json; template_sha256, of the template with the special
+            tokens that it is given and the ids that end an answer.
+        """
+        from potstill import files
+
+        shown = json.dumps([self.template, self._special, sorted(self.stop_ids)], sort_keys=True)
+        return {
+            "tokenizer_sha256": files.sha256_file(self.folder / "tokenizer.json"),
+            "template_sha256": hashlib.sha256(shown.encode()).hexdigest(),
+        }
 
     def token_id(self, role: str) -> int | None:
         """Return the id of a special token by its role ("bos", "eos", ...), None without one."""

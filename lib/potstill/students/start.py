@@ -22,7 +22,6 @@ class Start(Section):
     fresh: dict[str, bool | int | float | str | None] | None = None
     candidates: Annotated[int, Field(ge=1)]  # least influential layers tried at each removal
     calibration_rows: Annotated[int, Field(ge=1)]  # training rows
-    max_length: Annotated[int, Field(ge=2)]  # tokens a row
     threads: Annotated[int, Field(ge=1)]
     seed: int
 
@@ -34,9 +33,17 @@ class Start(Section):
 
 
 def make(
-    start: Start, *, source: Path, vocabulary: Path, dataset: Path, out: Path, scratch: Path
+    start: Start, *, source: Path, vocabulary: Path, rows: Path, out: Path, scratch: Path
 ) -> dict[str, float | str]:
     """Write the checkpoint that students begin as and return what was done to its source.
+
+    Args:
+        start: what is asked for.
+        source: the checkpoint that it is made from.
+        vocabulary: folder of the vocabulary that teacher and students share.
+        rows: table of the training rows, on which redundancy of layers is measured.
+        out: the checkpoint to write.
+        scratch: folder for what is made on the way.
 
     Raises:
         InputError: another tokenizer than the teacher's, more layers than there are, or a config
@@ -55,7 +62,7 @@ def make(
         "num_parameters_before": checkpoint.count_parameters(cut),
     }
     if start.num_layers is not None:
-        metrics |= _prune(start, start.num_layers, cut, dataset, out)
+        metrics |= _prune(start, start.num_layers, cut, rows, out, scratch)
     elif start.fresh is not None:
         _initialise(start.fresh, start.seed, cut, out)
     return metrics | {
@@ -65,17 +72,17 @@ def make(
 
 
 def _prune(
-    start: Start, num_layers: int, source: Path, dataset: Path, out: Path
+    start: Start, num_layers: int, source: Path, rows: Path, out: Path, scratch: Path
 ) -> dict[str, float | str]:
     from potstill.loading import device, load
     from potstill.students import depth
-    from potstill.tokens import examples
+    from potstill.tokens import examples, table
 
     device.make_deterministic(start.seed, start.threads)
     place = device.pick_device()
     model = load.trainable(source, place)
-    rows, _ = examples.load(dataset / "train.jsonl", ChatTokenizer(source), start.max_length)
-    batches = examples.calibration(rows, start.calibration_rows, start.seed, place)
+    found, _ = table.fit(rows, ChatTokenizer(source), scratch / "rows.arrow")
+    batches = examples.calibration(found, start.calibration_rows, start.seed, place)
     kept, before, after = depth.choose_layers(model, batches, num_layers, start.candidates)
     state, config = depth.keep_layers(
         checkpoint.read_state(source), checkpoint.read_config(source), kept

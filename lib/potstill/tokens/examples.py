@@ -1,23 +1,26 @@
-"""Chat rows become token rows, and token rows become the same batches on every run.
+"""Rows as ids with the spans that the loss is taken on, and the same batches of them on every run.
 
-Rows are padded on the right: under a causal mask nothing real ever sees padding, so no packing is
-needed and no row can leak into another.
+Rows are padded on the right: under a causal mask nothing real ever sees padding, and no row can
+leak into another. Packing rows into long sequences is slower (docs/facts.md). What is drawn or
+ordered goes by lengths and keys alone, so that rows which lie in a file are made batch by batch.
 """
 
 import hashlib
+import itertools
 import random
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from abc import abstractmethod
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
-from potstill import files
-from potstill.errors import InputError
-from potstill.models.chat import ChatTokenizer
-from potstill.tokens import spans
 from potstill.tokens.spans import Span
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -54,57 +57,60 @@ class Example:
         return sum((end - start) * weight for start, end, weight in self.spans)
 
 
-def load(
-    path: Path, tokenizer: ChatTokenizer, max_length: int
-) -> tuple[list[Example], dict[str, int]]:
-    """Return (the examples of a dataset file in its order, how many were rejected by reason).
+class Rows(Sequence[Example]):
+    """Examples that are made when they are asked for; their lengths and keys need none of them."""
 
-    Reasons are `too_long` and those of `spans.tokenise`.
+    @property
+    @abstractmethod
+    def lengths(self) -> NDArray[np.int32]:
+        """Number of ids of each row [R]."""
 
-    Raises:
-        InputError: no row is left.
-    """
-    found: list[Example] = []
-    rejected: Counter[str] = Counter()
-    for row in files.read_jsonl(path, ["messages", "group"]):
-        try:
-            ids, places = spans.tokenise(tokenizer, row)
-        except spans.RejectedError as error:
-            rejected[str(error)] += 1
-            continue
-        if len(ids) > max_length:
-            rejected["too_long"] += 1
-        else:
-            found.append(Example(tuple(ids), tuple(places), row["group"]))
-    if not found:
-        counts = ", ".join(f"{count} {reason}" for reason, count in sorted(rejected.items()))
-        raise InputError(
-            f"{path}: no row is left for max_length {max_length} ({counts or 'no rows'}): raise it "
-            "or add rows"
-        )
-    return found, dict(sorted(rejected.items()))
+    @property
+    @abstractmethod
+    def keys(self) -> NDArray[np.uint8]:
+        """Bytes of each row's key [R, 16]."""
 
 
-def order(examples: list[Example], batch_rows: int, seed: int, epoch: int) -> list[list[int]]:
+def lengths(rows: Sequence[Example]) -> NDArray[np.int32]:
+    """Return the number of ids of each row [R]."""
+    if isinstance(rows, Rows):
+        return rows.lengths
+    return np.fromiter((len(row.ids) for row in rows), np.int32, len(rows))
+
+
+def keys(rows: Sequence[Example]) -> NDArray[np.uint8]:
+    """Return the bytes of each row's key [R, 16]; in their order they sort as the texts do."""
+    if isinstance(rows, Rows):
+        return rows.keys
+    packed = bytes.fromhex("".join(row.key for row in rows))
+    return np.frombuffer(packed, np.uint8).reshape(-1, 16)
+
+
+def order(rows: Sequence[Example], batch_rows: int, seed: int, epoch: int) -> list[list[int]]:
     """Return the batches of one epoch as row numbers: a function of its arguments alone.
 
     Rows are shuffled, sorted by length inside windows of 16 batches (little padding), and the
-    batches are shuffled again. Being no iterator, it needs no state to resume.
+    batches are shuffled again. Being no iterator, it needs no state to resume. Only the rows'
+    lengths are read.
     """
     source = random.Random(f"{seed}/{epoch}")
-    rows = list(range(len(examples)))
-    source.shuffle(rows)
+    shuffled = array("i", range(len(rows)))
+    source.shuffle(shuffled)
+    numbers, sizes = np.array(shuffled, np.int32), lengths(rows)
     window = 16 * batch_rows
     batches = []
-    for begin in range(0, len(rows), window):
-        part = sorted(rows[begin : begin + window], key=lambda row: len(examples[row].ids))
-        batches += [part[i : i + batch_rows] for i in range(0, len(part), batch_rows)]
+    for begin in range(0, len(numbers), window):
+        part = numbers[begin : begin + window]
+        part = part[np.argsort(sizes[part], kind="stable")]
+        batches += [part[i : i + batch_rows].tolist() for i in range(0, len(part), batch_rows)]
     source.shuffle(batches)
     return batches
 
 
-def collate(rows: Iterable[Example]) -> tuple[torch.Tensor, torch.Tensor]:
+def collate(rows: Iterable[Example]) -> "tuple[torch.Tensor, torch.Tensor]":
     """Return ids [B, T] padded with 0 on the right, and the bool mask [B, T] of answer tokens."""
+    import torch
+
     rows = list(rows)
     length = max(len(row.ids) for row in rows)
     ids_BT = torch.zeros(len(rows), length, dtype=torch.int64)
@@ -116,8 +122,10 @@ def collate(rows: Iterable[Example]) -> tuple[torch.Tensor, torch.Tensor]:
     return ids_BT, answer_BT
 
 
-def weights(rows: Iterable[Example]) -> torch.Tensor | None:
+def weights(rows: Iterable[Example]) -> "torch.Tensor | None":
     """Return the weight of each answer token [N] in the rows' order; None where all are 1."""
+    import torch
+
     parts = [(end - start, weight) for row in rows for start, end, weight in row.spans]
     if all(weight == 1 for _, weight in parts):
         return None
@@ -125,22 +133,27 @@ def weights(rows: Iterable[Example]) -> torch.Tensor | None:
     return torch.tensor([weight for _, weight in parts]).repeat_interleave(counts)
 
 
-def by_length(examples: list[Example], batch_rows: int) -> Iterator[list[Example]]:
-    """Yield all examples in batches of similar length, longest first."""
-    rows = sorted(examples, key=lambda row: (-len(row.ids), row.key))
-    for begin in range(0, len(rows), batch_rows):
-        yield rows[begin : begin + batch_rows]
+def by_length(rows: Sequence[Example], batch_rows: int) -> Iterator[list[Example]]:
+    """Yield all rows in batches of similar length, longest first; equal lengths go by their keys.
+
+    A batch is made when it is its turn.
+    """
+    halves = keys(rows).view(">u8")
+    places = np.lexsort((halves[:, 1], halves[:, 0], -lengths(rows)))
+    for begin in range(0, len(places), batch_rows):
+        yield [rows[place] for place in places[begin : begin + batch_rows].tolist()]
 
 
-def predicting(hidden_BTD: torch.Tensor, answer_BT: torch.Tensor) -> torch.Tensor:
+def predicting(hidden_BTD: "torch.Tensor", answer_BT: "torch.Tensor") -> "torch.Tensor":
     """Return the hidden states [N, D] of the positions that predict the answer tokens."""
     return hidden_BTD[:, :-1][answer_BT[:, 1:]]
 
 
 def calibration(
-    rows: list[Example], count: int, seed: int, device: torch.device
-) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    rows: Sequence[Example], count: int, seed: int, device: "torch.device"
+) -> "list[tuple[torch.Tensor, torch.Tensor]]":
     """Return batches of ids and answer masks of `count` rows drawn by the seed."""
-    drawn = [rows[row] for batch in order(rows, 1, seed, 0) for row in batch][:count]
+    numbers = itertools.chain.from_iterable(order(rows, 1, seed, 0))
+    drawn = [rows[number] for number in itertools.islice(numbers, count)]
     batches = [collate(batch) for batch in by_length(drawn, 8)]
     return [(ids_BT.to(device), answer_BT.to(device)) for ids_BT, answer_BT in batches]
