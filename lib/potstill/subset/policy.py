@@ -29,6 +29,8 @@ FIELDS = {
         "rules",
     ),
 }
+# Pythons from 3.8 on parse these as Constant and from 3.12 on do not list them; policies name them.
+_OLDER_NODES = ("Num", "Str", "Bytes", "NameConstant", "Ellipsis")
 # What \s means in JavaScript's regular expressions; \b, \d and \w are ASCII there.
 _JAVASCRIPT_SPACE = (
     r"[\\t-\\r \\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000\\ufeff]"
@@ -137,7 +139,7 @@ def _language(tree: dict[str, Any], language: str) -> Language:
 
     if language == "python":
         _only(words("rules"), (*rules_python.RULES, *rules_python.TEXT_RULES))
-        _only(words("nodes"), tuple(dir(ast)))
+        _only(words("nodes"), (*dir(ast), *_OLDER_NODES))
     return Language(
         patterns=tuple(map(_pattern, tree.get("patterns") or ())),
         nodes=words("nodes"),
