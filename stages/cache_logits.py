@@ -18,7 +18,6 @@ class Params(Section):
     """Settings of `cache_logits`."""
 
     k: int  # tokens kept at each position
-    temperature: float  # T of the cached distribution; distill must use the same
     max_length: int  # longer rows are left out and counted
     max_rows: int  # rows of the training set, in their order
     batch_rows: int
@@ -42,11 +41,10 @@ def main(params: Params, *, teacher: Path, dataset: Path, out: Path, scratch: Pa
         rows,
         scratch,
         k=params.k,
-        temperature=params.temperature,
         batch_rows=params.batch_rows,
         dtype=device.compute_dtype("auto", place),
     )
-    described = store.describe(teacher, k=params.k, temperature=params.temperature)
+    described = store.describe(teacher, k=params.k)
     store.write_header(scratch, described)
     shutil.copytree(scratch, out)
     return {
