@@ -152,6 +152,15 @@ class Objective:
         The divergence is without T^2; the slope is of the weighted sum that `__call__` returns.
         """
         self._check_ids(signal, logits_NV.shape[-1])
+        return self._terms(logits_NV, labels_N, signal, weights_N)
+
+    def _terms(
+        self,
+        logits_NV: torch.Tensor,
+        labels_N: torch.Tensor,
+        signal: Signal | None,
+        weights_N: torch.Tensor | None,
+    ) -> TokenLosses:
         hard, soft = self._shares(signal)
         if weights_N is None:
             weights_N = torch.ones_like(labels_N, dtype=torch.float32)
@@ -171,7 +180,7 @@ class Objective:
         signal: Signal | None,
         weights_B: torch.Tensor | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        found = self.terms(logits_BV, labels_B, signal, weights_B)
+        found = self._terms(logits_BV, labels_B, signal, weights_B)
         terms_2B = torch.stack([found.cross_entropy_B, found.divergence_B])
         sums_2 = terms_2B.sum(-1) if weights_B is None else terms_2B @ weights_B.to(terms_2B.dtype)
         hard, soft = self._shares(signal)
