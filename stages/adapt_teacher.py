@@ -7,8 +7,8 @@ Reads   teacher     checkpoint
         vocabulary  folder of the vocabulary that teacher and students share
         tokens      folder with train.arrow and heldout.arrow, tokenised rows
 Writes  out         the adapted teacher; with 0 steps only its vocabulary is cut
-        measures_out folder: history.csv has step, tokens, loss, ce, kl, lr, heldout_nll (nats a
-                    token); heldout.jsonl a held-out row's id, group, nll_nats, tokens
+        measures_out folder: history.csv has step, tokens, loss, ce, divergence, lr, heldout_nll
+                    (nats a token); heldout.jsonl a held-out row's id, group, nll_nats, tokens
         metrics     steps, tokens seen, held-out likelihood and perplexity with intervals
 """
 
@@ -30,6 +30,7 @@ def main(
 ) -> dict[str, float]:
     """Train, measure on held-out rows and save."""
     from potstill.distill import student, training
+    from potstill.distill.objective import Objective
     from potstill.students import trimming
 
     start = scratch / "cut"
@@ -37,7 +38,7 @@ def main(
     trimming.apply(vocabulary, teacher, start)
     return student.train(
         params,
-        training.Loss(params.chunk_tokens),
+        training.Loss(Objective("cross_entropy", chunk_tokens=params.chunk_tokens)),
         start=start,
         tokens=tokens,
         out=out,

@@ -18,7 +18,6 @@ class Params(Section):
     """Settings of `cache_logits`."""
 
     k: int  # tokens kept at each position
-    temperature: float  # T of the cached distribution; distill must use the same
     max_rows: int  # rows of the training set, in their order
     batch_rows: int
     threads: int
@@ -40,11 +39,10 @@ def main(params: Params, *, teacher: Path, rows: Path, out: Path, scratch: Path)
         taken,
         scratch,
         k=params.k,
-        temperature=params.temperature,
         batch_rows=params.batch_rows,
         dtype=device.compute_dtype("auto", place),
     )
-    described = store.describe(teacher, k=params.k, temperature=params.temperature)
+    described = store.describe(teacher, k=params.k)
     store.write_header(scratch, described)
     shutil.copytree(scratch, out)
     return {

@@ -4,8 +4,8 @@ Reads   student     checkpoint to start from
         tokens      folder with train.arrow and heldout.arrow, tokenised rows
         logits      logit store of the adapted teacher
 Writes  out         checkpoint of the trained student
-        measures_out folder: history.csv has step, tokens, loss, ce, kl, lr, heldout_nll (nats a
-                    token); heldout.jsonl a held-out row's id, group, nll_nats, tokens
+        measures_out folder: history.csv has step, tokens, loss, ce, divergence, lr, heldout_nll
+                    (nats a token); heldout.jsonl a held-out row's id, group, nll_nats, tokens
         metrics     steps, tokens seen, held-out likelihood and perplexity with intervals
 """
 

@@ -7,13 +7,14 @@ import pytest
 import torch
 from potstill import files
 from potstill.distill import training
+from potstill.distill.objective import Objective
 from potstill.distill.recipe import Recipe
 from potstill.distill.training import Loss
 from potstill.loading import load
 from potstill.tokens.examples import Example
 
 CPU = torch.device("cpu")
-LABELS = Loss(chunk_tokens=16)
+LABELS = Loss(Objective("cross_entropy", chunk_tokens=16))
 
 
 def example(ids, start, group):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from potstill.distill import heldout
-from potstill.distill.losses import topk_kl
+from potstill.distill.objective import Objective
 from potstill.errors import InputError
 from potstill.loading import load
 from potstill.logits import caching
@@ -39,12 +39,11 @@ def make(teacher, out, k=9, batch_rows=2):
         ROWS,
         out,
         k=k,
-        temperature=2.0,
         batch_rows=batch_rows,
         batches_per_shard=1,
         dtype=torch.float32,
     )
-    logit_store.write_header(out, Header("t", "tok", "tpl", 509, k, 2.0))
+    logit_store.write_header(out, Header("t", "tok", "tpl", 509, k))
     return LogitStore(out)
 
 
@@ -56,7 +55,7 @@ def direct(teacher, row):
 def test_cached_rows_equal_the_teacher_run_alone(teacher, tmp_path):
     store = make(teacher, tmp_path / "s")
     for row in ROWS:  # the store saw them padded and in batches
-        want, got = truncate(direct(teacher, row), 9, 2.0), store.get([row.key])
+        want, got = truncate(direct(teacher, row), 9), store.get([row.key])
         assert torch.equal(got.ids_NK, want.ids_NK)
         assert torch.allclose(got.log_probs_NK, want.log_probs_NK, rtol=2e-3)
         assert torch.allclose(got.log_tail_N, want.log_tail_N, atol=1e-4)
@@ -64,8 +63,10 @@ def test_cached_rows_equal_the_teacher_run_alone(teacher, tmp_path):
 
 def test_kl_from_the_store_is_near_zero_for_the_teacher_itself(teacher, tmp_path):
     store = make(teacher, tmp_path / "s", k=64)
-    kl = topk_kl(direct(teacher, ROWS[2]), store.get([ROWS[2].key]), 2.0).sum().item()
-    assert abs(kl) < 2e-3  # float16 rounding of the cached log-probabilities
+    logits, labels = direct(teacher, ROWS[2]), torch.tensor(ROWS[2].ids[3:])
+    objective = Objective("forward_kl", temperature=2.0)
+    found = objective.terms(logits, labels, store.get([ROWS[2].key])).divergence_B
+    assert found.sum().item() < 2e-3  # float16 rounding of the cached log-probabilities
 
 
 def test_order_of_asking_decides_the_order_of_rows(teacher, tmp_path):
@@ -99,12 +100,12 @@ def test_kept_mass_is_one_minus_the_tail(teacher, tmp_path):
     assert 0 < caching.kept_mass(make(teacher, tmp_path / "k", k=3), ROWS) < 1
 
 
-@pytest.mark.parametrize("name", ["tokenizer_sha256", "template_sha256", "temperature"])
+@pytest.mark.parametrize("name", ["tokenizer_sha256", "template_sha256"])
 def test_a_store_for_something_else_is_refused(teacher, tmp_path, name):
     store = make(teacher, tmp_path / "s")
-    wanted = {"tokenizer_sha256": "tok", "template_sha256": "tpl", "temperature": 2.0}
+    wanted = {"tokenizer_sha256": "tok", "template_sha256": "tpl"}
     store.check(**wanted)
-    wrong = wanted | {name: 3.0 if name == "temperature" else "other"}
+    wrong = wanted | {name: "other"}
     with pytest.raises(InputError, match=name):
         store.check(**wrong)
 

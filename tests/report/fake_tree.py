@@ -143,7 +143,7 @@ def write_heldout(root, name, perplexity):
 
 
 def history(steps, perplexity):
-    source, lines = random.Random(perplexity), ["step,tokens,loss,ce,kl,lr,heldout_nll"]
+    source, lines = random.Random(perplexity), ["step,tokens,loss,ce,divergence,lr,heldout_nll"]
     for step in range(1, steps + 1):
         ce = 1.3 + 2.1 * 0.9**step + source.gauss(0, 0.08) - 0.1 + perplexity / 40
         held = f"{math.log(perplexity) + 0.02 * (steps - step):.4f}" if step % 20 == 0 else ""

@@ -9,7 +9,6 @@ from stages.cache_logits import Params, main
 
 SETTINGS = {
     "k": 8,
-    "temperature": 2.0,
     "max_rows": 10,
     "batch_rows": 4,
     "threads": 2,

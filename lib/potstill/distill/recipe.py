@@ -1,10 +1,11 @@
 """The settings of a training; reading them needs no torch."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
-from potstill.params import Section
+from potstill.distill.objectives import OBJECTIVES
+from potstill.params import Section, closest
 
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
@@ -34,4 +35,22 @@ class Recipe(Training):
 
     start: str  # one of `starts`
     alpha: Annotated[float, Field(ge=0, le=1)]  # weight of the labels; 1 does not read the logits
-    temperature: Annotated[float, Field(gt=0)] = 1.0  # T of the KL, as in cache_logits
+    objective: str = "forward_kl"  # one of OBJECTIVES: the divergence from the teacher
+    temperature: Annotated[float, Field(gt=0)] = 1.0  # T of the divergence, on both sides
+    beta: Annotated[float, Field(gt=0, lt=1)] = 0.5  # jensen_shannon: weight of the teacher
+    margin: Annotated[float, Field(ge=0, lt=1)] | None = None  # by which a label leads at least
+
+    @field_validator("objective")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in OBJECTIVES:
+            raise ValueError(f"unknown objective; {closest(name, OBJECTIVES)}")
+        return name
+
+    @model_validator(mode="after")
+    def _labels_alone(self) -> Self:
+        if not OBJECTIVES.constant(self.objective, "SIGNALS") and self.alpha != 1:
+            raise ValueError(
+                f"objective {self.objective} asks no teacher: set alpha to 1, or take another"
+            )
+        return self

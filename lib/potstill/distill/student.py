@@ -8,31 +8,42 @@ import torch
 
 from potstill import files
 from potstill.distill import heldout, training
+from potstill.distill.objective import Objective
 from potstill.distill.recipe import Recipe, Training
 from potstill.loading import device, load
 from potstill.logits import store as logit_store
+from potstill.logits.topk import TopK
 from potstill.models import checkpoint
 from potstill.models.chat import ChatTokenizer
 from potstill.tokens import table
 
-HISTORY_COLUMNS = ("step", "tokens", "loss", "ce", "kl", "lr", "heldout_nll")
+HISTORY_COLUMNS = ("step", "tokens", "loss", "ce", "divergence", "lr", "heldout_nll")
 
 
 def distillation_loss(recipe: Recipe, start: Path, logits: Path) -> training.Loss:
     """Return the loss of a recipe; the store is opened only where it counts.
 
     Raises:
-        InputError: the logits were made for another tokenizer, template or temperature.
+        InputError: the logits were made for another tokenizer or template, or the objective cannot
+            be computed from what the store holds.
     """
+    objective = Objective(
+        recipe.objective,
+        alpha=recipe.alpha,
+        temperature=recipe.temperature,
+        beta=recipe.beta,
+        margin=recipe.margin,
+        chunk_tokens=recipe.chunk_tokens,
+    )
     store = None
     if recipe.alpha < 1 and recipe.steps > 0:
+        objective.check(TopK)
         store = logit_store.LogitStore(logits)
         store.check(
             tokenizer_sha256=logit_store.tokenizer_hash(start),
             template_sha256=logit_store.template_hash(ChatTokenizer(start).template),
-            temperature=recipe.temperature,
         )
-    return training.Loss(recipe.chunk_tokens, recipe.alpha, recipe.temperature, store)
+    return training.Loss(objective, store)
 
 
 def train(

@@ -16,11 +16,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from safetensors.torch import load_file, save_file
 
 from potstill import files
-from potstill.distill.losses import LossSums, distillation_loss
+from potstill.distill.objective import LossSums, Objective
 from potstill.distill.recipe import Training
+from potstill.loading.head import token_nlls
 from potstill.loading.load import CausalLM
 from potstill.logits.store import LogitStore
-from potstill.logits.topk import TopK
 from potstill.tokens import examples
 from potstill.tokens.examples import Example
 
@@ -31,9 +31,7 @@ COMPLETE = "COMPLETE"
 class Loss:
     """What is minimised; without a store only the labels are used."""
 
-    chunk_tokens: int
-    alpha: float = 1.0
-    temperature: float = 1.0
+    objective: Objective
     store: LogitStore | None = None
 
 
@@ -84,7 +82,8 @@ def train(
         evaluate: returns the held-out loss in nats a token.
 
     Returns:
-        Rows of step, tokens (answer tokens seen), loss, ce, kl (nats a token), lr, heldout_nll.
+        Rows of step, tokens (answer tokens seen), loss, ce, divergence (nats a token), lr,
+        heldout_nll.
     """
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=0.0, betas=(0.9, 0.95), weight_decay=recipe.weight_decay, fused=True
@@ -123,13 +122,13 @@ def _step(
     rows = [row for part in micro for row in part]
     total = sum(row.total_weight for row in rows)
     num_tokens = sum(row.num_answer_tokens for row in rows)
-    sums = {"loss": 0.0, "ce": 0.0, "kl": 0.0}
+    sums = {"loss": 0.0, "ce": 0.0, "divergence": 0.0}
     for part in micro:
         result = batch_loss(model, part, loss, dtype)
         (result.loss / total).backward()
         sums["loss"] += result.loss.item() / total
         sums["ce"] += result.cross_entropy.item() / total
-        sums["kl"] += result.kl.item() / total
+        sums["divergence"] += result.divergence.item() / total
     if not math.isfinite(sums["loss"]):
         raise FloatingPointError(f"loss is {sums['loss']} at step {step + 1}: lower learning_rate")
     torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
@@ -150,29 +149,17 @@ def batch_loss(
     """Return the loss sums over the answer tokens of some rows."""
     device = next(model.parameters()).device
     ids_BT, answer_BT = (tensor.to(device) for tensor in examples.collate(rows))
-    teacher = _teacher_rows(loss.store, rows, device)
+    signal = loss.store.get(row.key for row in rows).to(device) if loss.store else None
     weights_N = examples.weights(rows)
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
         hidden_BTD = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state
-        return distillation_loss(
+        return loss.objective(
             examples.predicting(hidden_BTD, answer_BT),
             model.lm_head,
             ids_BT[:, 1:][answer_BT[:, 1:]],
-            teacher,
-            alpha=loss.alpha,
-            temperature=loss.temperature,
-            chunk_tokens=loss.chunk_tokens,
-            weights_N=weights_N.to(device) if weights_N is not None else None,
+            signal,
+            weights_N.to(device) if weights_N is not None else None,
         )
-
-
-def _teacher_rows(
-    store: LogitStore | None, rows: list[Example], device: torch.device
-) -> TopK | None:
-    if store is None:
-        return None
-    top = store.get(row.key for row in rows)
-    return TopK(top.ids_NK.to(device), top.log_probs_NK.to(device), top.log_tail_N.to(device))
 
 
 def row_nlls(
@@ -191,9 +178,11 @@ def row_nlls(
         mixed = torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16)
         with torch.inference_mode(), mixed:
             hidden_BTD = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state
-            logits_NV = model.lm_head(examples.predicting(hidden_BTD, answer_BT)).float()
-        labels_N = ids_BT[:, 1:][answer_BT[:, 1:]]
-        nll_N = torch.nn.functional.cross_entropy(logits_NV, labels_N, reduction="none")
+            nll_N = token_nlls(
+                examples.predicting(hidden_BTD, answer_BT),
+                model.lm_head,
+                ids_BT[:, 1:][answer_BT[:, 1:]],
+            )
         sizes = [row.num_answer_tokens for row in batch]
         for row, part in zip(batch, nll_N.split(sizes), strict=True):
             found[row.key] = (part.double().sum().item(), row.num_answer_tokens)

@@ -20,7 +20,6 @@ def cache(
     out: Path,
     *,
     k: int,
-    temperature: float,
     batch_rows: int,
     dtype: torch.dtype,
     batches_per_shard: int = 16,
@@ -28,7 +27,7 @@ def cache(
     """Write one shard for every few batches; shards that are there already are kept.
 
     Returns:
-        num_rows, num_tokens, kept_mass_mean (probability inside the top k at the temperature),
+        num_rows, num_tokens, kept_mass_mean (probability inside the top k),
         bytes_per_token.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -38,9 +37,7 @@ def cache(
     for number, group in enumerate(track(groups, "cache logits", transient=True)):
         path = out / f"shard-{number:05d}.safetensors"
         if not path.exists():
-            found = [
-                row for batch in group for row in _batch(teacher, batch, k, temperature, dtype)
-            ]
+            found = [row for batch in group for row in _batch(teacher, batch, k, dtype)]
             logit_store.write_shard(path, found)
     size = sum(path.stat().st_size for path in files.files_below(out))
     num_tokens = sum(row.num_answer_tokens for row in unique)
@@ -55,7 +52,6 @@ def _batch(
     teacher: CausalLM,
     batch: list[Example],
     k: int,
-    temperature: float,
     dtype: torch.dtype,
 ) -> list[tuple[str, TopK]]:
     device = next(teacher.parameters()).device
@@ -63,7 +59,7 @@ def _batch(
     mixed = torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16)
     with torch.inference_mode(), mixed:
         hidden_BTD = teacher.model(input_ids=ids_BT, use_cache=False).last_hidden_state
-        top = truncate(teacher.lm_head(examples.predicting(hidden_BTD, answer_BT)), k, temperature)
+        top = truncate(teacher.lm_head(examples.predicting(hidden_BTD, answer_BT)), k)
     sizes = [row.num_answer_tokens for row in batch]
     parts = [tensor.cpu().split(sizes) for tensor in (top.ids_NK, top.log_probs_NK, top.log_tail_N)]
     return [(row.key, TopK(*part)) for row, *part in zip(batch, *parts, strict=True)]

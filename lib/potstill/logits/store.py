@@ -6,7 +6,7 @@ ids, so shuffling, batching and resuming cannot misalign teacher and student: th
 distillation by row number has had elsewhere.
 
 Codec `topk-tail`: per token the k most probable ids (int32), their log-probabilities at
-temperature T (float16), and the log of the remaining mass at T (float32). A float16 log-probability
+temperature 1 (float16), and the log of the remaining mass (float32). A float16 log-probability
 is off by at most 2^-11 of its size: 0.005 nats at log p = -10, where p is 0.00005.
 """
 
@@ -24,7 +24,7 @@ from potstill.errors import InputError
 from potstill.logits.topk import TopK
 from potstill.models.chat import ChatTokenizer
 
-CODEC = "topk-tail-1"
+CODEC = "topk-tail-2"
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,6 @@ class Header:
     template_sha256: str
     vocab_size: int
     k: int
-    temperature: float
     codec: str = CODEC
 
 
@@ -50,7 +49,7 @@ def template_hash(template: str) -> str:
     return files.row_id(template)
 
 
-def describe(teacher: Path, *, k: int, temperature: float) -> Header:
+def describe(teacher: Path, *, k: int) -> Header:
     """Return the header of a store that this teacher fills."""
     tokenizer = ChatTokenizer(teacher)
     return Header(
@@ -59,7 +58,6 @@ def describe(teacher: Path, *, k: int, temperature: float) -> Header:
         template_sha256=template_hash(tokenizer.template),
         vocab_size=tokenizer.vocab_size,
         k=k,
-        temperature=temperature,
     )
 
 
@@ -106,7 +104,7 @@ class LogitStore:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def check(self, *, tokenizer_sha256: str, template_sha256: str, temperature: float) -> None:
+    def check(self, *, tokenizer_sha256: str, template_sha256: str) -> None:
         """Refuse to train from a store that was made for something else.
 
         Raises:
@@ -115,7 +113,6 @@ class LogitStore:
         wanted = {
             "tokenizer_sha256": tokenizer_sha256,
             "template_sha256": template_sha256,
-            "temperature": temperature,
             "codec": CODEC,
         }
         for name, value in wanted.items():
