@@ -192,7 +192,6 @@ def at(path, value):
         ("starts/pruned/frm", 3, "unknown key starts.pruned.frm; .*did you mean from"),
         ("students/kd/start", "prune", "students.kd.start is 'prune'.*allowed: pruned; did you"),
         ("students/kd/start", None, "students.kd.start is missing"),
-        ("students/kd/temperature", 3.0, "students.kd: temperature is 3.0, cache_logits.* is 2.0"),
         ("cache_logits/max_rows", 9, "students.kd: max_rows is 128, cache_logits.max_rows is 9"),
         ("cache_logits/max_length", 99, "students.kd: max_length is 224, .* is 99"),
         ("students/labels_only", None, "compare.students.labels_only: .*remove it there"),

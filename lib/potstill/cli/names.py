@@ -128,19 +128,18 @@ def _role(where: str, variant: object, owner: str, export: Tree) -> Iterator[str
 
 
 def _signals(tree: Tree) -> Iterator[str]:
-    """A student that follows the teacher needs the very rows and the temperature of the cache."""
+    """A student that follows the teacher needs the very rows of the cache."""
     cached, shared = _section(tree, "cache_logits"), _section(tree, "training")
     for name, stated in _section(tree, "students").items():
-        student = {"temperature": 1.0, **shared, **stated}
+        student = {**shared, **stated}
         if student.get("alpha", 1) == 1 or not student.get("steps", 1):
             continue
         where = f"params.yaml: students.{name}"
-        for key in ("temperature", "max_length"):
-            if student.get(key) != cached.get(key):
-                yield (
-                    f"{where}: {key} is {student.get(key)}, cache_logits.{key} is "
-                    f"{cached.get(key)}: they must be equal"
-                )
+        if student.get("max_length") != cached.get("max_length"):
+            yield (
+                f"{where}: max_length is {student.get('max_length')}, cache_logits.max_length is "
+                f"{cached.get('max_length')}: they must be equal"
+            )
         if student["max_rows"] > cached["max_rows"]:
             yield (
                 f"{where}: max_rows is {student['max_rows']}, cache_logits.max_rows is "

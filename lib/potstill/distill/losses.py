@@ -3,8 +3,9 @@
     loss = alpha * CE(labels) + (1 - alpha) * T^2 * KL(teacher_T || student_T)
 
 The KL runs over k + 1 outcomes: the teacher's k most probable tokens and one for all the others
-(the tail). Without the tail the truncated distributions are renormalised, the student is pulled
-towards over-confidence, and below k of about 50 that is worse than no distillation.
+(the tail), whose probabilities at temperature 1 are then taken to T on both sides. Without the tail
+the truncated distributions are renormalised, the student is pulled towards over-confidence, and
+below k of about 50 that is worse than no distillation.
 With k = V the sum is the full KL. Never negative; exactly zero where the student's probabilities
 on those k + 1 outcomes equal the teacher's.
 
@@ -44,15 +45,15 @@ def log1mexp(x: torch.Tensor) -> torch.Tensor:
 
 def topk_kl(logits_NV: torch.Tensor, teacher: TopK, temperature: float) -> torch.Tensor:
     """Return KL(teacher || student) of each token [N], both at the temperature, in nats."""
-    scaled_NV = logits_NV.float() / temperature
-    norm_N1 = torch.logsumexp(scaled_NV, dim=-1, keepdim=True)
-    student_NK = scaled_NV.gather(-1, teacher.ids_NK) - norm_N1
-    terms = teacher.log_probs_NK.exp() * (teacher.log_probs_NK - student_NK)
-    if teacher.ids_NK.shape[-1] == logits_NV.shape[-1]:
-        return terms.sum(-1)
-    student_tail_N = log1mexp(torch.logsumexp(student_NK, dim=-1))
-    tail = teacher.log_tail_N.exp() * (teacher.log_tail_N - student_tail_N)
-    return terms.sum(-1) + tail
+    student_NK = torch.log_softmax(logits_NV.float(), dim=-1).gather(-1, teacher.ids_NK)
+    teacher_NK = teacher.log_probs_NK
+    if teacher.ids_NK.shape[-1] < logits_NV.shape[-1]:
+        student_tail_N = log1mexp(torch.logsumexp(student_NK, dim=-1))
+        student_NK = torch.cat([student_NK, student_tail_N[:, None]], dim=-1)
+        teacher_NK = torch.cat([teacher_NK, teacher.log_tail_N[:, None]], dim=-1)
+    student_NK = torch.log_softmax(student_NK / temperature, dim=-1)
+    teacher_NK = torch.log_softmax(teacher_NK / temperature, dim=-1)
+    return (teacher_NK.exp() * (teacher_NK - student_NK)).sum(-1)
 
 
 def distillation_loss(
@@ -77,7 +78,7 @@ def distillation_loss(
         labels_N: int64; prompts and padding are left out before, so every row counts.
         teacher: cached distributions of the same N positions; None trains on labels alone.
         alpha: weight of the cross-entropy, 0 to 1; without a teacher it is taken as 1.
-        temperature: T of the KL; the cache must be made at the same T.
+        temperature: T of the KL, on both sides.
         chunk_tokens: tokens whose logits exist at a time.
         weights_N: float32, of each token in all three sums; None weighs all as 1.
     """

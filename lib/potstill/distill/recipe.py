@@ -35,4 +35,4 @@ class Recipe(Training):
 
     start: str  # one of `starts`
     alpha: Annotated[float, Field(ge=0, le=1)]  # weight of the labels; 1 does not read the logits
-    temperature: Annotated[float, Field(gt=0)] = 1.0  # T of the KL, as in cache_logits
+    temperature: Annotated[float, Field(gt=0)] = 1.0  # T of the KL, on both sides

@@ -22,7 +22,7 @@ def distillation_loss(recipe: Recipe, start: Path, logits: Path) -> training.Los
     """Return the loss of a recipe; the store is opened only where it counts.
 
     Raises:
-        InputError: the logits were made for another tokenizer, template or temperature.
+        InputError: the logits were made for another tokenizer or template.
     """
     store = None
     if recipe.alpha < 1 and recipe.steps > 0:
@@ -30,7 +30,6 @@ def distillation_loss(recipe: Recipe, start: Path, logits: Path) -> training.Los
         store.check(
             tokenizer_sha256=logit_store.tokenizer_hash(start),
             template_sha256=logit_store.template_hash(ChatTokenizer(start).template),
-            temperature=recipe.temperature,
         )
     return training.Loss(recipe.chunk_tokens, recipe.alpha, recipe.temperature, store)
 

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from potstill import files
 from potstill.distill.losses import LossSums, distillation_loss
 from potstill.distill.recipe import Training
+from potstill.errors import InputError
 from potstill.loading.load import CausalLM
 from potstill.logits.store import LogitStore
 from potstill.logits.topk import TopK
@@ -172,7 +173,9 @@ def _teacher_rows(
     if store is None:
         return None
     top = store.get(row.key for row in rows)
-    return TopK(top.ids_NK.to(device), top.log_probs_NK.to(device), top.log_tail_N.to(device))
+    if not isinstance(top, TopK):
+        raise InputError(f"{store.folder} holds drawn ids: set cache_logits.codec to topk")
+    return top.to(device)
 
 
 def row_nlls(
