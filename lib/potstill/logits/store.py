@@ -7,9 +7,12 @@ A store is a folder of
     data-HASH.bin   the rows' bytes as the codec made them
 and nothing else. A row's key is the hash of its token ids, so shuffling, batching and resuming
 cannot misalign teacher and student: the fault that cached distillation by row number has had
-elsewhere. Opening maps the files and reads none of them: the kernel brings in what is looked up.
+elsewhere. Opening maps the index and reads nothing; a row's bytes are read from where they lie. Were
+the data mapped too, each row would leave 64 KB of mapped pages behind, and a file that is cut while
+it is read would end the process.
 """
 
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -97,7 +100,7 @@ class LogitStore:
         self._keys: NDArray[np.bytes_] = self._map_array("keys.npy")
         self._places: NDArray[np.void] = self._map_array("places.npy")
         names = sorted(name for name in self._files if name.startswith("data-"))
-        self._data = [np.memmap(folder / name, np.uint8, "r") for name in names]
+        self._data = [(folder / name).open("rb", buffering=0) for name in names]
         if len(self._keys) != len(self._places) or self._places.dtype != PLACE:
             raise self._damaged("keys.npy and places.npy do not belong together")
 
@@ -164,7 +167,8 @@ class LogitStore:
         """
         places = self._find(keys)
         blobs = [
-            self._data[file][offset : offset + size] for offset, file, size, _ in places.tolist()
+            np.frombuffer(os.pread(self._data[file].fileno(), size, offset), np.uint8)
+            for offset, file, size, _ in places.tolist()
         ]
         try:
             return self._codec.decode(blobs, places["tokens"].tolist())
