@@ -3,18 +3,24 @@
 Not tested here: speed (see benchmarks/caching.py).
 """
 
+import ast
+import inspect
 import logging
+import textwrap
 
 import numpy as np
 import pytest
 import torch
 from potstill import files
 from potstill.errors import InputError
+from potstill.loading import load
 from potstill.logits import caching, parts
 from potstill.logits.caching import Batching
 from potstill.logits.codecs import CODECS
 from potstill.logits.quantiles import Quantiles
 from potstill.logits.store import tokenizer_hash
+from potstill.models.chat import ChatTokenizer
+from potstill.tokens import spans
 from potstill.tokens.examples import Example
 
 from tests.logits.conftest import V, example, header
@@ -135,6 +141,43 @@ def test_speed_is_logged_and_no_metric(make, caplog):
         make()
     assert "cache_logits: 12 tokens" in caplog.text
     assert not any("second" in name or "per_s" in name for name in make.metrics)
+
+
+def code_of(function):
+    """A function's source without comments and its docstring: prose is harder to foretell."""
+    tree = ast.parse(inspect.getsource(function))
+    del tree.body[0].body[0]
+    return ast.unparse(tree)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("codec", ["topk", "sampled"])
+def test_a_real_teacher_is_kept_in_few_bytes(smollm2, tmp_path, codec):
+    """Drawn ids take three bytes each, and flat distributions have more of them."""
+    chat, functions = ChatTokenizer(smollm2), (textwrap.dedent, textwrap.shorten, textwrap.indent)
+    rows = []
+    for function in functions:
+        asked = {"role": "user", "content": f"Write {function.__name__}."}
+        answer = {"role": "assistant", "content": code_of(function)}
+        ids, places = spans.tokenise(chat, {"messages": [asked, answer]})
+        rows.append(Example(tuple(ids), tuple(places), "g"))
+    metrics = caching.cache(
+        load.causal_lm(smollm2, torch.float32, torch.device("cpu")),
+        rows,
+        tmp_path / "out",
+        caching.describe(smollm2, codec=codec, k=50, seed=0),
+        Batching(3),
+        scratch=tmp_path,
+    )
+    size = sum(path.stat().st_size for path in (tmp_path / "out").glob("data-*"))
+    if codec == "topk":
+        assert metrics["kept_mass_mean"] > 0.9
+        assert size == 117 * metrics["num_tokens"]
+        assert metrics["bytes_per_token"] <= 130
+    else:
+        assert 1 < metrics["distinct_ids_mean"] < 20
+        each = 1 + 3 * metrics["distinct_ids_mean"]
+        assert size == pytest.approx(each * metrics["num_tokens"], rel=1e-5)
 
 
 def test_quantiles_of_pieces_are_those_of_the_whole():

@@ -7,9 +7,9 @@ A store is a folder of
     data-HASH.bin   the rows' bytes as the codec made them
 and nothing else. A row's key is the hash of its token ids, so shuffling, batching and resuming
 cannot misalign teacher and student: the fault that cached distillation by row number has had
-elsewhere. Opening maps the index and reads nothing; a row's bytes are read from where they lie. Were
-the data mapped too, each row would leave 64 KB of mapped pages behind, and a file that is cut while
-it is read would end the process.
+elsewhere. Opening maps the index and reads nothing; a row's bytes are read from where they lie.
+Were the data mapped too, each row would leave 64 KB of mapped pages behind, and a file that is cut
+while it is read would end the process.
 """
 
 import os
