@@ -1,54 +1,51 @@
-"""Run the adapted teacher once over the training rows and keep its top tokens with their tail.
+"""Run the adapted teacher once over the training rows and keep its distributions.
 
 Reads   teacher     adapted checkpoint
         rows        table of the training rows
-Writes  out         logit store (header.json and shards)
-        metrics     rows, tokens, bytes a token, kept mass
+Writes  out         signal store (see potstill.logits.store)
+        metrics     rows, tokens, bytes a token; how much of a token's distribution was kept
 """
 
-import shutil
 from pathlib import Path
+from typing import Annotated, Literal
 
 from potstill import stage
 from potstill.models.chat import ChatTokenizer
 from potstill.params import Section
+from pydantic import Field
 
 
 class Params(Section):
     """Settings of `cache_logits`."""
 
-    k: int  # tokens kept at each position
+    codec: Literal["topk", "sampled"]  # the most probable ids and the tail, or drawn ids
+    k: Annotated[int, Field(ge=1)]  # ids kept, or drawn, at each position
+    min_kept_mass_mean: Annotated[float, Field(ge=0, le=1)]  # topk: below this the stage fails
     max_rows: int  # rows of the training set, in their order
-    batch_rows: int
+    batch_rows: Annotated[int, Field(ge=1)]
     threads: int
     seed: int
 
 
 def main(params: Params, *, teacher: Path, rows: Path, out: Path, scratch: Path) -> dict:
-    """Cache, and say how much of the probability was kept."""
+    """Cache, and stop where too little of the distributions was kept."""
     from potstill.loading import device, load
-    from potstill.logits import caching, store
+    from potstill.logits import caching
     from potstill.tokens import table
 
     device.make_deterministic(params.seed, params.threads)
     place = device.pick_device()
     taken = table.open(rows, ChatTokenizer(teacher))[: params.max_rows]
-    model = load.trainable(teacher, place)
     metrics = caching.cache(
-        model,
+        load.causal_lm(teacher, device.compute_dtype("auto", place), place),
         taken,
-        scratch,
-        k=params.k,
-        batch_rows=params.batch_rows,
-        dtype=device.compute_dtype("auto", place),
+        out,
+        caching.describe(teacher, codec=params.codec, k=params.k, seed=params.seed),
+        caching.Batching(params.batch_rows),
+        scratch=scratch,
     )
-    described = store.describe(teacher, k=params.k)
-    store.write_header(scratch, described)
-    shutil.copytree(scratch, out)
-    return {
-        **metrics,
-        "kept_mass_mean": caching.kept_mass(store.LogitStore(out), taken),
-    }
+    caching.require_kept_mass(metrics, params.min_kept_mass_mean, params.k)
+    return metrics
 
 
 if __name__ == "__main__":

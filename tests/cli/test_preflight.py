@@ -195,6 +195,11 @@ def at(path, value):
         ("students/kd/objective", "kl", "students.kd.objective: .*unknown objective; allowed"),
         ("students/kd/objective", "cross_entropy", "cross_entropy asks no teacher: set alpha to 1"),
         ("cache_logits/max_rows", 9, "students.kd: max_rows is 128, cache_logits.max_rows is 9"),
+        (
+            "cache_logits/codec",
+            "sampled",
+            "kd: cache_logits.codec is sampled, which serves temperat",
+        ),
         ("students/labels_only", None, "compare.students.labels_only: .*remove it there"),
         ("export/kd-f16", None, "compare.baseline is 'kd-f16', which `export` does not have"),
         ("export/kd-f16/format", "ggfu", "export.kd-f16.format is 'ggfu'; .*did you mean gguf"),

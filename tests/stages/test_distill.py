@@ -36,7 +36,10 @@ SETTINGS = {
 @pytest.fixture
 def logits(tiny_llama, tokens, tmp_path):
     (tmp_path / "s").mkdir()
-    params = cache_logits.Params(k=8, max_rows=12, batch_rows=4, threads=2, seed=0)
+    params = cache_logits.Params(
+        codec="topk", k=8, min_kept_mass_mean=0.0, max_rows=12, batch_rows=4,
+        threads=2, seed=0,
+    )  # fmt: skip
     cache_logits.main(
         params,
         teacher=tiny_llama,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from potstill.cli.pipeline import Instance, Place
+from potstill.distill.objectives import OBJECTIVES
 from potstill.errors import InputError
 from potstill.params import closest
 
@@ -140,6 +141,24 @@ def _signals(tree: Tree) -> Iterator[str]:
                 f"{where}: max_rows is {student['max_rows']}, cache_logits.max_rows is "
                 f"{cached['max_rows']}: cache at least as many"
             )
+        if cached.get("codec") == "sampled":
+            yield from _drawn(where, student)
+
+
+def _drawn(where: str, student: Tree) -> Iterator[str]:
+    """Ids drawn from a teacher do not serve everything; `Objective.check` says why."""
+    objective = student.get("objective", "forward_kl")
+    if objective in OBJECTIVES and "samples" not in OBJECTIVES.constant(objective, "SIGNALS"):
+        able = [n for n in OBJECTIVES if "samples" in OBJECTIVES.constant(n, "SIGNALS")]
+        yield (
+            f"{where}: objective is {objective}, cache_logits.codec is sampled: take "
+            f"{' or '.join(able)}, or codec topk"
+        )
+    if student.get("temperature", 1) != 1 or student.get("margin") is not None:
+        yield (
+            f"{where}: cache_logits.codec is sampled, which serves temperature 1 without a margin: "
+            "state both so, or take codec topk"
+        )
 
 
 def _section(tree: Tree, name: str) -> Tree:

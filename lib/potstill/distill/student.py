@@ -11,8 +11,7 @@ from potstill.distill import heldout, training
 from potstill.distill.objective import Objective
 from potstill.distill.recipe import Recipe, Training
 from potstill.loading import device, load
-from potstill.logits import store as logit_store
-from potstill.logits.topk import TopK
+from potstill.logits.store import LogitStore
 from potstill.models import checkpoint
 from potstill.models.chat import ChatTokenizer
 from potstill.tokens import table
@@ -37,12 +36,9 @@ def distillation_loss(recipe: Recipe, start: Path, logits: Path) -> training.Los
     )
     store = None
     if recipe.alpha < 1 and recipe.steps > 0:
-        objective.check(TopK)
-        store = logit_store.LogitStore(logits)
-        store.check(
-            tokenizer_sha256=logit_store.tokenizer_hash(start),
-            template_sha256=logit_store.template_hash(ChatTokenizer(start).template),
-        )
+        store = LogitStore(logits)
+        store.check(ChatTokenizer(start).hashes())
+        objective.check(store.signal)
     return training.Loss(objective, store)
 
 

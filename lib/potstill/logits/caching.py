@@ -1,71 +1,219 @@
-"""Run the teacher once over the training rows and keep its distributions."""
+"""Run the teacher once over rows and keep its distributions.
 
-from collections.abc import Sequence
+Rows may come from an iterator: they are taken a window at a time, batched by length inside it, and
+each window's distributions become one part (see `logits.parts`). The teacher's logits exist for one
+chunk of tokens at a time, cut to the tokenizer's ids before they are normalised: what a padded head
+says of ids that no tokenizer has is no probability.
+"""
+
+import itertools
+import logging
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from rich.progress import track
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch.nn import functional
 
 from potstill import files
+from potstill.errors import InputError
 from potstill.loading.load import CausalLM
+from potstill.logits import assembly, parts
 from potstill.logits import store as logit_store
-from potstill.logits.topk import TopK, truncate
+from potstill.logits.codecs import CODECS, Blob, Codec, Place, Signal
+from potstill.logits.parts import Part
+from potstill.logits.quantiles import Quantiles
+from potstill.logits.store import Header
+from potstill.models.chat import ChatTokenizer
 from potstill.tokens import examples
 from potstill.tokens.examples import Example
+
+SHARES = {"p01": 0.01, "p05": 0.05, "p10": 0.1, "p50": 0.5}
+log = logging.getLogger("potstill")
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How the work is cut; no distribution depends on it but in its last bits.
+
+    Attributes:
+        rows: of one forward pass.
+        chunk_tokens: tokens whose logits exist at a time.
+        per_part: batches of a part, which is what a killed run loses.
+    """
+
+    rows: int
+    chunk_tokens: int = 256
+    per_part: int = 16
+
+
+def describe(teacher: Path, *, codec: str, k: int, seed: int) -> Header:
+    """Return the header of the store that this teacher fills.
+
+    Raises:
+        InputError: there is no such codec.
+    """
+    tokenizer = ChatTokenizer(teacher)
+    return Header(
+        teacher_sha256=files.sha256_tree(teacher),
+        **tokenizer.hashes(),
+        # not the number of tokens: ids may have holes
+        vocab_size=max(tokenizer.tokenizer.get_vocab(with_added_tokens=True).values()) + 1,
+        codec=codec,
+        version=CODECS[codec].VERSION,
+        k=k,
+        seed=seed,
+    )
 
 
 def cache(
     teacher: CausalLM,
-    rows: Sequence[Example],
+    rows: Iterable[Example],
     out: Path,
+    header: Header,
+    batching: Batching,
     *,
-    k: int,
-    batch_rows: int,
-    dtype: torch.dtype,
-    batches_per_shard: int = 16,
+    scratch: Path,
 ) -> dict[str, float]:
-    """Write one shard for every few batches; shards that are there already are kept.
+    """Write the store of some rows; parts that are in `scratch` already are not made again.
 
     Returns:
-        num_rows, num_tokens, kept_mass_mean (probability inside the top k),
-        bytes_per_token.
+        num_rows, num_tokens, bytes_per_token (all files of the store), and what the codec measures
+        of each token as mean and quantiles: kept_mass (probability inside the top k, to 0.0001) or
+        distinct_ids.
+
+    Raises:
+        InputError: no rows, or the teacher's head has fewer rows than its tokenizer has ids.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    unique = list({row.key: row for row in rows}.values())
-    batches = list(examples.by_length(unique, batch_rows))
-    groups = [batches[i : i + batches_per_shard] for i in range(0, len(batches), batches_per_shard)]
-    for number, group in enumerate(track(groups, "cache logits", transient=True)):
-        path = out / f"shard-{number:05d}.safetensors"
-        if not path.exists():
-            found = [row for batch in group for row in _batch(teacher, batch, k, dtype)]
-            logit_store.write_shard(path, found)
-    size = sum(path.stat().st_size for path in files.files_below(out))
-    num_tokens = sum(row.num_answer_tokens for row in unique)
+    codec, caching = header.make_codec(), _Caching(teacher, header, batching)
+    paths, found = [], Quantiles()
+    with _progress() as bar:
+        total = len(rows) if isinstance(rows, Sized) else None
+        task = bar.add_task("cache logits", total=total)
+        for window in _windows(rows, batching.rows * batching.per_part):
+            batches = list(examples.by_length(window, batching.rows))
+            path = parts.part_path(scratch, header, [row.key for b in batches for row in b])
+            paths.append(path)
+            if parts.is_whole(path):
+                bar.update(task, advance=len(window), refresh=True)
+                continue
+            blobs: list[Blob] = []
+            for batch in batches:
+                blobs += caching.encode(batch)
+                bar.update(task, advance=len(batch), refresh=True)
+            whole = [row for batch in batches for row in batch]
+            parts.write_part(
+                path, [row.key for row in whole], blobs, [row.num_answer_tokens for row in whole]
+            )
+    if not paths:
+        raise InputError("there are no rows to cache: raise max_rows or add rows")
+    caching.log_speed()
+    assembly.assemble(paths, out, header, lambda part: _measure(codec, part, found))
+    return _summary(out, found)
+
+
+def require_kept_mass(metrics: Mapping[str, float], least: float, k: int) -> None:
+    """Stop where the top k hold too little of the teacher; drawn ids stand for all of it.
+
+    Raises:
+        InputError: the mean of the kept probability is below `least`.
+    """
+    mean = metrics.get("kept_mass_mean", 1.0)
+    if mean < least:
+        raise InputError(
+            f"the {k} most probable ids hold {mean:.4f} of the teacher's probability, "
+            f"min_kept_mass_mean is {least}: raise cache_logits.k, or take codec sampled"
+        )
+
+
+class _Caching:
+    """The forward passes over batches, and how long they took."""
+
+    def __init__(self, teacher: CausalLM, header: Header, batching: Batching) -> None:
+        self._teacher, self._chunk = teacher, batching.chunk_tokens
+        self._codec = header.make_codec()
+        head = teacher.lm_head
+        if len(head.weight) < header.vocab_size:
+            raise InputError(
+                f"the teacher's head has {len(head.weight)} rows, its tokenizer "
+                f"{header.vocab_size} ids: take the tokenizer.json that belongs to the weights"
+            )
+        self._weight_VD = head.weight[: header.vocab_size]
+        self._bias_V = None if head.bias is None else head.bias[: header.vocab_size]
+        self._tokens, self._seconds = 0, 0.0
+
+    def encode(self, batch: list[Example]) -> list[Blob]:
+        """Return the bytes of each row of a batch."""
+        started = time.perf_counter()
+        sizes = [row.num_answer_tokens for row in batch]
+        ids_BT, answer_BT = (t.to(self._weight_VD.device) for t in examples.collate(batch))
+        with torch.inference_mode():
+            hidden_BTD = self._teacher.model(input_ids=ids_BT, use_cache=False).last_hidden_state
+            hidden_ND = examples.predicting(hidden_BTD, answer_BT)
+            signals: list[Signal] = []
+            begin = 0
+            for hidden_CD in hidden_ND.split(self._chunk):
+                logits_CV = functional.linear(hidden_CD, self._weight_VD, self._bias_V)
+                places = list(_places(batch, begin, begin + len(hidden_CD)))
+                signals.append(self._codec.select(logits_CV, places))
+                begin += len(hidden_CD)
+            blobs = self._codec.encode(self._codec.join(signals), sizes)
+        self._tokens += sum(sizes)
+        self._seconds += time.perf_counter() - started
+        return blobs
+
+    def log_speed(self) -> None:
+        """Log tokens a second: no metric, since those are equal on every rerun."""
+        if self._tokens:
+            speed = self._tokens / self._seconds
+            log.info("cache_logits: %d tokens, %.0f a second", self._tokens, speed)
+
+
+def _places(batch: list[Example], begin: int, end: int) -> Iterator[Place]:
+    """Yield which tokens of which rows the answer tokens begin to end of a batch are."""
+    first = 0
+    for row in batch:
+        start, stop = max(begin - first, 0), min(end - first, row.num_answer_tokens)
+        if start < stop:
+            yield Place(row.key, start, stop)
+        first += row.num_answer_tokens
+
+
+def _windows(rows: Iterable[Example], size: int) -> Iterator[list[Example]]:
+    """Yield the rows in their order, `size` at a time, a key once in each."""
+    stream = iter(rows)
+    while window := list(itertools.islice(stream, size)):
+        unique = {row.key: row for row in window if row.num_answer_tokens}
+        if unique:
+            yield list(unique.values())
+
+
+def _measure(codec: Codec, part: Part, found: Quantiles) -> None:
+    """Read a part back as training will, and note what it kept."""
+    if len(part.tokens):
+        found.add(*codec.measure(codec.decode(part.blobs(), part.tokens.tolist())))
+
+
+def _summary(out: Path, found: Quantiles) -> dict[str, float]:
+    made = logit_store.LogitStore(out)
+    num_bytes = sum(path.stat().st_size for path in files.files_below(out))
     return {
-        "num_rows": len(unique),
-        "num_tokens": num_tokens,
-        "bytes_per_token": round(size / num_tokens, 1),
+        "num_rows": len(made),
+        "num_tokens": made.num_tokens,
+        "bytes_per_token": round(num_bytes / made.num_tokens, 1),
+        **found.summary(SHARES),
     }
 
 
-def _batch(
-    teacher: CausalLM,
-    batch: list[Example],
-    k: int,
-    dtype: torch.dtype,
-) -> list[tuple[str, TopK]]:
-    device = next(teacher.parameters()).device
-    ids_BT, answer_BT = (tensor.to(device) for tensor in examples.collate(batch))
-    mixed = torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16)
-    with torch.inference_mode(), mixed:
-        hidden_BTD = teacher.model(input_ids=ids_BT, use_cache=False).last_hidden_state
-        top = truncate(teacher.lm_head(examples.predicting(hidden_BTD, answer_BT)), k)
-    sizes = [row.num_answer_tokens for row in batch]
-    parts = [tensor.cpu().split(sizes) for tensor in (top.ids_NK, top.log_probs_NK, top.log_tail_N)]
-    return [(row.key, TopK(*part)) for row, *part in zip(batch, *parts, strict=True)]
-
-
-def kept_mass(store: logit_store.LogitStore, rows: Sequence[Example]) -> float:
-    """Return the mean probability that the teacher puts on the cached tokens."""
-    tail = store.get(row.key for row in rows).log_tail_N
-    return float(1 - tail.double().exp().mean())
+def _progress() -> Progress:
+    # Drawn once a batch: a thread that draws by itself takes time from two compute threads.
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        transient=True,
+        auto_refresh=False,
+    )

@@ -1,143 +1,210 @@
-"""A teacher's cached distributions on disk: self-describing, resumable, refused when they differ.
+"""A teacher's distributions on disk: self-describing, memory-mapped, refused when they differ.
 
-A store is a folder: header.json says who made it (teacher, tokenizer, template, codec), each shard
-is one safetensors file with the rows' keys in its metadata. A row's key is the hash of its token
-ids, so shuffling, batching and resuming cannot misalign teacher and student: the fault that cached
-distillation by row number has had elsewhere.
-
-Codec `topk-tail`: per token the k most probable ids (int32), their log-probabilities at
-temperature 1 (float16), and the log of the remaining mass (float32). A float16 log-probability
-is off by at most 2^-11 of its size: 0.005 nats at log p = -10, where p is 0.00005.
+A store is a folder of
+    header.json     who made it (teacher, tokenizer, template, codec), and each file's size and hash
+    keys.npy        the rows' keys [R], 16 bytes each, sorted
+    places.npy      for each of them, in the same order: file, offset, bytes, tokens
+    data-HASH.bin   the rows' bytes as the codec made them
+and nothing else. A row's key is the hash of its token ids, so shuffling, batching and resuming
+cannot misalign teacher and student: the fault that cached distillation by row number has had
+elsewhere. Opening maps the index and reads nothing; a row's bytes are read from where they lie.
+Were the data mapped too, each row would leave 64 KB of mapped pages behind, and a file that is cut
+while it is read would end the process.
 """
 
-import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
-import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
+import numpy as np
+from numpy.typing import NDArray
 
 from potstill import files
 from potstill.errors import InputError
-from potstill.logits.topk import TopK
-from potstill.models.chat import ChatTokenizer
+from potstill.logits.codecs import CODECS, Codec, DamagedError, Signal
 
-CODEC = "topk-tail-2"
+KEY_BYTES = 16
+PLACE = np.dtype([("offset", "<u8"), ("file", "<u4"), ("bytes", "<u4"), ("tokens", "<u4")])
+_AGAIN = "run `dvc repro cache_logits`, or `dvc pull`"
 
 
 @dataclass(frozen=True)
 class Header:
-    """What the distributions are; training compares it with what it needs."""
+    """What the distributions are, all at temperature 1; training compares it with what it needs.
+
+    Attributes:
+        vocab_size: ids that the teacher's logits were cut to before they were normalised: those of
+            its tokenizer. A head may have more rows, which are padding.
+        codec: one of CODECS.
+        version: of the codec's bytes.
+        k: ids kept of a token, or drawn.
+        seed: of what is drawn.
+    """
 
     teacher_sha256: str
     tokenizer_sha256: str
     template_sha256: str
     vocab_size: int
+    codec: str
+    version: int
     k: int
-    codec: str = CODEC
+    seed: int
+
+    def make_codec(self) -> Codec:
+        """Return the codec that writes and reads the rows."""
+        return CODECS[self.codec].make(vocab_size=self.vocab_size, k=self.k, seed=self.seed)
 
 
-def tokenizer_hash(checkpoint: Path) -> str:
-    """Return the hash of tokenizer.json: the numbering of ids that both sides must share."""
-    return files.sha256_file(checkpoint / "tokenizer.json")
-
-
-def template_hash(template: str) -> str:
-    """Return the hash of a chat template's text."""
-    return files.row_id(template)
-
-
-def describe(teacher: Path, *, k: int) -> Header:
-    """Return the header of a store that this teacher fills."""
-    tokenizer = ChatTokenizer(teacher)
-    return Header(
-        teacher_sha256=files.sha256_tree(teacher),
-        tokenizer_sha256=tokenizer_hash(teacher),
-        template_sha256=template_hash(tokenizer.template),
-        vocab_size=tokenizer.vocab_size,
-        k=k,
-    )
-
-
-def write_shard(path: Path, rows: Iterable[tuple[str, TopK]]) -> None:
-    """Write one shard atomically, so that a run that was killed finds whole shards or none."""
-    rows = list(rows)
-    lengths = {key: len(top.log_tail_N) for key, top in rows}
-    tensors = {
-        "ids": torch.cat([top.ids_NK for _, top in rows]).to(torch.int32),
-        "log_probs": torch.cat([top.log_probs_NK for _, top in rows]).to(torch.float16),
-        "log_tail": torch.cat([top.log_tail_N for _, top in rows]).to(torch.float32),
-    }
-    partial = files.partial_path(path)
-    save_file(tensors, partial, metadata={"lengths": json.dumps(lengths)})
-    files.publish(partial, path)
+def packed_keys(keys: Iterable[str]) -> NDArray[np.bytes_]:
+    """Return keys of 32 hex digits as 16 bytes each [R], which sort as the texts do."""
+    return np.frombuffer(bytes.fromhex("".join(keys)), f"S{KEY_BYTES}")
 
 
 def write_header(folder: Path, header: Header) -> None:
-    """Write header.json: the last file of a store."""
-    files.write_json(folder / "header.json", asdict(header))
+    """Write header.json, the last file of a store, over the files that are there."""
+    written = {
+        path.name: {"bytes": path.stat().st_size, "sha256": files.sha256_file(path)}
+        for path in files.files_below(folder)
+    }
+    files.write_json(folder / "header.json", {"header": asdict(header), "files": written})
 
 
 class LogitStore:
-    """Read access to a store; shards are held in memory (about 6k + 4 bytes a token)."""
+    """Read access to a store."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.header = Header(**files.read_json(folder / "header.json"))
-        self._rows: dict[str, TopK] = {}
-        for path in sorted(folder.glob("shard-*.safetensors")):
-            self._read(path)
+        """Map a store's files.
 
-    def _read(self, path: Path) -> None:
-        with safe_open(path, framework="pt") as shard:
-            lengths = json.loads(shard.metadata()["lengths"])
-            ids, probs = shard.get_tensor("ids"), shard.get_tensor("log_probs")
-            tail = shard.get_tensor("log_tail")
-        begin = 0
-        for key, length in lengths.items():
-            part = slice(begin, begin + length)
-            self._rows[key] = TopK(ids[part], probs[part], tail[part])
-            begin += length
+        Raises:
+            InputError: it is no store, was made by another codec, or a file is missing, too many or
+                not as long as when it was written.
+        """
+        self.folder = folder
+        described = files.read_json(folder / "header.json")
+        self.header = _read_header(folder, described)
+        self._files: dict[str, dict[str, Any]] = described["files"]
+        self._check_files()
+        self._codec = self.header.make_codec()
+        self._keys: NDArray[np.bytes_] = self._map_array("keys.npy")
+        self._places: NDArray[np.void] = self._map_array("places.npy")
+        names = sorted(name for name in self._files if name.startswith("data-"))
+        self._data = [(folder / name).open("rb", buffering=0) for name in names]
+        if len(self._keys) != len(self._places) or self._places.dtype != PLACE:
+            raise self._damaged("keys.npy and places.npy do not belong together")
+
+    def _map_array(self, name: str) -> NDArray[Any]:
+        try:
+            found: NDArray[Any] = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
+        except (ValueError, OSError) as error:
+            raise self._damaged(f"{name}: {error}") from None
+        return found
+
+    def _check_files(self) -> None:
+        found = {p.relative_to(self.folder).as_posix(): p for p in files.files_below(self.folder)}
+        found.pop("header.json")
+        for name in sorted(found.keys() ^ self._files.keys()):
+            wrong = "no file of a store" if name in found else "missing"
+            raise self._damaged(f"{name} is {wrong}")
+        for name, path in found.items():
+            size, wanted = path.stat().st_size, self._files[name]["bytes"]
+            if size != wanted:
+                raise self._damaged(f"{name} has {size} bytes, {wanted} were written")
+
+    def _damaged(self, what: str) -> InputError:
+        return InputError(f"{self.folder} is damaged: {what}; delete it and {_AGAIN}")
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._keys)
 
-    def check(self, *, tokenizer_sha256: str, template_sha256: str) -> None:
+    @property
+    def num_tokens(self) -> int:
+        """Number of tokens of all rows."""
+        return int(self._places["tokens"].sum(dtype=np.int64))
+
+    def verify(self) -> None:
+        """Compare every file with its SHA-256; reads all of them.
+
+        Raises:
+            InputError: a file is not as it was written.
+        """
+        for name, written in self._files.items():
+            if files.sha256_file(self.folder / name) != written["sha256"]:
+                raise self._damaged(f"{name} is not what was written")
+
+    @property
+    def signal(self) -> type[Signal]:
+        """What `get` returns."""
+        return CODECS[self.header.codec].SIGNAL
+
+    def check(self, hashes: Mapping[str, str]) -> None:
         """Refuse to train from a store that was made for something else.
+
+        Args:
+            hashes: those of the student's `ChatTokenizer`.
 
         Raises:
             InputError: names the first difference.
         """
-        wanted = {
-            "tokenizer_sha256": tokenizer_sha256,
-            "template_sha256": template_sha256,
-            "codec": CODEC,
-        }
-        for name, value in wanted.items():
+        for name, value in hashes.items():
             found = getattr(self.header, name)
             if found != value:
                 raise InputError(
-                    f"{self.folder}: the cached logits have {name} {found}, the student needs "
-                    f"{value}: run cache_logits for this teacher and these settings"
+                    f"{self.folder}: the cached distributions have {name} {found}, the student "
+                    f"{value}: give both the same vocabulary (`vocabulary: data` of a start) and "
+                    "run cache_logits for this teacher"
                 )
 
-    def get(self, keys: Iterable[str]) -> TopK:
+    def get(self, keys: Iterable[str]) -> Signal:
         """Return the distributions of rows, one after the other, ready for the loss.
+
+        Raises:
+            InputError: a row is not in the store, or its bytes are not what was written.
+        """
+        places = self._find(keys)
+        blobs = [
+            np.frombuffer(os.pread(self._data[file].fileno(), size, offset), np.uint8)
+            for offset, file, size, _ in places.tolist()
+        ]
+        try:
+            return self._codec.decode(blobs, places["tokens"].tolist())
+        except DamagedError:
+            raise self._damaged("a row's bytes are not what its codec writes") from None
+
+    def num_tokens_of(self, keys: Iterable[str]) -> NDArray[np.int64]:
+        """Return the number of tokens of each row [R].
 
         Raises:
             InputError: a row is not in the store.
         """
-        try:
-            rows = [self._rows[key] for key in keys]
-        except KeyError as missing:
+        return self._find(keys)["tokens"].astype(np.int64)
+
+    def _find(self, keys: Iterable[str]) -> NDArray[np.void]:
+        asked = packed_keys(keys)
+        found = np.searchsorted(self._keys, asked).clip(max=len(self._keys) - 1)
+        absent = np.flatnonzero(self._keys[found] != asked)
+        if len(absent):
+            key = asked[absent[0]].ljust(KEY_BYTES, b"\0").hex()
             raise InputError(
-                f"{self.folder} has no row {missing}: the data set changed after caching; run "
-                "cache_logits again"
-            ) from None
-        return TopK(
-            torch.cat([row.ids_NK for row in rows]).long(),
-            torch.cat([row.log_probs_NK for row in rows]).float(),
-            torch.cat([row.log_tail_N for row in rows]),
+                f"{self.folder} has no row {key}: the data set changed after caching, or fewer "
+                "rows were cached; raise cache_logits.max_rows or run cache_logits again"
+            )
+        return self._places[found]
+
+
+def _read_header(folder: Path, described: Any) -> Header:  # noqa: ANN401 - whatever JSON holds
+    names = {field.name for field in fields(Header)}
+    known = isinstance(described, dict) and described.keys() == {"header", "files"}
+    if not known or described["header"].keys() != names:
+        raise InputError(
+            f"{folder}/header.json is not that of a signal store of this version: {_AGAIN}"
         )
+    header = Header(**described["header"])
+    version = CODECS[header.codec].VERSION
+    if header.version != version:
+        raise InputError(
+            f"{folder} was written by version {header.version} of the codec {header.codec}, "
+            f"version {version} is read here: {_AGAIN}"
+        )
+    return header

@@ -1,7 +1,7 @@
 """A teacher's distribution cut to its most probable tokens, and the mass of the rest.
 
 Everything is at temperature 1: a temperature is a setting of whoever learns, and log-probabilities
-at T = 1 give those at any other (see `distill.objectives.outcomes`).
+at T = 1 give those at any other.
 
 Dimensions: N tokens, V vocabulary, K tokens kept.
 """

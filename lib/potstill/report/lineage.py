@@ -26,7 +26,7 @@ def facts(
     seen = f"{whole(adapted.number('num_tokens'))} answer tokens"
     layers = [whole(start.number(f"num_layers_{when}")) for when in ("before", "after")]
     tokens = f"{whole(cached.number('num_tokens'))} tokens"
-    mass = f"{percent(cached.number('kept_mass_mean'), digits=2)} of the probability kept"
+    mass = _kept(cached)
     size = f"{cached.number('bytes_per_token'):.0f} bytes a token"
     return [
         ("Teacher", teacher.text("source")),
@@ -42,3 +42,11 @@ def facts(
         ("Parameters of the student", whole(start.number("num_parameters"))),
         ("Teacher's distributions", f"{tokens}, {mass}, {size}"),
     ]
+
+
+def _kept(cached: Record) -> str:
+    """Say how much of the distributions was kept; drawn ids stand for all of it."""
+    mass = cached.optional("kept_mass_mean")
+    if mass is None:
+        return f"{cached.number('distinct_ids_mean'):.1f} ids drawn"
+    return f"{text.percent(mass, digits=2)} of the probability kept"
