@@ -21,8 +21,9 @@ import torch
 
 from potstill.loading.head import product_dtype
 
-# Softmax and what follows walk a block several times: on a CPU it should stay in the cache.
-BLOCK_BYTES = 4 << 20
+# Softmax and what follows walk a block several times: on a CPU it should stay in the cache. Smaller
+# ones are no faster, and threads wait for each other more often.
+BLOCK_BYTES = 8 << 20
 TILE_ROWS = 8192  # of the weight, whose gradient is added to float32 while it is in the cache
 
 # (logits_BV, their place in N) -> (sums of a block, derivatives [B, V] of the first of them)
