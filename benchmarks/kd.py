@@ -177,9 +177,7 @@ def compare(name: str, dtype: str) -> None:
             answer = subprocess.run(command, check=True, capture_output=True, text=True, cwd=HERE)
             runs.append(json.loads(answer.stdout.splitlines()[-1]))
     steps = {
-        side: [
-            b - a for run in runs for a, b in zip(run["ends"][1:], run["ends"][2:], strict=False)
-        ]
+        side: [b - a for run in runs for a, b in itertools.pairwise(run["ends"][1:])]
         for side, runs in found.items()
     }
     seconds = {side: statistics.median(values) for side, values in steps.items()}
