@@ -15,8 +15,8 @@ from contextlib import closing
 from pathlib import Path
 
 from potstill import runtime
+from potstill.export import build
 from potstill.models.chat import ChatTokenizer
-from potstill.runtime import artifact
 from potstill.runtime.llama_cpp import PARALLEL, LlamaCpp
 from potstill.sources import fetch as sources
 
@@ -29,8 +29,9 @@ THREADS = 2
 def tokens_per_second(model: LlamaCpp, prompts: Sequence[Sequence[int]], parallel: int) -> float:
     """Return generated ids a second; reading the prompts is part of the time."""
     start = time.perf_counter()
-    answers = model.generate(prompts, max_tokens=MAX_TOKENS, parallel=parallel)
-    return sum(map(len, answers)) / (time.perf_counter() - start)
+    requests = [runtime.Request(ids, MAX_TOKENS) for ids in prompts]
+    answers = model.generate(requests, parallel=parallel)
+    return sum(len(answer.ids) for answer in answers) / (time.perf_counter() - start)
 
 
 def compare(
@@ -58,7 +59,7 @@ def main() -> None:
         prompts = [chat.encode(chat.render([{"role": "user", "content": text}])) for text in asked]
         for quantisation in args.quantisations:
             out = Path(folder) / quantisation
-            artifact.build(checkpoint, out, format="gguf", quantisation=quantisation)
+            build.build(checkpoint, out, format="gguf", quantisation=quantisation)
             with closing(runtime.load(out, threads=THREADS)) as model:
                 assert isinstance(model, LlamaCpp)
                 for parallel in (2, 4, 8, 16) if args.long else (PARALLEL,):

@@ -141,9 +141,10 @@ def test_a_clone_of_a_tag_pulls_one_artefact_verifies_and_runs_it(project, clone
         runtime.load(folder / project.artefact, threads=1, context=64)
         for folder in (clone, project.folder)
     )
-    answer = pulled.generate([[3, 77, 12]], max_tokens=8)
-    assert answer == pushed.generate([[3, 77, 12]], max_tokens=8)
-    assert answer[0]
+    request = runtime.Request([3, 77, 12], 8)
+    answer = pulled.generate([request])
+    assert answer == pushed.generate([request])
+    assert answer[0].ids
 
 
 def test_a_clone_of_a_tag_pulls_everything_and_has_nothing_to_do(project, clone):

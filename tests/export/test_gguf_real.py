@@ -46,8 +46,9 @@ def test_divergence_from_the_teacher_is_bounded(smollm2, ids, expected, quantisa
     description = build.build(smollm2, out, format="gguf", quantisation=quantisation)
     loaded = runtime.load(out)
     logits = torch.from_numpy(loaded.logits(ids))
-    answer = list(loaded.stream(ids, max_tokens=8))
-    batched = loaded.generate([ids, ids[:40], ids], max_tokens=8)
+    answer = [c.id for c in loaded.stream(runtime.Request(ids, 8)) if c.id is not None]
+    requests = [runtime.Request(part, 8) for part in (ids, ids[:40], ids)]
+    batched = [made.ids for made in loaded.generate(requests)]
     loaded.close()
     found = torch.log_softmax(logits, dim=-1).numpy()
     divergence = float((np.exp(expected) * (expected - found)).sum(axis=1).mean())

@@ -12,7 +12,7 @@ from potstill.errors import InputError
 from potstill.export import build
 from potstill.loading import load
 from potstill.models import checkpoint, families
-from potstill.runtime import artifact
+from potstill.runtime import Request, artifact
 
 from tests.tiny_models import CASES
 
@@ -53,12 +53,12 @@ def test_integer_logits_are_close(family):
 @pytest.mark.parametrize("quantisation", ["fp32", "int8"])
 def test_streaming_equals_the_argmax_of_logits(family, quantisation):
     model = opened(family[1][quantisation])
-    made = list(model.stream(IDS, max_tokens=6))
+    made = [c.id for c in model.stream(Request(IDS, 6)) if c.id is not None]
     rows = model.logits([*IDS, *made])[len(IDS) - 1 :]
     for token, row in zip(made, rows, strict=False):
         # int8 quantises activations per call, so a near tie may fall the other way
         assert row[token] >= row.max() - (1e-3 if quantisation == "fp32" else 0.5)
-    assert model.generate([IDS, IDS[:3]], max_tokens=6)[0] == made
+    assert model.generate([Request(IDS, 6), Request(IDS[:3], 6)])[0].ids == made
 
 
 def test_a_tied_matrix_is_stored_once_and_an_untied_one_too(family):
@@ -96,7 +96,7 @@ def test_bad_ids_and_a_full_context_are_refused(family):
     for ids, message in (([], "no ids"), ([10**6], "outside the vocabulary"), ([1] * 129, "fit")):
         with pytest.raises(InputError, match=message):
             model.logits(ids)
-    assert len(list(model.stream([1] * 127, max_tokens=50))) <= 1
+    assert len(model.generate([Request([1] * 127, 50)])[0].ids) <= 1
 
 
 def test_a_damaged_file_is_named(tiny_llama, tmp_path):

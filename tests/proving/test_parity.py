@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -129,8 +128,8 @@ class Scripted:
     def __init__(self, made: list[int]) -> None:
         self.made = made
 
-    def stream(self, ids: list[int], *, max_tokens: int) -> Iterator[int]:
-        return iter(self.made[:max_tokens])
+    def generate(self, requests: list[runtime.Request]) -> list[runtime.Answer]:
+        return [runtime.Answer(self.made[: r.max_tokens], "", "length") for r in requests]
 
 
 @pytest.mark.parametrize(

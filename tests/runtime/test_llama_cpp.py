@@ -11,8 +11,8 @@ from contextlib import closing
 import pytest
 from potstill import runtime
 from potstill.errors import InputError
-from potstill.runtime import llama_cpp
-from potstill.runtime.llama_decoder import BATCH
+from potstill.runtime import Request, llama_cpp
+from potstill.runtime.llama_decoder import BATCH, Decoder
 
 PROMPTS = [[1, 87, 305, 84], [1], [17, 5] * 20, [400, 3, 77], [1, 87, 305, 85, 9], [1, 87], [8, 9]]
 
@@ -32,6 +32,15 @@ def endless(tiny_gguf):
         yield model
 
 
+def streamed(model, ids, num):
+    return [c.id for c in model.stream(Request(ids, num)) if c.id is not None]
+
+
+def generated(model, prompts, num, **how):
+    answers = model.generate([Request(ids, num) for ids in prompts], **how)
+    return [answer.ids for answer in answers]
+
+
 def greedy(model, ids, num):
     """Decode by teacher forcing alone: the definition."""
     answer = []
@@ -45,23 +54,23 @@ def greedy(model, ids, num):
 
 def test_streaming_is_the_argmax_of_the_logits(endless):
     for ids in PROMPTS[:3]:
-        assert list(endless.stream(ids, max_tokens=12)) == greedy(endless, ids, 12)
+        assert streamed(endless, ids, 12) == greedy(endless, ids, 12)
 
 
 @pytest.mark.parametrize("parallel", [1, 2, 3, 16])
 def test_batched_answers_are_the_streamed_ones(endless, parallel):
-    expected = [list(endless.stream(ids, max_tokens=15)) for ids in PROMPTS]
-    assert endless.generate(PROMPTS, max_tokens=15, parallel=parallel) == expected
+    expected = [streamed(endless, ids, 15) for ids in PROMPTS]
+    assert generated(endless, PROMPTS, 15, parallel=parallel) == expected
     assert len({len(answer) for answer in expected}) == 1
 
 
 def test_slots_are_taken_over_when_answers_end_at_different_lengths(endless):
-    free = [list(endless.stream(ids, max_tokens=20)) for ids in PROMPTS]
+    free = [streamed(endless, ids, 20) for ids in PROMPTS]
     endless.stop_ids = frozenset(answer[3 * n % 7 + 1] for n, answer in enumerate(free))
     try:
-        expected = [list(endless.stream(ids, max_tokens=20)) for ids in PROMPTS]
+        expected = [streamed(endless, ids, 20) for ids in PROMPTS]
         assert len({len(answer) for answer in expected}) > 2
-        assert endless.generate(PROMPTS, max_tokens=20, parallel=3) == expected
+        assert generated(endless, PROMPTS, 20, parallel=3) == expected
         assert not any(set(answer) & endless.stop_ids for answer in expected)
     finally:
         endless.stop_ids = frozenset()
@@ -75,8 +84,8 @@ def test_stop_ids_come_from_the_artefact(loaded):
 def test_generation_ends_where_the_context_is_full(tiny_gguf):
     path = tiny_gguf("llama", "f16") / "model.gguf"
     with closing(llama_cpp.LlamaCpp(path, stop_ids=frozenset(), threads=1, context=9)) as model:
-        assert len(list(model.stream([1, 2, 3], max_tokens=50))) == 6
-        answers = model.generate([[1, 2, 3], [5] * 9], max_tokens=50)
+        assert len(streamed(model, [1, 2, 3], 50)) == 6
+        answers = generated(model, [[1, 2, 3], [5] * 9], 50)
         assert [len(answer) for answer in answers] == [6, 0]
 
 
@@ -96,10 +105,33 @@ def test_long_prompts_are_read_in_parts(tiny_gguf, monkeypatch):
         assert abs(model.logits(ids) - whole).max() < 0.02
 
 
+def test_a_shared_beginning_is_read_once_for_all_slots(endless):
+    """One prompt whole; of the others only what differs, whatever slot reads it."""
+    system = [int(n * 7919 % 509) for n in range(120)]
+    prompts = [[*system, *rest] for rest in ([5, 6, 7], [8, 9], [300], [5, 6, 7, 8])]
+    with closing(Decoder(endless._model, threads=1, length=200, num_slots=4)) as decoder:
+        rows = [decoder.read(slot, ids).copy() for slot, ids in enumerate(prompts)]
+        assert decoder.num_read == 123 + 2 + 1 + 1
+        # What a slot wrote since then does not count: it is cut off before the next prompt.
+        decoder.step([4], [0], [123], 1)
+        again = decoder.read(3, [*prompts[0], 11, 12]).copy()
+    for ids, row in zip(prompts, rows, strict=True):
+        assert abs(endless.logits(ids)[-1] - row).max() < 0.02
+    assert abs(endless.logits([*prompts[0], 11, 12])[-1] - again).max() < 0.02
+
+
+def test_answers_behind_a_shared_beginning_are_the_streamed_ones(endless):
+    system = [int(n * 7919 % 509) for n in range(120)]
+    prompts = [[*system, n, n + 1] for n in range(9)]
+    expected = [streamed(endless, ids, 10) for ids in prompts]
+    assert len({tuple(answer) for answer in expected}) > 1
+    assert generated(endless, prompts, 10, parallel=3) == expected
+
+
 def test_nothing_to_do(loaded):
-    assert loaded.generate([], max_tokens=5) == []
-    assert loaded.generate([[1]], max_tokens=0) == [[]]
-    assert list(loaded.stream([1], max_tokens=0)) == []
+    assert generated(loaded, [], 5) == []
+    assert generated(loaded, [[1]], 0) == [[]]
+    assert streamed(loaded, [1], 0) == []
 
 
 @pytest.mark.parametrize(
@@ -107,8 +139,8 @@ def test_nothing_to_do(loaded):
     [([], "0 ids were given"), ([509], "vocabulary has 0 to 508"), ([3, -1], "ids from -1 to 3")],
 )
 def test_ids_that_cannot_be_are_refused(loaded, ids, reason):
-    for use in (loaded.logits, lambda i: next(loaded.stream(i, max_tokens=1)),
-                lambda i: loaded.generate([[1], i], max_tokens=1)):  # fmt: skip
+    for use in (loaded.logits, lambda i: next(loaded.stream(Request(i, 1))),
+                lambda i: generated(loaded, [[1], i], 1)):  # fmt: skip
         with pytest.raises(InputError, match=reason):
             use(ids)
 
@@ -135,6 +167,7 @@ FUZZ = """
 import json, random, sys
 from pathlib import Path
 from potstill.errors import InputError
+from potstill.runtime import Request
 from potstill.runtime.llama_cpp import LlamaCpp
 data, bad = Path(sys.argv[1]).read_bytes(), Path(sys.argv[2])
 counts = {"refused": 0, "ran": 0}
@@ -146,7 +179,7 @@ for number in range(int(sys.argv[3])):
     try:
         model = LlamaCpp(bad, stop_ids=frozenset(), threads=1, context=64)
         model.tokenize("def f(x): return 12")
-        model.generate([[1, 2, 3]], max_tokens=2)
+        model.generate([Request([1, 2, 3], 2)])
         model.close()
         counts["ran"] += 1
     except InputError:

@@ -58,17 +58,14 @@ class Oracle:
 
     def __init__(self, artefact, rows):
         self.tokenizer = ChatTokenizer(artefact)
-        self.answers = {
-            tuple(self.encoded(row)): self.tokenizer.encode(f"```\n{row['reference']}\n```")
-            for row in rows
-        }
+        self.answers = {tuple(self.encoded(row)): f"```\n{row['reference']}\n```" for row in rows}
 
     def encoded(self, row):
         prompt = formats.code_prompt(row["task"], row["language"])
         return self.tokenizer.encode(self.tokenizer.render(prompt))
 
-    def generate(self, prompts, *, max_tokens):
-        return [self.answers[tuple(ids)] for ids in prompts]
+    def generate(self, requests):
+        return [runtime.Answer([], self.answers[tuple(r.prompt)], "stop_id") for r in requests]
 
     def close(self):
         pass

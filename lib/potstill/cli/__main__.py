@@ -17,8 +17,9 @@ from potstill.errors import InputError
 PACKAGES = {
     "check": ("potstill.cli.check", "say whether code stays inside the executor's subset"),
     "run": ("potstill.cli.run", "run untrusted code in the sandbox"),
+    "chat": ("potstill.cli.chat", "talk with an artefact"),
 }
-COULD_NOT_CHECK = 2  # check and run: 1 means "no", so an unusable input needs its own code
+COULD_NOT_CHECK = 2  # check, run and chat: 1 means "no", so an unusable input needs its own code
 
 
 def _preset(args: argparse.Namespace) -> int:

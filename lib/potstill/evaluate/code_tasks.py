@@ -15,7 +15,7 @@ from potstill import files, sandbox, subset
 from potstill.models import formats
 from potstill.models.chat import ChatTokenizer
 from potstill.params import Section
-from potstill.runtime.base import Runtime
+from potstill.runtime import Request, Runtime
 from potstill.sandbox import Mode
 
 
@@ -134,8 +134,8 @@ def score(
         tokenizer.encode(tokenizer.render(formats.code_prompt(item.task, item.language)))
         for item in problems
     ]
-    answers = runtime.generate(prompts, max_tokens=max_tokens)
-    codes = [formats.extract_code(tokenizer.decode(answer)) for answer in answers]
+    answers = runtime.generate([Request(ids, max_tokens) for ids in prompts])
+    codes = [formats.extract_code(answer.text) for answer in answers]
     cases = [
         sandbox.Case(
             language=item.language,
@@ -156,7 +156,7 @@ def score(
             "language": item.language,
             "passed": run.ok,
             "inside_subset": subset.check(item.language, code, how.policy).supported,
-            "hit_length_limit": len(answer) >= max_tokens,
+            "hit_length_limit": answer.finish in ("length", "context"),
             "reason": _reason(run),
             "code": code,
         }

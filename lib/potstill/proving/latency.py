@@ -78,10 +78,11 @@ def _measure_here(
     # Ids that stop nothing, the same on every run; the text does not matter for the time.
     usable = np.setdiff1d(np.arange(description["vocab_size"]), sorted(model.stop_ids))
     ids = np.random.default_rng(0).choice(usable, size=prompt_tokens).tolist()
-    first, speed = [], []
+    request, first, speed = runtime.Request(ids, max_tokens=tokens + 1), [], []
     for repeat in range(repeats + 1):
         start = time.perf_counter()
-        stamps = [time.perf_counter() - start for _ in model.stream(ids, max_tokens=tokens + 1)]
+        made = ((time.perf_counter() - start, chunk) for chunk in model.stream(request))
+        stamps = [stamp for stamp, chunk in made if chunk.id is not None]
         if repeat and stamps:
             first.append(1000 * stamps[0])
             if len(stamps) > 1:

@@ -25,8 +25,7 @@ from potstill.models.chat import ChatTokenizer
 from potstill.params import Section
 from potstill.proving import reference
 from potstill.proving.reference import Answer, Reference
-from potstill.runtime import artifact
-from potstill.runtime.base import Runtime
+from potstill.runtime import Request, Runtime, artifact
 
 
 class Settings(Section):
@@ -87,7 +86,8 @@ def equal_share(runtime: Runtime, answer: Answer, stop_ids: frozenset[int]) -> f
     """
     ended = answer.ids[-1] in stop_ids
     seen = answer.ids[:-1] if ended else answer.ids  # a runtime does not show the stop id
-    made = list(runtime.stream(answer.prompt, max_tokens=len(answer.ids)))
+    (found,) = runtime.generate([Request(answer.prompt, max_tokens=len(answer.ids))])
+    made = found.ids
     pairs = zip(made, seen, strict=False)
     equal = len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
     if ended and equal == len(seen) == len(made):

@@ -5,7 +5,21 @@ from pathlib import Path
 from potstill.errors import InputError
 from potstill.registry import Registry
 from potstill.runtime import artifact
-from potstill.runtime.base import Runtime, RuntimeModule
+from potstill.runtime.base import Capabilities, Runtime, RuntimeModule
+from potstill.runtime.request import Answer, Chunk, Constraint, Request, Sampling
+
+__all__ = [
+    "RUNTIMES",
+    "Answer",
+    "Capabilities",
+    "Chunk",
+    "Constraint",
+    "Request",
+    "Runtime",
+    "RuntimeModule",
+    "Sampling",
+    "load",
+]
 
 RUNTIMES: Registry[RuntimeModule] = Registry(
     "format",

@@ -1,19 +1,46 @@
-"""What every runtime offers: from an artefact to token ids and logits."""
+"""What every runtime offers: from an artefact to token ids, logits and answers."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+
+from potstill.runtime.request import Answer, Chunk, Request
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a runtime can do, so that a caller can ask before it loads anything.
+
+    Attributes:
+        batches: several answers are made in one step of the model, which is faster.
+        prefixes: what prompts of one call have in common at their beginning is read once.
+        logits: of every position of a given text.
+        logprobs: of the ids of an answer.
+        sampling: temperature, top-k, top-p and seed.
+        stops: texts that end an answer.
+        constraint: answers by a JSON schema or a grammar.
+    """
+
+    batches: bool
+    prefixes: bool
+    logits: bool
+    logprobs: bool
+    sampling: bool
+    stops: bool
+    constraint: bool
 
 
 class Runtime(Protocol):
     """A loaded artefact. T is the number of ids given, V the size of the vocabulary.
 
     All methods raise InputError for no ids, an id outside the vocabulary, or more ids than the
-    context holds; generation ends quietly where the context is full.
+    context holds; an answer ends with the finish `context` where that is full.
     """
 
+    capabilities: Capabilities
     stop_ids: frozenset[int]
     vocab_size: int
 
@@ -28,24 +55,26 @@ class Runtime(Protocol):
         """Return the float32 logits [T, V]: row t predicts the id after ids[t]."""
         ...
 
-    def stream(self, ids: Sequence[int], *, max_tokens: int) -> Iterator[int]:
-        """Yield the greedy continuation, ties to the lowest id; a stop id ends it unseen."""
+    def stream(self, request: Request) -> Iterator[Chunk]:
+        """Yield an answer as it is made; the last chunk, and no other, has a finish."""
         ...
 
-    def generate(self, prompts: Sequence[Sequence[int]], *, max_tokens: int) -> list[list[int]]:
-        """Return the greedy continuation of every prompt, without stop ids, in order.
+    def generate(self, requests: Sequence[Request]) -> list[Answer]:
+        """Return the answers in order.
 
-        Prompts may share a batch, so logits may differ from `stream` in their last digits.
+        Requests may share a batch, so logits may differ from `stream` in their last digits.
         """
         ...
 
     def close(self) -> None:
-        """Free the model; no other method may be called afterwards."""
+        """Free the model and its memory; no other method may be called afterwards."""
         ...
 
 
 class RuntimeModule(Protocol):
     """A module of the registry: one for each format of artefact."""
+
+    CAPABILITIES: Capabilities
 
     def load(self, artefact: Path, *, threads: int, context: int) -> Runtime:
         """Load an artefact whose files were verified."""

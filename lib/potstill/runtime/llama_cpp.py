@@ -7,9 +7,11 @@ takes its slot.
 Source: llama.cpp, `include/llama.h` and `examples/parallel`.
 """
 
+import ctypes
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 
 import llama_cpp
@@ -18,10 +20,24 @@ import numpy as np
 from potstill.errors import InputError
 from potstill.models import gguf_header
 from potstill.runtime import artifact
+from potstill.runtime.base import Capabilities
+from potstill.runtime.constraint import Constraints
 from potstill.runtime.llama_decoder import BATCH, Decoder
 from potstill.runtime.llama_library import take_errors
+from potstill.runtime.pieces import Pieces
+from potstill.runtime.request import Answer, Chunk, Request
+from potstill.runtime.writer import Writer
 
 PARALLEL = 8  # sequences of one batch: benchmarks/gguf_batched_decode.py
+CAPABILITIES = Capabilities(
+    batches=True,
+    prefixes=True,
+    logits=True,
+    logprobs=True,
+    sampling=True,
+    stops=True,
+    constraint=True,
+)
 
 
 def load(artefact: Path, *, threads: int, context: int) -> "LlamaCpp":
@@ -39,29 +55,13 @@ def load(artefact: Path, *, threads: int, context: int) -> "LlamaCpp":
     )
 
 
-class _Answer:
-    """A prompt and the ids that were answered so far."""
-
-    def __init__(self, prompt: Sequence[int], limit: int, stop_ids: frozenset[int]) -> None:
-        self.prompt, self.ids = prompt, list[int]()
-        self._limit, self._stop_ids = limit, stop_ids
-
-    @property
-    def position(self) -> int:
-        """Where the last id stands in its sequence."""
-        return len(self.prompt) + len(self.ids) - 1
-
-    def goes_on(self, scores: np.ndarray) -> bool:
-        """Take the greedy id, unless the answer ends here; return whether another may follow."""
-        token = int(scores.argmax())
-        if len(self.ids) == self._limit or token in self._stop_ids:
-            return False
-        self.ids.append(token)
-        return len(self.ids) < self._limit
-
-
 class LlamaCpp:
-    """One GGUF model; implements `potstill.runtime.base.Runtime`."""
+    """One GGUF model; implements `potstill.runtime.base.Runtime`.
+
+    A constraint needs the tokenizer.json that stands beside the model in an artefact.
+    """
+
+    capabilities = CAPABILITIES
 
     def __init__(self, path: Path, *, stop_ids: frozenset[int], threads: int, context: int) -> None:
         gguf_header.check_model(path)
@@ -75,6 +75,9 @@ class LlamaCpp:
         self._threads, self._context = threads, context
         self.stop_ids = stop_ids
         self.vocab_size: int = llama_cpp.llama_vocab_n_tokens(self._vocab)
+        space = llama_cpp.llama_vocab_type(self._vocab) == llama_cpp.LLAMA_VOCAB_TYPE_SPM
+        self._pieces = Pieces(of=cache(self._piece), drops_space=space)
+        self._constraints = Constraints(path.parent / "tokenizer.json", self.vocab_size, stop_ids)
 
     def tokenize(self, text: str) -> list[int]:
         """Return the ids by llama.cpp's tokenizer; special tokens in the text are parsed."""
@@ -98,68 +101,87 @@ class LlamaCpp:
                 )
         return scores
 
-    def stream(self, ids: Sequence[int], *, max_tokens: int) -> Iterator[int]:
-        """Yield the greedy continuation, ties to the lowest id; a stop id ends it unseen."""
-        self._check(ids)
-        length = min(self._context, len(ids) + max_tokens)
-        with closing(self._decoder(length)) as decoder:
-            scores = decoder.read(0, ids)
-            for position in range(len(ids), length):
-                token = int(scores.argmax())
-                if token in self.stop_ids:
-                    return
-                yield token
-                scores = decoder.step([token], [0], [position], 1)[0]
+    def stream(self, request: Request) -> Iterator[Chunk]:
+        """Yield an answer as it is made; see `potstill.runtime.base`."""
+        writer = self._writer(request)
+        if writer.ended:
+            yield from writer.chunks
+            return
+        with closing(self._decoder(self._length([request]))) as decoder:
+            scores = decoder.read(0, request.prompt)
+            yield writer.take(scores)
+            while not writer.ended:
+                scores = decoder.step([writer.ids[-1]], [0], [writer.position], 1)[0]
+                yield writer.take(scores)
 
-    def generate(
-        self, prompts: Sequence[Sequence[int]], *, max_tokens: int, parallel: int = PARALLEL
-    ) -> list[list[int]]:
-        """Return the greedy continuation of every prompt; `parallel` share one batch."""
-        for ids in prompts:
-            self._check(ids)
-        if not prompts:
-            return []
-        length = min(self._context, max(map(len, prompts)) + max_tokens)
-        answers = [
-            _Answer(ids, min(max_tokens, length - len(ids)), self.stop_ids) for ids in prompts
-        ]
-        waiting = deque(answers)
-        running: dict[int, _Answer] = {}  # by slot
-        num_slots = min(parallel, len(prompts))
-        with closing(self._decoder(length, num_slots=num_slots)) as decoder:
-            while waiting or running:
-                for slot in set(range(num_slots)) - running.keys():
-                    self._admit(decoder, slot, waiting, running)
-                self._advance(decoder, running)
-        return [answer.ids for answer in answers]
+    def generate(self, requests: Sequence[Request], *, parallel: int = PARALLEL) -> list[Answer]:
+        """Return the answers in order; `parallel` of them share one batch."""
+        writers = [self._writer(request) for request in requests]
+        waiting = deque(writer for writer in writers if not writer.ended)
+        running: dict[int, Writer] = {}  # by slot
+        num_slots = min(parallel, len(waiting))
+        if waiting:
+            length = self._length([writer.request for writer in waiting])
+            with closing(self._decoder(length, num_slots=num_slots)) as decoder:
+                while waiting or running:
+                    for slot in set(range(num_slots)) - running.keys():
+                        self._admit(decoder, slot, waiting, running)
+                    self._advance(decoder, running)
+        return [writer.answer() for writer in writers]
 
     @staticmethod
     def _admit(
-        decoder: Decoder, slot: int, waiting: "deque[_Answer]", running: "dict[int, _Answer]"
+        decoder: Decoder, slot: int, waiting: "deque[Writer]", running: "dict[int, Writer]"
     ) -> None:
         """Let a free slot read prompts until one of them has an answer that goes on."""
         while waiting:
-            answer = waiting.popleft()
-            if answer.goes_on(decoder.read(slot, answer.prompt)):
-                running[slot] = answer
+            writer = waiting.popleft()
+            writer.take(decoder.read(slot, writer.request.prompt))
+            if not writer.ended:
+                running[slot] = writer
                 return
 
     @staticmethod
-    def _advance(decoder: Decoder, running: "dict[int, _Answer]") -> None:
+    def _advance(decoder: Decoder, running: "dict[int, Writer]") -> None:
         """Add one id to every running answer and free the slots of those that end."""
         slots = sorted(running)
         if not slots:
             return
         open_ = [running[slot] for slot in slots]
-        last, positions = [a.ids[-1] for a in open_], [a.position for a in open_]
+        last, positions = [w.ids[-1] for w in open_], [w.position for w in open_]
         scores = decoder.step(last, slots, positions, len(slots))
-        for slot, answer, row in zip(slots, open_, scores, strict=True):
-            if not answer.goes_on(row):
+        for slot, writer, row in zip(slots, open_, scores, strict=True):
+            writer.take(row)
+            if writer.ended:
                 del running[slot]
 
     def close(self) -> None:
         """Free the model."""
         llama_cpp.llama_model_free(self._model)
+
+    def _writer(self, request: Request) -> Writer:
+        self._check(request.prompt)
+        return Writer(
+            request,
+            room=self._context - len(request.prompt),
+            stop_ids=self.stop_ids,
+            pieces=self._pieces,
+            mask=self._constraints.mask(request.constraint),
+        )
+
+    def _piece(self, token: int) -> bytes:
+        """Return the bytes of an id; none for a special token."""
+        room = 64
+        while True:
+            data = ctypes.create_string_buffer(room)
+            size = llama_cpp.llama_token_to_piece(self._vocab, token, data, room, 0, False)
+            if size >= 0:
+                return data.raw[:size]
+            room = -size
+
+    def _length(self, requests: Sequence[Request]) -> int:
+        """Return how many ids the longest of the requests may have, prompt and answer together."""
+        return min(self._context, max(len(r.prompt) + r.max_tokens for r in requests))
 
     def _decoder(self, length: int, *, num_slots: int = 1, num_outputs: int = 1) -> Decoder:
         return Decoder(

@@ -13,6 +13,10 @@ import numpy as np
 from potstill.runtime.llama_library import take_errors
 
 BATCH = 512  # most ids of one call of llama_decode
+# Another slot's cache is copied if it saves this many ids. llama.cpp reads more than 64 ids at once
+# by another kernel, whose logits differ, so where a prompt is cut may decide a near tie: a short
+# beginning is not worth that, and not the some ms of a copy either.
+COPY_GAIN = 64
 CACHE_GRAIN = 256  # llama.cpp rounds the length of a slot up to a multiple of this
 
 
@@ -25,6 +29,9 @@ class Decoder:
         length: most ids of one sequence.
         num_slots: most sequences at a time.
         num_outputs: most ids of one step whose logits are wanted.
+
+    Attributes:
+        num_read: ids of prompts that were computed, not taken from a cache.
     """
 
     def __init__(
@@ -50,6 +57,7 @@ class Decoder:
         self._vocab_size = llama_cpp.llama_vocab_n_tokens(vocab)
         self._batch = llama_cpp.llama_batch_init(BATCH, 0, 1)
         self._prompts: dict[int, Sequence[int]] = {}  # by slot
+        self.num_read = 0
 
     def close(self) -> None:
         """Free the context."""
@@ -59,14 +67,22 @@ class Decoder:
     def read(self, slot: int, ids: Sequence[int]) -> np.ndarray:
         """Let a slot read a prompt and return the last logits [V].
 
-        What the prompt shares with the slot's previous one, such as the system's message, is kept.
+        What the prompt shares with the slot's previous one is kept; where another slot's prompt
+        shares clearly more, such as the system's message, that slot's cache is copied. The last id
+        is always read, for its logits.
         """
-        known = _common(ids[:-1], self._prompts.get(slot, ()))
+        shared = {other: _common(ids[:-1], held) for other, held in self._prompts.items()}
+        known, memory = shared.get(slot, 0), llama_cpp.llama_get_memory(self._context)
+        best = max(shared, key=shared.__getitem__, default=slot)
+        if shared.get(best, 0) >= known + COPY_GAIN:
+            # Slots have streams of their own: the whole stream is copied, with the next decoding.
+            llama_cpp.llama_memory_seq_cp(memory, best, slot, -1, -1)
+            known = shared[best]
         self._prompts[slot] = ids
-        memory = llama_cpp.llama_get_memory(self._context)
         llama_cpp.llama_memory_seq_rm(memory, slot, known, -1)
         for start in range(known, len(ids), BATCH):
             part = ids[start : start + BATCH]
+            self.num_read += len(part)
             scores = self.step(part, [slot] * len(part), range(start, start + len(part)), 1)
         return scores[0]
 

@@ -9,7 +9,21 @@ import onnxruntime
 import tokenizers
 
 from potstill.errors import InputError
-from potstill.runtime import artifact
+from potstill.runtime import artifact, pieces
+from potstill.runtime.base import Capabilities
+from potstill.runtime.constraint import Constraints
+from potstill.runtime.request import Answer, Chunk, Request, collect
+from potstill.runtime.writer import Writer
+
+CAPABILITIES = Capabilities(
+    batches=False,
+    prefixes=False,
+    logits=True,
+    logprobs=True,
+    sampling=True,
+    stops=True,
+    constraint=True,
+)
 
 
 class OnnxRuntime:
@@ -18,6 +32,8 @@ class OnnxRuntime:
     Batches would need left padding and save little: decoding reads all weights for each token, and
     two cores are busy with one row already.
     """
+
+    capabilities = CAPABILITIES
 
     def __init__(self, artefact: Path, *, threads: int, context: int) -> None:
         description = artifact.read(artefact)
@@ -37,6 +53,8 @@ class OnnxRuntime:
         self.stop_ids = frozenset(description["stop_ids"])
         self.vocab_size = int(description["vocab_size"])
         self._context = min(context, int(description["context"]))
+        self._pieces = pieces.of_tokenizer(self._tokenizer)
+        self._constraints = Constraints(artefact / "tokenizer.json", self.vocab_size, self.stop_ids)
         self._cache_names = [i.name for i in self._session.get_inputs()[2:]]
         shape = self._session.get_inputs()[2].shape
         self._empty = np.zeros((1, shape[1], 0, shape[3]), dtype=np.float32)
@@ -51,25 +69,30 @@ class OnnxRuntime:
         result: np.ndarray = self._run(ids, [self._empty] * len(self._cache_names))[0][0]
         return result
 
-    def stream(self, ids: Sequence[int], *, max_tokens: int) -> Iterator[int]:
-        """Yield the greedy continuation, ties to the lowest id; a stop id ends it unseen."""
-        self._check(ids)
-        return self._stream(list(ids), min(max_tokens, self._context - len(ids)))
+    def stream(self, request: Request) -> Iterator[Chunk]:
+        """Yield an answer as it is made; see `potstill.runtime.base`."""
+        self._check(request.prompt)
+        writer = Writer(
+            request,
+            room=self._context - len(request.prompt),
+            stop_ids=self.stop_ids,
+            pieces=self._pieces,
+            mask=self._constraints.mask(request.constraint),
+        )
+        return self._stream(writer)
 
-    def _stream(self, ids: list[int], room: int) -> Iterator[int]:
+    def _stream(self, writer: Writer) -> Iterator[Chunk]:
+        yield from writer.chunks  # an answer without room for any id has its end already
         cache: list[Any] = [self._empty] * len(self._cache_names)
-        new = ids
-        for _ in range(room):
+        new = list(writer.request.prompt)
+        while not writer.ended:
             logits, *cache = self._run(new, cache)
-            token = int(logits[0, -1].argmax())
-            if token in self.stop_ids:
-                return
-            yield token
-            new = [token]
+            yield writer.take(logits[0, -1])
+            new = writer.ids[-1:]
 
-    def generate(self, prompts: Sequence[Sequence[int]], *, max_tokens: int) -> list[list[int]]:
-        """Return the greedy continuation of every prompt, without stop ids, in order."""
-        return [list(self.stream(ids, max_tokens=max_tokens)) for ids in prompts]
+    def generate(self, requests: Sequence[Request]) -> list[Answer]:
+        """Return the answers in order."""
+        return [collect(list(self.stream(request))) for request in requests]
 
     def close(self) -> None:
         """Free the model."""
