@@ -41,7 +41,7 @@ def chat(tiny_llama):
 def small_batches():
     """Let a record batch hold few rows, so that some tens make several."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(table, "BATCH_IDS", 500)
+        patch.setattr(table, "BATCH_IDS", 700)
         yield
 
 
