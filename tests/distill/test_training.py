@@ -32,11 +32,3 @@ def test_prompts_and_padding_do_not_reach_the_loss(model):
 
     short, long = example((3, 4, 5, 6), 2, "g"), example(tuple(range(20)), 5, "g")
     assert loss([short, long]) == pytest.approx(loss([short]) + loss([long]), rel=1e-5)
-
-
-def test_learning_rate_warms_up_and_falls_to_a_tenth():
-    plan = schedule(steps=100, warmup_steps=10, learning_rate=1.0)
-    rates = [training.learning_rate(plan, step) for step in range(101)]
-    assert rates[:3] == pytest.approx([0.1, 0.2, 0.3])
-    assert max(rates) == rates[10] == 1.0
-    assert rates[100] == pytest.approx(0.1)

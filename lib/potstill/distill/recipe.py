@@ -17,9 +17,10 @@ class Training(Section):
     steps: NotNegative  # optimiser steps; 0 leaves the model as it starts
     batch_rows: Positive  # rows a forward pass
     accumulate: Positive  # forward passes a step
-    learning_rate: Annotated[float, Field(gt=0)]  # peak; then a cosine down to a tenth of it
+    # Peak, then a cosine down to a tenth of it; None: by the number of weights that are trained.
+    learning_rate: Annotated[float, Field(gt=0)] | None
     warmup_steps: Positive  # the rate grows linearly
-    weight_decay: Annotated[float, Field(ge=0)]
+    weight_decay: Annotated[float, Field(ge=0)]  # of matrices; norms and biases have none
     clip_norm: Annotated[float, Field(gt=0)]  # of the gradient
     evaluate_every: NotNegative  # steps between held-out measurements; 0: only at the end
     checkpoint_every: NotNegative  # steps between checkpoints; 0: none

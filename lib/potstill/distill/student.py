@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from potstill import files
-from potstill.distill import heldout, training
+from potstill.distill import checkpoints, heldout, optimisers, training
 from potstill.distill.objective import Objective
 from potstill.distill.recipe import Recipe, Training
 from potstill.loading import device, load
@@ -66,9 +66,10 @@ def train(
     rows, rejected = table.fit(tokens / "train.arrow", chat, own / "train.arrow")
     held, _ = table.fit(tokens / "heldout.arrow", chat, own / "heldout.arrow")
     model = load.causal_lm(start, torch.float32, place)
+    num_trained = sum(p.numel() for p in checkpoints.trained(model).values())
 
     def measure() -> list[dict[str, Any]]:
-        return heldout.measure(model, held, batch_rows=recipe.batch_rows, dtype=dtype)
+        return heldout.measure(model, held, chat, batch_rows=recipe.batch_rows)
 
     history = training.train(
         model,
@@ -93,6 +94,7 @@ def train(
         "steps": recipe.steps,
         "num_tokens": int(history[-1]["tokens"]) if history else 0,
         "train_loss_last": round(history[-1]["loss"], 6) if history else 0.0,
+        "learning_rate": optimisers.peak_rate(recipe, num_trained) if history else 0.0,
         "num_parameters": checkpoint.count_parameters(out),
         **{f"rows_rejected_{reason}": count for reason, count in rejected.items()},
         **measured,

@@ -12,11 +12,10 @@ from pathlib import Path
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from potstill.distill import checkpoints
+from potstill.distill import checkpoints, optimisers
 from potstill.distill.objective import LossSums, Objective
 from potstill.distill.recipe import Training
 from potstill.errors import InputError
-from potstill.loading.head import token_nlls
 from potstill.loading.load import CausalLM
 from potstill.logits.store import LogitStore
 from potstill.tokens import examples
@@ -29,15 +28,6 @@ class Loss:
 
     objective: Objective
     store: LogitStore | None = None
-
-
-def learning_rate(recipe: Training, step: int) -> float:
-    """Return the learning rate of a step, counted from 0."""
-    if step < recipe.warmup_steps:
-        return recipe.learning_rate * (step + 1) / recipe.warmup_steps
-    length = max(1, recipe.steps - recipe.warmup_steps)
-    cosine = 0.5 * (1 + math.cos(math.pi * (step - recipe.warmup_steps) / length))
-    return recipe.learning_rate * (0.1 + 0.9 * cosine)
 
 
 def batches(
@@ -84,9 +74,9 @@ def train(
     Raises:
         InputError: a loss or a gradient is no number, or a checkpoint cannot be written.
     """
-    optimiser = torch.optim.AdamW(
-        model.parameters(), lr=0.0, betas=(0.9, 0.95), weight_decay=recipe.weight_decay, fused=True
-    )
+    parameters = list(checkpoints.trained(model).values())
+    peak = optimisers.peak_rate(recipe, sum(p.numel() for p in parameters))
+    optimiser = optimisers.make(parameters, recipe)
     history = checkpoints.resume(model, optimiser, scratch)
     first = len(history)
     tokens = int(history[-1]["tokens"]) if history else 0
@@ -95,13 +85,15 @@ def train(
     with _progress() as progress:
         task = progress.add_task("train", total=recipe.steps, completed=first, info="")
         for step in range(first, recipe.steps):
+            rate = optimisers.learning_rate(recipe, peak, step)
+            optimisers.set_rate(optimiser, rate)
             row = _step(model, optimiser, next(stream), loss, recipe, step, dtype)
             tokens += int(row.pop("answer_tokens"))
             due = recipe.evaluate_every and (step + 1) % recipe.evaluate_every == 0
             if due and step + 1 < recipe.steps:
                 row["heldout_nll"] = evaluate(model)
                 model.train()
-            history.append({"step": step + 1, "tokens": tokens, **row})
+            history.append({"step": step + 1, "tokens": tokens, "lr": rate, **row})
             progress.update(task, advance=1, info=f"loss {row['loss']:.3f}", refresh=True)
             every = recipe.checkpoint_every
             if every and (step + 1) % every == 0 and step + 1 < recipe.steps:
@@ -128,19 +120,18 @@ def _step(
         sums["loss"] += result.loss.item() / total
         sums["ce"] += result.cross_entropy.item() / total
         sums["divergence"] += result.divergence.item() / total
-    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm).item()
+    norm = torch.nn.utils.clip_grad_norm_(
+        checkpoints.trained(model).values(), recipe.clip_norm
+    ).item()
     for name, value in (("loss", sums["loss"]), ("norm of the gradient", norm)):
         if not math.isfinite(value):  # before the optimiser touches a weight
             raise InputError(
                 f"step {step + 1}: the {name} is {value}; the last checkpoint is as it was: lower "
                 "learning_rate, or set precision to float32"
             )
-    rate = learning_rate(recipe, step)
-    for group in optimiser.param_groups:
-        group["lr"] = rate
     optimiser.step()
     optimiser.zero_grad(set_to_none=True)
-    return {**sums, "lr": rate, "answer_tokens": float(num_tokens)}
+    return {**sums, "answer_tokens": float(num_tokens)}
 
 
 def batch_loss(
@@ -163,33 +154,6 @@ def batch_loss(
             signal,
             weights_N.to(device) if weights_N is not None else None,
         )
-
-
-def row_nlls(
-    model: CausalLM,
-    rows: Sequence[Example],
-    *,
-    batch_rows: int,
-    dtype: torch.dtype,
-) -> dict[str, tuple[float, int]]:
-    """Return example key -> (negative log-likelihood of its answer in nats, answer tokens)."""
-    device = next(model.parameters()).device
-    found = {}
-    model.eval()
-    for batch in examples.by_length(rows, batch_rows):
-        ids_BT, answer_BT = (tensor.to(device) for tensor in examples.collate(batch))
-        mixed = torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16)
-        with torch.inference_mode(), mixed:
-            hidden_BTD = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state
-            nll_N = token_nlls(
-                examples.predicting(hidden_BTD, answer_BT),
-                model.lm_head,
-                ids_BT[:, 1:][answer_BT[:, 1:]],
-            )
-        sizes = [row.num_answer_tokens for row in batch]
-        for row, part in zip(batch, nll_N.split(sizes), strict=True):
-            found[row.key] = (part.double().sum().item(), row.num_answer_tokens)
-    return found
 
 
 def _progress() -> Progress:
