@@ -32,3 +32,14 @@ def test_prompts_and_padding_do_not_reach_the_loss(model):
 
     short, long = example((3, 4, 5, 6), 2, "g"), example(tuple(range(20)), 5, "g")
     assert loss([short, long]) == pytest.approx(loss([short]) + loss([long]), rel=1e-5)
+
+
+def test_layers_that_are_computed_twice_give_the_same_bytes(model, tmp_path):
+    other = copy.deepcopy(model)
+    calls = []
+    model.model.layers[0].mlp.register_forward_pre_hook(lambda *_: calls.append(1))
+    kept_history, kept = run(other, schedule(), tmp_path / "kept")
+    history, weights = run(model, schedule(gradient_checkpointing=True), tmp_path / "twice")
+    assert len(calls) == 2 * schedule().steps
+    assert history == kept_history
+    assert all(torch.equal(weights[name], kept[name]) for name in kept)

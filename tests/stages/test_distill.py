@@ -118,6 +118,24 @@ def test_distilling_twice_gives_the_same_bytes(tiny_llama, tokens, logits, tmp_p
     assert files.sha256_tree(tmp_path / "a") == files.sha256_tree(tmp_path / "b")
 
 
+def test_adapters_make_an_ordinary_checkpoint_and_the_same_bytes_again(
+    tiny_llama, tokens, logits, tmp_path
+):
+    how = {"adapter": {"r": 4, "alpha": 8.0, "dropout": 0.1}, "precision": "bfloat16"}
+    start, _ = train(tiny_llama, tokens, logits, tmp_path, "untrained", steps=0)
+    metrics, history = train(tiny_llama, tokens, logits, tmp_path, "a", **how)
+    again, _ = train(tiny_llama, tokens, logits, tmp_path, "b", **how)
+    assert metrics == again
+    assert files.sha256_tree(tmp_path / "a") == files.sha256_tree(tmp_path / "b")
+    assert checkpoint.headers(tmp_path / "a") == checkpoint.headers(tmp_path / "untrained")
+    assert metrics["num_trained"] < metrics["num_parameters"] == start["num_trained"]
+    assert metrics["heldout_nll_nats"] < start["heldout_nll_nats"]
+    # half-way it is measured as at the end, merged and in float32: loading it gives the same
+    assert float(history[1]["heldout_nll"]) > metrics["heldout_nll_nats"]
+    loaded, _ = train(tmp_path / "a", tokens, logits, tmp_path, "loaded", steps=0)
+    assert loaded["heldout_nll_nats"] == metrics["heldout_nll_nats"]
+
+
 def test_logits_of_another_tokenizer_are_refused(tiny_qwen2, tokens, logits, tmp_path):
     with pytest.raises(InputError, match=r"tokenizer_sha256.*run cache_logits"):
         train(tiny_qwen2, tokens, logits, tmp_path, "a")

@@ -4,6 +4,7 @@ Nothing of the loop has hidden state: the batches of an epoch and the learning r
 functions of (seed, epoch) and step; what a run goes on from lies in `distill.checkpoints`.
 """
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -59,13 +60,13 @@ def train(
     """Train in place and return the history, one row a step.
 
     Args:
-        model: a causal language model with float32 weights, on its device.
+        model: a causal language model on its device; what is trained of it is float32.
         rows: training examples.
         loss: the loss and the teacher's cache.
         recipe: steps, rows a step, learning rate, seed.
         dtype: of matrix products; bfloat16 runs under autocast.
         scratch: folder for checkpoints; a later call with the same folder goes on from them.
-        evaluate: returns the held-out loss in nats a token.
+        evaluate: returns the held-out loss of the model in nats a token.
 
     Returns:
         Rows of step, tokens (answer tokens seen), loss, ce, divergence (nats a token), lr,
@@ -80,6 +81,8 @@ def train(
     history = checkpoints.resume(model, optimiser, scratch)
     first = len(history)
     tokens = int(history[-1]["tokens"]) if history else 0
+    if recipe.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
     model.train()
     stream = batches(rows, recipe, first)
     with _progress() as progress:
@@ -87,6 +90,7 @@ def train(
         for step in range(first, recipe.steps):
             rate = optimisers.learning_rate(recipe, peak, step)
             optimisers.set_rate(optimiser, rate)
+            torch.manual_seed(_seed_of(recipe, step))
             row = _step(model, optimiser, next(stream), loss, recipe, step, dtype)
             tokens += int(row.pop("answer_tokens"))
             due = recipe.evaluate_every and (step + 1) % recipe.evaluate_every == 0
@@ -99,6 +103,12 @@ def train(
             if every and (step + 1) % every == 0 and step + 1 < recipe.steps:
                 checkpoints.save(model, optimiser, history, scratch)
     return history
+
+
+def _seed_of(recipe: Training, step: int) -> int:
+    """Return the seed of what a step draws (dropout): a resumed run draws the same."""
+    digest = hashlib.sha256(f"{recipe.seed}/{step}".encode()).digest()
+    return int.from_bytes(digest[:7], "big")
 
 
 def _step(
