@@ -51,7 +51,10 @@ def attach(model: CausalLM, adapter: Adapter, names: list[str]) -> None:
     from peft import LoraConfig, inject_adapter_in_model
 
     config = LoraConfig(
-        r=adapter.r, lora_alpha=adapter.alpha, lora_dropout=adapter.dropout, target_modules=names
+        r=adapter.r,
+        lora_alpha=adapter.alpha,  # type: ignore[arg-type] # it is only divided by r
+        lora_dropout=adapter.dropout,
+        target_modules=names,
     )
     inject_adapter_in_model(config, model, adapter_name=NAME)
     for parameter in model.parameters():
@@ -65,11 +68,11 @@ def merged(model: CausalLM, start: Path, place: torch.device) -> CausalLM:
     The start is read again, so nothing is lost to the dtype in which it was frozen. It lies in
     memory beside `model`.
     """
-    from peft.tuners.lora import LoraLayer
+    from peft.tuners.lora import Linear
 
     whole = load.trainable(start, place)
     with torch.no_grad():
         for name, module in model.named_modules():
-            if isinstance(module, LoraLayer):
+            if isinstance(module, Linear):
                 whole.get_submodule(name).weight += module.get_delta_weight(NAME)
     return whole

@@ -19,7 +19,8 @@ def groups(parameters: Iterable[torch.nn.Parameter], decay: float) -> list[dict[
     A norm's weight is near one and a bias where the data put it: drawn to zero, both change what
     the layer computes and regularise nothing.
     """
-    matrices, others = [], []
+    matrices: list[torch.nn.Parameter] = []
+    others: list[torch.nn.Parameter] = []
     for parameter in parameters:
         (matrices if parameter.ndim >= 2 else others).append(parameter)
     found: list[dict[str, object]] = [
