@@ -8,8 +8,10 @@ Reads   teacher     checkpoint
         tokens      folder with train.arrow and heldout.arrow, tokenised rows
 Writes  out         the adapted teacher; with 0 steps only its vocabulary is cut
         measures_out folder: history.csv has step, tokens, loss, ce, divergence, lr, heldout_nll
-                    (nats a token); heldout.jsonl a held-out row's id, group, nll_nats, tokens
-        metrics     steps, tokens seen, held-out likelihood and perplexity with intervals
+                    (nats a token); heldout.jsonl a held-out row's id, group, nll_nats, tokens,
+                    bytes
+        metrics     steps, tokens seen, highest learning rate, held-out likelihood (nats a token,
+                    bits a byte) and perplexity with intervals
 """
 
 from pathlib import Path

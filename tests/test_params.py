@@ -6,11 +6,17 @@ from potstill.errors import InputError
 from pydantic import Field
 
 
+class Inner(params.Section):
+    depth: int
+
+
 class Toy(params.Section):
     seed: int
     steps: int = Field(gt=0)
     rate: float
     name: str | None = None
+    inner: Inner | None = None
+    many: dict[str, Inner] = Field(default_factory=dict)
 
 
 TREE = {"seed": 7, "toy": {"steps": 3, "rate": 0.5}, "made": {"kd": {"steps": 1, "rate": 1}}}
@@ -23,6 +29,12 @@ def test_a_section_becomes_a_frozen_object_with_the_seed_of_the_run():
         toy.steps = 4
 
 
+def test_a_variants_own_seed_wins_over_what_it_shares_and_over_the_runs():
+    tree = {"seed": 7, "shared": {"rate": 1, "steps": 2}, "made": {"a": {"seed": 1}, "b": {}}}
+    assert params.build(Toy, tree, "shared", "made.a").seed == 1
+    assert params.build(Toy, tree, "shared", "made.b").seed == 7
+
+
 def test_a_variant_is_found_by_its_dotted_name():
     assert params.build(Toy, TREE, "made.kd").steps == 1
 
@@ -31,6 +43,14 @@ def test_a_variant_is_found_by_its_dotted_name():
     ("section", "named"),
     [
         ({"steps": 3, "rate": 0.5, "setps": 1}, "unknown key toy.setps; allowed: .*mean steps"),
+        (
+            {"steps": 3, "rate": 0.5, "inner": {"depth": 1, "dept": 1}},
+            "unknown key toy.inner.dept; allowed: depth; did you mean depth",
+        ),
+        (
+            {"steps": 3, "rate": 0.5, "many": {"a": {"depth": 1, "x": 1}}},
+            "unknown key toy.many.a.x; allowed: depth$",
+        ),
         ({"steps": 3}, "toy.rate is missing"),
         ({"steps": "3", "rate": 0.5}, r"toy.steps: got '3' \(str\)"),
         ({"steps": True, "rate": 0.5}, r"toy.steps: got True \(bool\)"),

@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -102,9 +102,28 @@ def _one_line(cls: type[Section], error: ValidationError, found: dict[str, dict[
     place = ".".join([where[-1], *path])
     if first["type"] == "extra_forbidden":
         unknown = path[-1]
-        names = [field.alias or name for name, field in cls.model_fields.items()]
+        fields = _innermost(cls, path[:-1]).model_fields
+        names = [field.alias or name for name, field in fields.items()]
         return f"params.yaml: unknown key {place}; {closest(unknown, names)}"
     if first["type"] == "missing":
         return f"params.yaml: {place} is missing: add it"
+    reason = first["msg"].removeprefix("Value error, ")
+    if not path:  # settings that do not go together: all of them would be what was got
+        return f"params.yaml: {place}: {reason}"
     got = f"{first['input']!r} ({type(first['input']).__name__})"
-    return f"params.yaml: {place}: got {got}; {first['msg'].removeprefix('Value error, ')}"
+    return f"params.yaml: {place}: got {got}; {reason}"
+
+
+def _innermost(cls: type[Section], path: list[str]) -> type[Section]:
+    """Return the section that a path leads to; names of a user's own lead no deeper."""
+    for name in path:
+        field = cls.model_fields.get(name)
+        inner = _sections(field.annotation) if field is not None else []
+        cls = inner[0] if inner else cls
+    return cls
+
+
+def _sections(annotation: object) -> list[type[Section]]:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return [annotation]
+    return [found for part in get_args(annotation) for found in _sections(part)]

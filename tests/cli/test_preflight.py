@@ -161,6 +161,21 @@ def test_the_project_itself_passes_in_under_2_s():
     assert time.perf_counter() - started < 2 * 2  # the target is 2 s; tests run side by side
 
 
+@needs_pipeline
+def test_a_student_may_state_its_own_seed_adapter_and_rate(project):
+    """The controls of an experiment: the same student drawn again, and one as dear as another."""
+
+    def change(tree):
+        kd = tree["students"]["kd"]
+        tree["students"] |= {
+            "kd_1": {**kd, "seed": 1},
+            "kd_lora": {**kd, "adapter": {"r": 8, "alpha": 16.0}, "learning_rate": 2e-4},
+            "labels_long": {"start": "pruned", "steps": 48, "max_rows": 256, "alpha": 1.0},
+        }
+
+    assert project(change) == []
+
+
 def at(path, value):
     """Return a change of the settings' tree: one value, or None to take a name away."""
 
@@ -213,6 +228,16 @@ def at(path, value):
         ("models/smollm2/dtype", "f32", "models.smollm2.dtype: got 'f32'"),
         ("models/smollm2/sauce", "x", "unknown key models.smollm2.sauce; .*did you mean source"),
         ("training/stepz", 1, "unknown key training.stepz"),
+        (
+            "training/adapter",
+            {"r": 4, "alpha": 8.0, "targets": ["q_prok"]},
+            "training.adapter.targets: .*no family has 'q_prok'; .*did you mean q_proj",
+        ),
+        (
+            "training/adapter",
+            {"r": 4, "alpha": 8.0, "dropuot": 0.1},
+            "unknown key training.adapter.dropuot; .*did you mean dropout",
+        ),
     ],
 )
 def test_a_name_that_leads_nowhere_is_found_where_it_stands(project, path, value, named):

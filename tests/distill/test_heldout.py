@@ -1,9 +1,13 @@
-"""Held-out likelihood against torch's own."""
+"""Held-out likelihood against torch's own, in nats a token and in bits a byte."""
+
+import math
 
 import pytest
 import torch
 from potstill.distill import heldout
 from potstill.loading import load
+from potstill.models.chat import ChatTokenizer
+from potstill.tokens import spans
 from potstill.tokens.examples import Example
 
 ROWS = [
@@ -16,7 +20,7 @@ ROWS = [
 
 def test_heldout_likelihood_equals_torch_and_has_an_interval(tiny_llama):
     model = load.causal_lm(tiny_llama, torch.float32, torch.device("cpu"))
-    rows = heldout.measure(model, ROWS, batch_rows=3, dtype=torch.float32)
+    rows = heldout.measure(model, ROWS, ChatTokenizer(tiny_llama), batch_rows=3)
     measured = heldout.summary(rows)
     assert [(row["id"], row["group"]) for row in rows] == [(row.key, row.group) for row in ROWS]
     total = 0.0
@@ -31,3 +35,52 @@ def test_heldout_likelihood_equals_torch_and_has_an_interval(tiny_llama):
     low, high = measured["heldout_nll_nats_low"], measured["heldout_nll_nats_high"]
     assert low < measured["heldout_nll_nats"] < high
     assert measured["heldout_groups"] == 3
+    bits = total / math.log(2) / sum(row["bytes"] for row in rows)
+    assert measured["heldout_bits_per_byte"] == pytest.approx(bits, rel=1e-4)
+    low, high = (measured[f"heldout_bits_per_byte_{end}"] for end in ("low", "high"))
+    assert low < measured["heldout_bits_per_byte"] < high
+
+
+def tokenised(chat, answer, **weights):
+    assistant = {"role": "assistant", "content": answer}
+    if weights:
+        assistant["weights"] = weights
+    messages = [{"role": "user", "content": "wrap a text"}, assistant]
+    ids, places = spans.tokenise(chat, {"messages": messages})
+    return Example(tuple(ids), tuple(places), "g")
+
+
+ANSWERS = ["def f(x):\n    return x", "naïve café 日本語 🙂", "a", "  indented,  twice  "]
+
+
+@pytest.mark.parametrize("family", ["llama", "llama3", "qwen2", "qwen3"])
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_bytes_are_those_of_the_answer_in_every_tokenizer(tiny_checkpoint, family, answer):
+    """Its end token is trained on and is no text; the prompt is not trained on."""
+    chat = ChatTokenizer(tiny_checkpoint(family))
+    row = tokenised(chat, answer)
+    assert row.ids[row.spans[-1][1] - 1] in chat.stop_ids
+    assert heldout.num_bytes(row, chat) == len(answer.encode())
+
+
+@pytest.mark.parametrize("family", ["llama2", "mistral"])
+@pytest.mark.parametrize("answer", ANSWERS[:3])
+def test_a_template_may_add_the_space_before_an_answer(tiny_checkpoint, family, answer):
+    chat = ChatTokenizer(tiny_checkpoint(family))
+    found = heldout.num_bytes(tokenised(chat, answer), chat)
+    assert found - len(answer.encode()) in (0, 1)
+
+
+def test_spans_that_touch_are_read_as_one_text(tiny_llama):
+    """Weights cut an answer into spans, and a letter of several bytes into tokens."""
+    chat = ChatTokenizer(tiny_llama)
+    row = tokenised(chat, "日本語 🙂")
+    (start, end, _) = row.spans[0]
+    cut = tuple((at, at + 1, 1.0 + at % 2) for at in range(start, end))
+    assert len(cut) > 4
+    assert heldout.num_bytes(Example(row.ids, cut, "g"), chat) == len("日本語 🙂".encode())
+
+
+def test_an_answer_of_no_text_has_a_place_in_the_ratio(tiny_llama):
+    chat = ChatTokenizer(tiny_llama)
+    assert heldout.num_bytes(tokenised(chat, ""), chat) == 1

@@ -133,6 +133,7 @@ def write_heldout(root, name, perplexity):
     rows = [
         {
             "id": f"row-{number}", "group": f"group-{number % 30}", "tokens": 20 + number % 7,
+            "bytes": 70 + number % 9,
             "nll_nats": (20 + number % 7) * (math.log(perplexity) + 0.3 * math.sin(number)),
         }
         for number in range(120)

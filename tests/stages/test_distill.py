@@ -1,6 +1,7 @@
 """One student a call: with the teacher's logits, with labels alone, or left as it starts."""
 
 import csv
+import math
 import shutil
 
 import pytest
@@ -88,12 +89,51 @@ def test_without_steps_the_weights_are_the_start(tiny_llama, tokens, logits, tmp
     assert all(torch.equal(tensor, before[name]) for name, tensor in after.items())
 
 
+def test_the_heldout_likelihood_is_in_float32_whatever_the_training_multiplies_in(
+    tiny_llama, tokens, logits, tmp_path
+):
+    exact, _ = train(tiny_llama, tokens, logits, tmp_path, "a", steps=0, precision="float32")
+    mixed, _ = train(tiny_llama, tokens, logits, tmp_path, "b", steps=0, precision="bfloat16")
+    assert exact == mixed
+    low, value, high = (exact[f"heldout_bits_per_byte{end}"] for end in ("_low", "", "_high"))
+    assert low <= value <= high
+    nats = exact["heldout_nll_nats"] * exact["heldout_tokens"]
+    assert value == pytest.approx(nats / math.log(2) / exact["heldout_bytes"], abs=1e-4)
+
+
+def test_the_rate_in_force_is_in_the_metrics(tiny_llama, tokens, logits, tmp_path):
+    stated, _ = train(tiny_llama, tokens, logits, tmp_path, "a")
+    ruled, history = train(tiny_llama, tokens, logits, tmp_path, "b", learning_rate=None)
+    untrained, _ = train(tiny_llama, tokens, logits, tmp_path, "c", steps=0)
+    rates = [metrics["learning_rate"] for metrics in (stated, ruled, untrained)]
+    assert rates == [1e-2, 1e-4, 0.0]
+    assert max(float(row["lr"]) for row in history) == 1e-4
+
+
 def test_distilling_twice_gives_the_same_bytes(tiny_llama, tokens, logits, tmp_path):
     first, history = train(tiny_llama, tokens, logits, tmp_path, "a")
     second, _ = train(tiny_llama, tokens, logits, tmp_path, "b")
     assert first == second
     assert any(float(row["divergence"]) > 0 for row in history[1:])
     assert files.sha256_tree(tmp_path / "a") == files.sha256_tree(tmp_path / "b")
+
+
+def test_adapters_make_an_ordinary_checkpoint_and_the_same_bytes_again(
+    tiny_llama, tokens, logits, tmp_path
+):
+    how = {"adapter": {"r": 4, "alpha": 8.0, "dropout": 0.1}, "precision": "bfloat16"}
+    start, _ = train(tiny_llama, tokens, logits, tmp_path, "untrained", steps=0)
+    metrics, history = train(tiny_llama, tokens, logits, tmp_path, "a", **how)
+    again, _ = train(tiny_llama, tokens, logits, tmp_path, "b", **how)
+    assert metrics == again
+    assert files.sha256_tree(tmp_path / "a") == files.sha256_tree(tmp_path / "b")
+    assert checkpoint.headers(tmp_path / "a") == checkpoint.headers(tmp_path / "untrained")
+    assert metrics["num_trained"] < metrics["num_parameters"] == start["num_trained"]
+    assert metrics["heldout_nll_nats"] < start["heldout_nll_nats"]
+    # half-way it is measured as at the end, merged and in float32: loading it gives the same
+    assert float(history[1]["heldout_nll"]) > metrics["heldout_nll_nats"]
+    loaded, _ = train(tmp_path / "a", tokens, logits, tmp_path, "loaded", steps=0)
+    assert loaded["heldout_nll_nats"] == metrics["heldout_nll_nats"]
 
 
 def test_logits_of_another_tokenizer_are_refused(tiny_qwen2, tokens, logits, tmp_path):

@@ -1,4 +1,12 @@
-"""Held-out likelihood with its interval: the first thing a distilled student has to improve."""
+"""Held-out likelihood with its interval: the first thing a distilled student has to improve.
+
+It is computed in float32 whatever the training multiplies in, so that two runs differ by their
+models alone. Nats a token compare models that share a tokenizer; bits a byte compare all:
+
+    nats of the trained tokens / ln 2 / bytes of UTF-8 of the trained text
+
+The tokens that end an answer are no text: their nats count, their bytes do not.
+"""
 
 import math
 from collections.abc import Sequence
@@ -7,31 +15,69 @@ from typing import Any
 import torch
 
 from potstill import statistics
-from potstill.distill.training import row_nlls
+from potstill.loading.head import token_nlls
 from potstill.loading.load import CausalLM
+from potstill.models.chat import ChatTokenizer
+from potstill.tokens import examples
 from potstill.tokens.examples import Example
 
 
 def measure(
-    model: CausalLM,
-    rows: Sequence[Example],
-    *,
-    batch_rows: int,
-    dtype: torch.dtype,
+    model: CausalLM, rows: Sequence[Example], chat: ChatTokenizer, *, batch_rows: int
 ) -> list[dict[str, Any]]:
-    """Return what a model makes of each held-out answer, in the rows' order.
+    """Return what a model with float32 weights makes of each held-out answer, in the rows' order.
 
     Keys: id (equal where the token ids are, so models that share a tokenizer can be paired), group,
-    nll_nats (negative log-likelihood of the whole answer), tokens.
+    nll_nats (negative log-likelihood of the whole answer), tokens, bytes.
     """
-    nlls = row_nlls(model, rows, batch_rows=batch_rows, dtype=dtype)
+    nlls = row_nlls(model, rows, batch_rows=batch_rows)
     found = []
     for row in rows:
         total, tokens = nlls[row.key]
         found.append(
-            {"id": row.key, "group": row.group, "nll_nats": round(total, 6), "tokens": tokens}
+            {
+                "id": row.key,
+                "group": row.group,
+                "nll_nats": round(total, 6),
+                "tokens": tokens,
+                "bytes": num_bytes(row, chat),
+            }
         )
     return found
+
+
+def row_nlls(
+    model: CausalLM, rows: Sequence[Example], *, batch_rows: int
+) -> dict[str, tuple[float, int]]:
+    """Return example key -> (negative log-likelihood of its answer in nats, answer tokens)."""
+    device = next(model.parameters()).device
+    found = {}
+    model.eval()
+    for batch in examples.by_length(rows, batch_rows):
+        ids_BT, answer_BT = (tensor.to(device) for tensor in examples.collate(batch))
+        with torch.inference_mode():
+            hidden_BTD = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state
+            nll_N = token_nlls(
+                examples.predicting(hidden_BTD, answer_BT),
+                model.lm_head,
+                ids_BT[:, 1:][answer_BT[:, 1:]],
+            )
+        sizes = [row.num_answer_tokens for row in batch]
+        for row, part in zip(batch, nll_N.split(sizes), strict=True):
+            found[row.key] = (part.double().sum().item(), row.num_answer_tokens)
+    return found
+
+
+def num_bytes(row: Example, chat: ChatTokenizer) -> int:
+    """Return the bytes of UTF-8 of what the loss is taken on, without the tokens that end it.
+
+    An answer of no text counts as one byte, so that its nats have a place in the ratio.
+    """
+    texts = []
+    for start, end in row.places():
+        ids = [index for index in row.ids[start:end] if index not in chat.stop_ids]
+        texts.append(chat.tokenizer.decode(ids, skip_special_tokens=False))
+    return max(1, sum(len(text.encode()) for text in texts))
 
 
 def nll(rows: list[dict[str, Any]]) -> statistics.Interval:
@@ -43,14 +89,22 @@ def nll(rows: list[dict[str, Any]]) -> statistics.Interval:
     return statistics.cluster_ratio(sums, tokens, groups)
 
 
+def bits_per_byte(rows: list[dict[str, Any]]) -> statistics.Interval:
+    """Return the mean negative log-likelihood in bits a byte; its interval resamples groups."""
+    bits = [row["nll_nats"] / math.log(2) for row in rows]
+    return statistics.cluster_ratio(
+        bits, [row["bytes"] for row in rows], [row["group"] for row in rows]
+    )
+
+
 def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
     """Return flat metrics of measured rows.
 
     Returns:
-        heldout_nll_nats (nats a token) with _low and _high, heldout_perplexity with _low and
-        _high, heldout_rows, heldout_tokens, heldout_groups.
+        heldout_nll_nats (nats a token), heldout_perplexity and heldout_bits_per_byte, each with
+        _low and _high; heldout_rows, heldout_tokens, heldout_bytes, heldout_groups.
     """
-    mean = nll(rows)
+    mean, bits = nll(rows), bits_per_byte(rows)
     values = {
         "heldout_nll_nats": mean.value,
         "heldout_nll_nats_low": mean.low,
@@ -58,8 +112,12 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
         "heldout_perplexity": math.exp(mean.value),
         "heldout_perplexity_low": math.exp(mean.low),
         "heldout_perplexity_high": math.exp(mean.high),
+        "heldout_bits_per_byte": bits.value,
+        "heldout_bits_per_byte_low": bits.low,
+        "heldout_bits_per_byte_high": bits.high,
         "heldout_rows": len(rows),
         "heldout_tokens": sum(row["tokens"] for row in rows),
+        "heldout_bytes": sum(row["bytes"] for row in rows),
         "heldout_groups": len({row["group"] for row in rows}),
     }
     return {key: round(float(value), 6) for key, value in values.items()}

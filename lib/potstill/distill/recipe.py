@@ -5,10 +5,29 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from potstill.distill.objectives import OBJECTIVES
+from potstill.models.families import FAMILIES
 from potstill.params import Section, closest
 
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
+
+
+class Adapter(Section):
+    """Low-rank adapters instead of all weights (LoRA)."""
+
+    r: Positive  # rank: columns of the small matrices
+    alpha: Annotated[float, Field(gt=0)]  # what they add is scaled by alpha / r
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of what goes into them
+    targets: Annotated[list[str], Field(min_length=1)] | None = None  # None: all of the family
+
+    @field_validator("targets")
+    @classmethod
+    def _known(cls, names: list[str] | None) -> list[str] | None:
+        known = {name for family in FAMILIES.values() for name in family.lora_targets}
+        for name in names or ():
+            if name not in known:
+                raise ValueError(f"no family has {name!r}; {closest(name, known)}")
+        return names
 
 
 class Training(Section):
@@ -17,9 +36,10 @@ class Training(Section):
     steps: NotNegative  # optimiser steps; 0 leaves the model as it starts
     batch_rows: Positive  # rows a forward pass
     accumulate: Positive  # forward passes a step
-    learning_rate: Annotated[float, Field(gt=0)]  # peak; then a cosine down to a tenth of it
+    # Peak, then a cosine down to a tenth of it; None: by the number of weights that are trained.
+    learning_rate: Annotated[float, Field(gt=0)] | None
     warmup_steps: Positive  # the rate grows linearly
-    weight_decay: Annotated[float, Field(ge=0)]
+    weight_decay: Annotated[float, Field(ge=0)]  # of matrices; norms and biases have none
     clip_norm: Annotated[float, Field(gt=0)]  # of the gradient
     evaluate_every: NotNegative  # steps between held-out measurements; 0: only at the end
     checkpoint_every: NotNegative  # steps between checkpoints; 0: none
@@ -28,6 +48,8 @@ class Training(Section):
     precision: Literal["auto", "float32", "bfloat16"]  # of matrix products
     threads: Positive
     seed: int
+    gradient_checkpointing: bool = False  # compute layers twice instead of keeping what they made
+    adapter: Adapter | None = None  # None trains all weights
 
 
 class Recipe(Training):

@@ -7,10 +7,11 @@ from typing import Any
 import torch
 
 from potstill import files
-from potstill.distill import heldout, training
+from potstill.distill import adapters, checkpoints, heldout, optimisers, training
 from potstill.distill.objective import Objective
 from potstill.distill.recipe import Recipe, Training
 from potstill.loading import device, load
+from potstill.loading.load import CausalLM
 from potstill.logits.store import LogitStore
 from potstill.models import checkpoint
 from potstill.models.chat import ChatTokenizer
@@ -57,18 +58,27 @@ def train(
     Rows in another tokenizer's ids are tokenised again; the summary counts those that it rejects.
 
     Raises:
-        InputError: no row fits, or the loss has no logits of a row.
+        InputError: no row fits, the loss has no logits of a row, the start's family lacks a matrix
+            that an adapter shall change, or see `training.train`.
     """
+    config = checkpoint.read_config(start)
+    names = adapters.targets(recipe.adapter, config, start) if recipe.adapter else []
     device.make_deterministic(recipe.seed, recipe.threads)
     place = device.pick_device()
     dtype = device.compute_dtype(recipe.precision, place)
     chat, own = ChatTokenizer(start), scratch / "tokens"
     rows, rejected = table.fit(tokens / "train.arrow", chat, own / "train.arrow")
     held, _ = table.fit(tokens / "heldout.arrow", chat, own / "heldout.arrow")
-    model = load.causal_lm(start, torch.float32, place)
+    model = load.causal_lm(start, dtype if recipe.adapter else torch.float32, place)
+    if recipe.adapter:
+        adapters.attach(model, recipe.adapter, names)
+    num_trained = sum(p.numel() for p in checkpoints.trained(model).values())
 
-    def measure() -> list[dict[str, Any]]:
-        return heldout.measure(model, held, batch_rows=recipe.batch_rows, dtype=dtype)
+    def exact() -> CausalLM:
+        return adapters.merged(model, start, place) if recipe.adapter else model
+
+    def measure(made: CausalLM) -> list[dict[str, Any]]:
+        return heldout.measure(made, held, chat, batch_rows=recipe.batch_rows)
 
     history = training.train(
         model,
@@ -77,22 +87,23 @@ def train(
         recipe,
         dtype=dtype,
         scratch=scratch,
-        evaluate=lambda _: heldout.nll(measure()).value,
+        evaluate=lambda _: heldout.nll(measure(exact())).value,
     )
-    found = measure()
+    made = exact()
+    found = measure(made)
     measures_out.mkdir()
     files.write_jsonl(measures_out / "heldout.jsonl", found)
     measured = heldout.summary(found)
     if history:
         history[-1]["heldout_nll"] = measured["heldout_nll_nats"]
     _write_history(measures_out / "history.csv", history)
-    checkpoint.write(
-        out, dict(model.named_parameters()), checkpoint.read_config(start), beside=start
-    )
+    checkpoint.write(out, dict(made.named_parameters()), config, beside=start)
     return {
         "steps": recipe.steps,
         "num_tokens": int(history[-1]["tokens"]) if history else 0,
         "train_loss_last": round(history[-1]["loss"], 6) if history else 0.0,
+        "learning_rate": optimisers.peak_rate(recipe, num_trained) if history else 0.0,
+        "num_trained": num_trained,
         "num_parameters": checkpoint.count_parameters(out),
         **{f"rows_rejected_{reason}": count for reason, count in rejected.items()},
         **measured,

@@ -1,11 +1,10 @@
 """The training loop: byte-equal weights whether it ran through or was killed and resumed.
 
 Nothing of the loop has hidden state: the batches of an epoch and the learning rate of a step are
-functions of (seed, epoch) and step. A checkpoint is weights, optimiser moments and the step number;
-it is written under a temporary name, renamed, and trusted only with its completeness marker.
+functions of (seed, epoch) and step; what a run goes on from lies in `distill.checkpoints`.
 """
 
-import json
+import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,18 +12,15 @@ from pathlib import Path
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from safetensors.torch import load_file, save_file
 
-from potstill import files
+from potstill.distill import checkpoints, optimisers
 from potstill.distill.objective import LossSums, Objective
 from potstill.distill.recipe import Training
-from potstill.loading.head import token_nlls
+from potstill.errors import InputError
 from potstill.loading.load import CausalLM
 from potstill.logits.store import LogitStore
 from potstill.tokens import examples
 from potstill.tokens.examples import Example
-
-COMPLETE = "COMPLETE"
 
 
 @dataclass(frozen=True)
@@ -33,15 +29,6 @@ class Loss:
 
     objective: Objective
     store: LogitStore | None = None
-
-
-def learning_rate(recipe: Training, step: int) -> float:
-    """Return the learning rate of a step, counted from 0."""
-    if step < recipe.warmup_steps:
-        return recipe.learning_rate * (step + 1) / recipe.warmup_steps
-    length = max(1, recipe.steps - recipe.warmup_steps)
-    cosine = 0.5 * (1 + math.cos(math.pi * (step - recipe.warmup_steps) / length))
-    return recipe.learning_rate * (0.1 + 0.9 * cosine)
 
 
 def batches(
@@ -73,41 +60,55 @@ def train(
     """Train in place and return the history, one row a step.
 
     Args:
-        model: a causal language model with float32 weights, on its device.
+        model: a causal language model on its device; what is trained of it is float32.
         rows: training examples.
         loss: the loss and the teacher's cache.
         recipe: steps, rows a step, learning rate, seed.
         dtype: of matrix products; bfloat16 runs under autocast.
         scratch: folder for checkpoints; a later call with the same folder goes on from them.
-        evaluate: returns the held-out loss in nats a token.
+        evaluate: returns the held-out loss of the model in nats a token.
 
     Returns:
         Rows of step, tokens (answer tokens seen), loss, ce, divergence (nats a token), lr,
         heldout_nll.
+
+    Raises:
+        InputError: a loss or a gradient is no number, or a checkpoint cannot be written.
     """
-    optimiser = torch.optim.AdamW(
-        model.parameters(), lr=0.0, betas=(0.9, 0.95), weight_decay=recipe.weight_decay, fused=True
-    )
-    history = _resume(model, optimiser, scratch)
+    parameters = list(checkpoints.trained(model).values())
+    peak = optimisers.peak_rate(recipe, sum(p.numel() for p in parameters))
+    optimiser = optimisers.make(parameters, recipe)
+    history = checkpoints.resume(model, optimiser, scratch)
     first = len(history)
     tokens = int(history[-1]["tokens"]) if history else 0
+    if recipe.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
     model.train()
     stream = batches(rows, recipe, first)
     with _progress() as progress:
         task = progress.add_task("train", total=recipe.steps, completed=first, info="")
         for step in range(first, recipe.steps):
+            rate = optimisers.learning_rate(recipe, peak, step)
+            optimisers.set_rate(optimiser, rate)
+            torch.manual_seed(_seed_of(recipe, step))
             row = _step(model, optimiser, next(stream), loss, recipe, step, dtype)
             tokens += int(row.pop("answer_tokens"))
             due = recipe.evaluate_every and (step + 1) % recipe.evaluate_every == 0
             if due and step + 1 < recipe.steps:
                 row["heldout_nll"] = evaluate(model)
                 model.train()
-            history.append({"step": step + 1, "tokens": tokens, **row})
+            history.append({"step": step + 1, "tokens": tokens, "lr": rate, **row})
             progress.update(task, advance=1, info=f"loss {row['loss']:.3f}", refresh=True)
             every = recipe.checkpoint_every
             if every and (step + 1) % every == 0 and step + 1 < recipe.steps:
-                save_checkpoint(model, optimiser, history, scratch)
+                checkpoints.save(model, optimiser, history, scratch)
     return history
+
+
+def _seed_of(recipe: Training, step: int) -> int:
+    """Return the seed of what a step draws (dropout): a resumed run draws the same."""
+    digest = hashlib.sha256(f"{recipe.seed}/{step}".encode()).digest()
+    return int.from_bytes(digest[:7], "big")
 
 
 def _step(
@@ -129,15 +130,18 @@ def _step(
         sums["loss"] += result.loss.item() / total
         sums["ce"] += result.cross_entropy.item() / total
         sums["divergence"] += result.divergence.item() / total
-    if not math.isfinite(sums["loss"]):
-        raise FloatingPointError(f"loss is {sums['loss']} at step {step + 1}: lower learning_rate")
-    torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
-    rate = learning_rate(recipe, step)
-    for group in optimiser.param_groups:
-        group["lr"] = rate
+    norm = torch.nn.utils.clip_grad_norm_(
+        checkpoints.trained(model).values(), recipe.clip_norm
+    ).item()
+    for name, value in (("loss", sums["loss"]), ("norm of the gradient", norm)):
+        if not math.isfinite(value):  # before the optimiser touches a weight
+            raise InputError(
+                f"step {step + 1}: the {name} is {value}; the last checkpoint is as it was: lower "
+                "learning_rate, or set precision to float32"
+            )
     optimiser.step()
     optimiser.zero_grad(set_to_none=True)
-    return {**sums, "lr": rate, "answer_tokens": float(num_tokens)}
+    return {**sums, "answer_tokens": float(num_tokens)}
 
 
 def batch_loss(
@@ -160,101 +164,6 @@ def batch_loss(
             signal,
             weights_N.to(device) if weights_N is not None else None,
         )
-
-
-def row_nlls(
-    model: CausalLM,
-    rows: Sequence[Example],
-    *,
-    batch_rows: int,
-    dtype: torch.dtype,
-) -> dict[str, tuple[float, int]]:
-    """Return example key -> (negative log-likelihood of its answer in nats, answer tokens)."""
-    device = next(model.parameters()).device
-    found = {}
-    model.eval()
-    for batch in examples.by_length(rows, batch_rows):
-        ids_BT, answer_BT = (tensor.to(device) for tensor in examples.collate(batch))
-        mixed = torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16)
-        with torch.inference_mode(), mixed:
-            hidden_BTD = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state
-            nll_N = token_nlls(
-                examples.predicting(hidden_BTD, answer_BT),
-                model.lm_head,
-                ids_BT[:, 1:][answer_BT[:, 1:]],
-            )
-        sizes = [row.num_answer_tokens for row in batch]
-        for row, part in zip(batch, nll_N.split(sizes), strict=True):
-            found[row.key] = (part.double().sum().item(), row.num_answer_tokens)
-    return found
-
-
-def save_checkpoint(
-    model: CausalLM,
-    optimiser: torch.optim.Optimizer,
-    history: list[dict[str, float]],
-    scratch: Path,
-) -> None:
-    """Write weights, optimiser moments and history; older checkpoints are deleted after it."""
-    final = scratch / f"step-{len(history):08d}"
-    partial = files.partial_path(final)
-    files.remove(partial)
-    partial.mkdir(parents=True)
-    names = [name for name, _ in model.named_parameters()]
-    save_file(
-        {name: p.detach().cpu().contiguous() for name, p in model.named_parameters()},
-        partial / "model.safetensors",
-    )
-    state = optimiser.state_dict()["state"]
-    moments = {
-        f"{names[index]}/{key}": torch.as_tensor(value).cpu().contiguous()
-        for index, entry in state.items()
-        for key, value in entry.items()
-    }
-    save_file(moments, partial / "optimiser.safetensors")
-    (partial / "history.json").write_text(json.dumps(history), encoding="utf-8")
-    hashes = {path.name: files.sha256_file(path) for path in files.files_below(partial)}
-    (partial / COMPLETE).write_text(json.dumps(hashes), encoding="utf-8")
-    files.publish(partial, final)
-    for other in scratch.glob("step-*"):
-        if other != final:
-            files.remove(other)
-
-
-def _whole(folder: Path) -> bool:
-    """Say whether a checkpoint is complete and its files hash as they did when written."""
-    marker = folder / COMPLETE
-    if not marker.exists():
-        return False
-    hashes = json.loads(marker.read_text(encoding="utf-8"))
-    return all(
-        (folder / name).exists() and files.sha256_file(folder / name) == value
-        for name, value in hashes.items()
-    )
-
-
-def _resume(
-    model: CausalLM, optimiser: torch.optim.Optimizer, scratch: Path
-) -> list[dict[str, float]]:
-    """Load the newest whole checkpoint into model and optimiser; return its history."""
-    for folder in sorted(scratch.glob("step-*"), reverse=True):
-        if not _whole(folder):
-            continue
-        weights = load_file(folder / "model.safetensors")
-        moments = load_file(folder / "optimiser.safetensors")
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                parameter.copy_(weights[name])
-        names = [name for name, _ in model.named_parameters()]
-        state: dict[int, dict[str, torch.Tensor]] = {}
-        for index, name in enumerate(names):
-            keys = [key for key in moments if key.rsplit("/", 1)[0] == name]
-            if keys:
-                state[index] = {key.rsplit("/", 1)[1]: moments[key] for key in keys}
-        optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
-        history: list[dict[str, float]] = json.loads((folder / "history.json").read_text())
-        return history
-    return []
 
 
 def _progress() -> Progress:

@@ -34,12 +34,12 @@ class Example:
     @property
     def key(self) -> str:
         """Name of this row in the logit store: a hash of what the teacher read and answers."""
-        places = ",".join(f"{start}-{end}" for start, end in self._places())
+        places = ",".join(f"{start}-{end}" for start, end in self.places())
         text = f"{places}:{','.join(map(str, self.ids))}"
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
-    def _places(self) -> list[tuple[int, int]]:
-        """Return the spans without weights, neighbours joined."""
+    def places(self) -> list[tuple[int, int]]:
+        """Return first id and one past the last of what the loss is taken on, neighbours joined."""
         found: list[tuple[int, int]] = []
         for start, end, _ in self.spans:
             follows = found and found[-1][1] == start

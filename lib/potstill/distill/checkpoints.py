@@ -1,0 +1,124 @@
+"""Where a training was: written whole or not at all, and trusted only while its hashes hold.
+
+A checkpoint is the weights that are trained, the optimiser's moments of each of them, and the
+history. It is written under a temporary name and renamed; its marker with the hashes of its files
+is written last. The one before it goes only after that, so that a full disk costs the new one.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from potstill import files
+from potstill.errors import InputError
+from potstill.loading.load import CausalLM
+
+COMPLETE = "COMPLETE"
+History = list[dict[str, float]]
+
+
+def trained(model: torch.nn.Module | CausalLM) -> dict[str, torch.nn.Parameter]:
+    """Return the weights that are trained, by name; tied ones stand under one name."""
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+def save(
+    model: CausalLM, optimiser: torch.optim.Optimizer, history: History, scratch: Path
+) -> None:
+    """Write weights, moments and history; older checkpoints are deleted after it.
+
+    Raises:
+        InputError: it cannot be written (a full disk); the one before it is as it was.
+    """
+    final = scratch / f"step-{len(history):08d}"
+    partial = files.partial_path(final)
+    files.remove(partial)
+    try:
+        _write(partial, model, optimiser, history)
+        files.publish(partial, final)
+    except (OSError, SafetensorError) as error:
+        files.remove(partial)
+        raise InputError(_unwritten(error, len(history), scratch)) from None
+    for other in scratch.glob("step-*"):
+        if other != final:
+            files.remove(other)
+
+
+def newest(scratch: Path) -> Path | None:
+    """Return the folder of the newest whole checkpoint, None without one."""
+    found = sorted(scratch.glob("step-*"), reverse=True)
+    return next((folder for folder in found if whole(folder)), None)
+
+
+def whole(folder: Path) -> bool:
+    """Say whether a checkpoint is complete and its files hash as they did when written."""
+    marker = folder / COMPLETE
+    if not marker.exists():
+        return False
+    hashes = json.loads(marker.read_text(encoding="utf-8"))
+    return all(
+        (folder / name).exists() and files.sha256_file(folder / name) == value
+        for name, value in hashes.items()
+    )
+
+
+def resume(model: CausalLM, optimiser: torch.optim.Optimizer, scratch: Path) -> History:
+    """Load the newest whole checkpoint into model and optimiser; return its history."""
+    folder = newest(scratch)
+    if folder is None:
+        return []
+    weights = load_file(folder / "model.safetensors")
+    parameters = trained(model)
+    assert weights.keys() == parameters.keys(), f"{folder} is of another training"
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(weights[name])
+    moments: dict[str, dict[str, torch.Tensor]] = {}
+    for key, value in load_file(folder / "optimiser.safetensors").items():
+        name, kind = key.rsplit("/", 1)
+        moments.setdefault(name, {})[kind] = value
+    places = {name: place for place, name in enumerate(_in_order(parameters, optimiser))}
+    state = {places[name]: entry for name, entry in moments.items()}
+    optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+    history: History = json.loads((folder / "history.json").read_text(encoding="utf-8"))
+    return history
+
+
+def _write(
+    folder: Path, model: CausalLM, optimiser: torch.optim.Optimizer, history: History
+) -> None:
+    folder.mkdir(parents=True)
+    parameters = trained(model)
+    weights = {name: p.detach().cpu().contiguous() for name, p in parameters.items()}
+    save_file(weights, folder / "model.safetensors")
+    moments = {
+        f"{name}/{kind}": torch.as_tensor(value).cpu().contiguous()
+        for name, parameter in parameters.items()
+        for kind, value in optimiser.state[parameter].items()
+    }
+    save_file(moments, folder / "optimiser.safetensors")
+    (folder / "history.json").write_text(json.dumps(history), encoding="utf-8")
+    hashes = {path.name: files.sha256_file(path) for path in files.files_below(folder)}
+    (folder / COMPLETE).write_text(json.dumps(hashes), encoding="utf-8")
+
+
+def _in_order(
+    parameters: dict[str, torch.nn.Parameter], optimiser: torch.optim.Optimizer
+) -> list[str]:
+    """Return the names as the optimiser numbers its parameters: group after group."""
+    names = {id(parameter): name for name, parameter in parameters.items()}
+    return [names[id(p)] for group in optimiser.param_groups for p in group["params"]]
+
+
+def _unwritten(error: Exception, step: int, scratch: Path) -> str:
+    kept, said = newest(scratch), " ".join(str(error).split())
+    left = (
+        f"that of step {int(kept.name.removeprefix('step-'))} is whole" if kept else "none is yet"
+    )
+    return (
+        f"the checkpoint of step {step} cannot be written ({said}); {left}: make room below "
+        f"{scratch} and run again"
+    )

@@ -1,0 +1,69 @@
+"""Short trainings on labels that several tests share."""
+
+import torch
+from potstill.distill import training
+from potstill.distill.objective import Objective
+from potstill.distill.recipe import Recipe
+from potstill.distill.training import Loss
+from potstill.tokens.examples import Example
+
+LABELS = Loss(Objective("cross_entropy", chunk_tokens=16))
+
+
+def example(ids, start, group):
+    return Example(tuple(ids), ((start, len(ids), 1.0),), group)
+
+
+ROWS = [example(tuple((7 * i + j) % 300 for j in range(6 + i % 5)), 2, "g") for i in range(12)]
+
+
+def schedule(**changes):
+    values = {
+        "start": "pruned",
+        "steps": 6,
+        "batch_rows": 4,
+        "accumulate": 1,
+        "learning_rate": 3e-3,
+        "warmup_steps": 2,
+        "weight_decay": 0.01,
+        "clip_norm": 1.0,
+        "evaluate_every": 0,
+        "checkpoint_every": 2,
+        "alpha": 1.0,
+        "temperature": 1.0,
+        "max_rows": 99,
+        "chunk_tokens": 16,
+        "precision": "float32",
+        "threads": 2,
+        "seed": 5,
+    }
+    return Recipe(**(values | changes))
+
+
+def weights_of(model):
+    return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+
+def run(model, plan, scratch, rows=ROWS, evaluate=lambda _: 1.25):
+    history = training.train(
+        model, rows, LABELS, plan, dtype=torch.float32, scratch=scratch, evaluate=evaluate
+    )
+    return history, weights_of(model)
+
+
+class KilledError(Exception):
+    """Raised where a run is stopped."""
+
+
+def dies(at):
+    """Return an evaluation that stops the run when it is asked for the `at`-th time."""
+    calls = 0
+
+    def evaluate(_):
+        nonlocal calls
+        calls += 1
+        if calls == at:
+            raise KilledError
+        return 1.25
+
+    return evaluate
