@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from potstill import progress
 from potstill.distill import checkpoints, optimisers
 from potstill.distill.objective import LossSums, Objective
 from potstill.distill.recipe import Training
@@ -85,8 +85,8 @@ def train(
         model.gradient_checkpointing_enable({"use_reentrant": False})
     model.train()
     stream = batches(rows, recipe, first)
-    with _progress() as progress:
-        task = progress.add_task("train", total=recipe.steps, completed=first, info="")
+    with progress.bar() as bar:
+        task = bar.add_task("train", total=recipe.steps, completed=first, info="")
         for step in range(first, recipe.steps):
             rate = optimisers.learning_rate(recipe, peak, step)
             optimisers.set_rate(optimiser, rate)
@@ -98,7 +98,7 @@ def train(
                 row["heldout_nll"] = evaluate(model)
                 model.train()
             history.append({"step": step + 1, "tokens": tokens, "lr": rate, **row})
-            progress.update(task, advance=1, info=f"loss {row['loss']:.3f}", refresh=True)
+            bar.update(task, advance=1, info=f"loss {row['loss']:.3f}", refresh=True)
             every = recipe.checkpoint_every
             if every and (step + 1) % every == 0 and step + 1 < recipe.steps:
                 checkpoints.save(model, optimiser, history, scratch)
@@ -164,17 +164,3 @@ def batch_loss(
             signal,
             weights_N.to(device) if weights_N is not None else None,
         )
-
-
-def _progress() -> Progress:
-    # Drawn once a step: a thread that draws ten times a second takes 5 % from the training on two
-    # cores, whose threads wait for each other.
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[info]}"),
-        transient=True,
-        auto_refresh=False,
-    )

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.nn import functional
 
-from potstill import files
+from potstill import files, progress
 from potstill.errors import InputError
 from potstill.loading.load import CausalLM
 from potstill.logits import assembly, parts
@@ -89,9 +88,9 @@ def cache(
     """
     codec, caching = header.make_codec(), _Caching(teacher, header, batching)
     paths, found = [], Quantiles()
-    with _progress() as bar:
+    with progress.bar() as bar:
         total = len(rows) if isinstance(rows, Sized) else None
-        task = bar.add_task("cache logits", total=total)
+        task = bar.add_task("cache logits", total=total, info="")
         for window in _windows(rows, batching.rows * batching.per_part):
             batches = list(examples.by_length(window, batching.rows))
             path = parts.part_path(scratch, header, [row.key for b in batches for row in b])
@@ -205,15 +204,3 @@ def _summary(out: Path, found: Quantiles) -> dict[str, float]:
         "bytes_per_token": round(num_bytes / made.num_tokens, 1),
         **found.summary(SHARES),
     }
-
-
-def _progress() -> Progress:
-    # Drawn once a batch: a thread that draws by itself takes time from two compute threads.
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        transient=True,
-        auto_refresh=False,
-    )
