@@ -29,6 +29,10 @@ WAYS = {
     "all weights, twice": {"gradient_checkpointing": True},
     "adapter": {"adapter": ADAPTER},
     "adapter, twice": {"adapter": ADAPTER, "gradient_checkpointing": True},
+    "adapter on 4 bits, twice": {
+        "adapter": ADAPTER | {"base": "nf4"},
+        "gradient_checkpointing": True,
+    },
 }
 
 
@@ -98,7 +102,7 @@ def main() -> None:
         command = [sys.executable, "-m", "benchmarks.training", "--way", way, *flags]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         found = json.loads(done.stdout.splitlines()[-1])
-        print(f"{way:20} {found['gigabytes']:6.2f} GB {found['cpu_seconds']:7.1f} s of processor")
+        print(f"{way:24} {found['gigabytes']:6.2f} GB {found['cpu_seconds']:7.1f} s of processor")
 
 
 if __name__ == "__main__":

@@ -41,7 +41,8 @@ def schedule(**changes):
 
 
 def weights_of(model):
-    return {name: p.detach().clone() for name, p in model.named_parameters()}
+    """Return what is trained of a model, as it is now."""
+    return {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
 
 
 def run(model, plan, scratch, rows=ROWS, evaluate=lambda _: 1.25):

@@ -82,6 +82,35 @@ def test_an_adapter_that_was_not_trained_makes_the_start(tiny_llama):
     assert all(torch.equal(tensor, start[name]) for name, tensor in whole.state_dict().items())
 
 
+@pytest.mark.parametrize("family", ["llama", "qwen2"])
+def test_four_bits_are_trained_beside_and_merged_as_they_were_seen(
+    tiny_checkpoint, tmp_path, family
+):
+    """Qwen2 has biases, which stay; a run that is killed goes on to the same bytes."""
+    folder, recipe = tiny_checkpoint(family), plan(learning_rate=0.02, evaluate_every=1)
+    model = adapted(folder, base="nf4")
+    before = logits(model)
+    history, whole = run(model, recipe, tmp_path / "whole")
+    assert history[-1]["loss"] < history[0]["loss"]
+    packed = model.model.layers[0].mlp.up_proj.base_layer.weight
+    assert packed.quantized_data.numel() * 2 == packed.numel()
+    with pytest.raises(KilledError):
+        run(adapted(folder, base="nf4"), recipe, tmp_path / "cut", evaluate=dies(5))
+    again, weights = run(adapted(folder, base="nf4"), recipe, tmp_path / "cut")
+    assert again == history
+    assert all(torch.equal(weights[name], whole[name]) for name in whole)
+    wanted = logits(model)
+    made = logits(adapters.merged(model, folder, CPU))
+    assert (wanted - made).abs().max() < 2e-5 * wanted.abs().max()
+    exact = logits(load.causal_lm(folder, torch.float32, CPU))
+    assert 0.01 < (before - exact).norm() / exact.norm() < 0.5  # rounded, and still the model
+
+
+def test_a_matrix_that_does_not_fit_into_blocks_is_named():
+    with pytest.raises(InputError, match=r"up_proj has 35 weights, no multiple of 64"):
+        adapters._quantise(torch.nn.ModuleDict({"up_proj": torch.nn.Linear(5, 7)}), ["up_proj"])
+
+
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_a_killed_run_goes_on_to_the_same_bytes(tiny_llama, tmp_path, dropout):
     """With dropout too: what a step draws depends on its number alone."""

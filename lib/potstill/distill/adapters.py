@@ -6,9 +6,14 @@ The frozen weights stay in the dtype of the products, the adapter is float32. Wh
 saved is the model with the products B A added to the start's own weights in float32: an ordinary
 checkpoint that needs no adapter.
 
-Source: Hu et al. 2021 (LoRA, arXiv:2106.09685), by the library peft.
+With `base: nf4` the frozen targets are in 4 bits. Then the adapter has learnt beside the rounded
+weights, so these and not the start's are what it is added to.
+
+Sources: Hu et al. 2021 (LoRA, arXiv:2106.09685), by the library peft; Dettmers et al. 2023 (QLoRA,
+arXiv:2305.14314), by torchao's NF4 tensors.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +28,7 @@ from potstill.models import families
 from potstill.params import closest
 
 NAME = "default"  # what peft calls an adapter that has no name
+BLOCK, SCALES = 64, 256  # weights that share a scale, scales that share one: as in the paper
 
 
 def targets(adapter: Adapter, config: Mapping[str, Any], where: Path) -> list[str]:
@@ -47,9 +53,15 @@ def targets(adapter: Adapter, config: Mapping[str, Any], where: Path) -> list[st
 
 
 def attach(model: CausalLM, adapter: Adapter, names: list[str]) -> None:
-    """Freeze a model and put adapters into it, in place; A is drawn from torch's seed."""
+    """Freeze a model and put adapters into it, in place; A is drawn from torch's seed.
+
+    Raises:
+        InputError: a matrix cannot be cut into the blocks of 4 bits.
+    """
     from peft import LoraConfig, inject_adapter_in_model
 
+    if adapter.base == "nf4":
+        _quantise(model, names)
     config = LoraConfig(
         r=adapter.r,
         lora_alpha=adapter.alpha,  # type: ignore[arg-type] # it is only divided by r
@@ -69,10 +81,33 @@ def merged(model: CausalLM, start: Path, place: torch.device) -> CausalLM:
     memory beside `model`.
     """
     from peft.tuners.lora import Linear
+    from torchao.quantization import NF4Tensor
 
     whole = load.trainable(start, place)
     with torch.no_grad():
         for name, module in model.named_modules():
-            if isinstance(module, Linear):
-                whole.get_submodule(name).weight += module.get_delta_weight(NAME)
+            if not isinstance(module, Linear):
+                continue
+            weight, frozen = whole.get_submodule(name).weight, module.base_layer.weight
+            if isinstance(frozen, NF4Tensor):
+                weight.copy_(frozen.get_original_weight())
+            weight += module.get_delta_weight(NAME)
     return whole
+
+
+def _quantise(model: CausalLM, names: list[str]) -> None:
+    """Put the matrices of these names into 4 bits, in place."""
+    from torchao.quantization import NF4Tensor
+
+    for name, module in model.named_modules():
+        if name.rsplit(".", 1)[-1] not in names:
+            continue
+        blocks, rest = divmod(module.weight.numel(), BLOCK)
+        if rest:
+            raise InputError(
+                f"adapter.base nf4: {name} has {module.weight.numel()} weights, no multiple of "
+                f"{BLOCK}: take `base: auto`"
+            )
+        # scales are rounded too, in blocks of their own, which must be whole as well
+        packed = NF4Tensor.from_tensor(module.weight.detach(), BLOCK, math.gcd(blocks, SCALES))
+        module.weight = torch.nn.Parameter(packed, requires_grad=False)
