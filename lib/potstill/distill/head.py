@@ -60,7 +60,7 @@ def fused(
     inputs = (hidden_ND, head.weight, head.bias)
     on = torch.is_grad_enabled()
     first, second, third = (on and x is not None and x.requires_grad for x in inputs)
-    dtype = product_dtype(hidden_ND, head.weight)
+    dtype = product_dtype(head.weight)
     exact = torch.float64 if dtype == torch.float64 else torch.float32
     plan = _Plan(block, num_sums, chunk_tokens, dtype, exact, (first, second, third))
     return _Fused.apply(*inputs, plan)

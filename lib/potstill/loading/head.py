@@ -15,15 +15,15 @@ CHUNK_TOKENS = 256  # 50 MB of float32 logits at 49,152 ids; products gain littl
 T = TypeVar("T")
 
 
-def product_dtype(hidden_ND: torch.Tensor, weight_VD: torch.Tensor) -> torch.dtype:
-    """Return the dtype of a head's product: autocast's where it is on, else the weight's.
+def product_dtype(factor: torch.Tensor) -> torch.dtype:
+    """Return the dtype of a product with a tensor: autocast's where it is on, else the tensor's.
 
     float64 is left alone, as autocast leaves it.
     """
-    place = hidden_ND.device.type
-    if torch.is_autocast_enabled(place) and weight_VD.dtype != torch.float64:
+    place = factor.device.type
+    if torch.is_autocast_enabled(place) and factor.dtype != torch.float64:
         return torch.get_autocast_dtype(place)
-    return weight_VD.dtype
+    return factor.dtype
 
 
 def map_logits(
@@ -44,7 +44,7 @@ def map_logits(
     """
     with torch.no_grad():
         # Once, not once a chunk: autocast itself keeps no copy of a weight that is frozen.
-        dtype = product_dtype(hidden_ND, head.weight)
+        dtype = product_dtype(head.weight)
         weight_VD = head.weight.to(dtype)
         bias_V = head.bias.to(dtype) if head.bias is not None else None
         found = []

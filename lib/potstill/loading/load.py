@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from potstill.errors import InputError
+from potstill.loading import attention
 from potstill.models import checkpoint, families
 
 CausalLM = Any  # a transformers model with `.model` and `.lm_head`; its classes are untyped here
@@ -34,7 +35,7 @@ def causal_lm(folder: Path, dtype: torch.dtype, device: torch.device) -> CausalL
         model, found = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
-            attn_implementation="sdpa",
+            attn_implementation=attention.register(),
             use_safetensors=True,
             output_loading_info=True,
         )
