@@ -52,7 +52,7 @@ def one(changes: dict[str, object], layers: int, rows: int, tokens: int, steps: 
     from potstill.tokens.examples import Example
 
     recipe = Training(
-        steps=steps, batch_rows=rows, accumulate=1, learning_rate=None, warmup_steps=1,
+        steps=steps, batch_rows=rows, pass_tokens=rows * tokens, learning_rate=None, warmup_steps=1,
         weight_decay=0.01, clip_norm=1.0, evaluate_every=1, checkpoint_every=0, max_rows=99,
         chunk_tokens=512, precision="auto", threads=2, seed=0, **changes,
     )  # fmt: skip

@@ -22,7 +22,7 @@ def schedule(**changes):
         "start": "pruned",
         "steps": 6,
         "batch_rows": 4,
-        "accumulate": 1,
+        "pass_tokens": 1024,
         "learning_rate": 3e-3,
         "warmup_steps": 2,
         "weight_decay": 0.01,

@@ -1,4 +1,4 @@
-"""Training: accumulation is a big batch, the loss falls, padding does not count."""
+"""Training: several passes are one big batch, the loss falls, padding does not count."""
 
 import copy
 
@@ -9,13 +9,22 @@ from potstill.distill import training
 from tests.distill.runs import LABELS, example, run, schedule
 
 
-def test_accumulation_equals_a_big_batch(model, tmp_path):
+def test_several_passes_equal_one(model, tmp_path, monkeypatch):
     other = copy.deepcopy(model)
-    rows = [example(tuple(range(i, i + 9)), 2, "g") for i in range(8)]
-    one = schedule(steps=2, batch_rows=8, checkpoint_every=0)
-    four = schedule(steps=2, batch_rows=2, accumulate=4, checkpoint_every=0)
+    rows = [example(tuple(range(i, i + 9 + i % 3)), 2, "g") for i in range(8)]
+    sizes = []
+    real = training.batch_loss
+
+    def counted(trained, part, *rest):
+        sizes.append(len(part))
+        return real(trained, part, *rest)
+
+    monkeypatch.setattr(training, "batch_loss", counted)
+    one = schedule(steps=2, batch_rows=8, pass_tokens=1000, checkpoint_every=0)
+    some = schedule(steps=2, batch_rows=8, pass_tokens=22, checkpoint_every=0)
     _, big = run(model, one, tmp_path / "a", rows)
-    _, small = run(other, four, tmp_path / "b", rows)
+    _, small = run(other, some, tmp_path / "b", rows)
+    assert sizes == [8, 8, *[2, 2, 2, 2] * 2]
     assert all(torch.allclose(big[name], small[name], atol=1e-5) for name in big)
 
 

@@ -19,7 +19,7 @@ SETTINGS = {
     "temperature": 2.0,
     "steps": 4,
     "batch_rows": 4,
-    "accumulate": 1,
+    "pass_tokens": 1024,
     "learning_rate": 1e-2,
     "warmup_steps": 1,
     "weight_decay": 0.0,

@@ -1,5 +1,7 @@
 """The batches of an epoch."""
 
+from hypothesis import given
+from hypothesis import strategies as st
 from potstill.tokens import examples
 from potstill.tokens.examples import Example
 
@@ -10,3 +12,12 @@ def test_batches_cover_every_row_once_an_epoch_and_differ_between_epochs():
     assert sorted(row for batch in first for row in batch) == list(range(53))
     assert first != second
     assert first == examples.order(rows, 4, 0, 0)
+
+
+@given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=30), tokens=st.integers(1, 100))
+def test_passes_hold_every_row_once_and_few_tokens(sizes, tokens):
+    rows = [Example(tuple(range(size)), ((0, size, 1.0),), "g") for size in sizes]
+    groups = examples.passes(rows, tokens)
+    assert sorted(len(row.ids) for group in groups for row in group) == sorted(sizes)
+    for group in groups:
+        assert len(group) == 1 or len(group) * max(len(row.ids) for row in group) <= tokens

@@ -35,8 +35,8 @@ class Training(Section):
     """How a model is trained on the labels of the data set: `training` with `adapt_teacher`."""
 
     steps: NotNegative  # optimiser steps; 0 leaves the model as it starts
-    batch_rows: Positive  # rows a forward pass
-    accumulate: Positive  # forward passes a step
+    batch_rows: Positive  # rows a step
+    pass_tokens: Positive  # of one forward and backward pass; a step makes as many as it needs
     # Peak, then a cosine down to a tenth of it; None: by the number of weights that are trained.
     learning_rate: Annotated[float, Field(gt=0)] | None
     warmup_steps: Positive  # the rate grows linearly

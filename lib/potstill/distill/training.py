@@ -31,20 +31,15 @@ class Loss:
     store: LogitStore | None = None
 
 
-def batches(
-    rows: Sequence[Example], recipe: Training, first_step: int
-) -> Iterator[list[list[Example]]]:
-    """Yield the micro-batches of each step from `first_step` on, epoch after epoch."""
+def batches(rows: Sequence[Example], recipe: Training, first_step: int) -> Iterator[list[Example]]:
+    """Yield the rows of each step from `first_step` on, epoch after epoch."""
     per_epoch = math.ceil(len(rows) / recipe.batch_rows)
     plans: dict[int, list[list[int]]] = {}
     for step in range(first_step, recipe.steps):
-        micro = []
-        for number in range(step * recipe.accumulate, (step + 1) * recipe.accumulate):
-            epoch, offset = divmod(number, per_epoch)
-            if epoch not in plans:
-                plans = {epoch: examples.order(rows, recipe.batch_rows, recipe.seed, epoch)}
-            micro.append([rows[row] for row in plans[epoch][offset]])
-        yield micro
+        epoch, offset = divmod(step, per_epoch)
+        if epoch not in plans:
+            plans = {epoch: examples.order(rows, recipe.batch_rows, recipe.seed, epoch)}
+        yield [rows[row] for row in plans[epoch][offset]]
 
 
 def train(
@@ -114,17 +109,16 @@ def _seed_of(recipe: Training, step: int) -> int:
 def _step(
     model: CausalLM,
     optimiser: torch.optim.Optimizer,
-    micro: list[list[Example]],
+    rows: list[Example],
     loss: Loss,
     recipe: Training,
     step: int,
     dtype: torch.dtype,
 ) -> dict[str, float]:
-    rows = [row for part in micro for row in part]
     total = sum(row.total_weight for row in rows)
     num_tokens = sum(row.num_answer_tokens for row in rows)
     sums = {"loss": 0.0, "ce": 0.0, "divergence": 0.0}
-    for part in micro:
+    for part in examples.passes(rows, recipe.pass_tokens):
         result = batch_loss(model, part, loss, dtype)
         (result.loss / total).backward()
         sums["loss"] += result.loss.item() / total

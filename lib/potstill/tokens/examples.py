@@ -144,6 +144,20 @@ def by_length(rows: Sequence[Example], batch_rows: int) -> Iterator[list[Example
         yield [rows[place] for place in places[begin : begin + batch_rows].tolist()]
 
 
+def passes(rows: Sequence[Example], tokens: int) -> list[list[Example]]:
+    """Deal rows, longest first, into groups that hold at most so many tokens, padding counted.
+
+    A row that alone is longer is a group of its own.
+    """
+    groups: list[list[Example]] = []
+    for row in sorted(rows, key=lambda row: -len(row.ids)):
+        if groups and (len(groups[-1]) + 1) * len(groups[-1][0].ids) <= tokens:
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    return groups
+
+
 def predicting(hidden_BTD: "torch.Tensor", answer_BT: "torch.Tensor") -> "torch.Tensor":
     """Return the hidden states [N, D] of the positions that predict the answer tokens."""
     return hidden_BTD[:, :-1][answer_BT[:, 1:]]
