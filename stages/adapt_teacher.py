@@ -5,13 +5,13 @@ to its own habits ("teacher correction", Minitron, arXiv:2408.11796, section 3.1
 
 Reads   teacher     checkpoint
         vocabulary  folder of the vocabulary that teacher and students share
-        tokens      folder with train.arrow and heldout.arrow, tokenised rows
+        tokens      folder with train.arrow, validation.arrow and test.arrow, tokenised rows
 Writes  out         the adapted teacher; with 0 steps only its vocabulary is cut
-        measures_out folder: history.csv has step, tokens, loss, ce, divergence, lr, heldout_nll
-                    (nats a token); heldout.jsonl a held-out row's id, group, nll_nats, tokens,
-                    bytes
-        metrics     steps, tokens seen, highest learning rate, held-out likelihood (nats a token,
-                    bits a byte) and perplexity with intervals
+        measures_out folder: history.csv has step, tokens, loss, ce, divergence, lr, validation_nll
+                    (nats a token); validation.jsonl and test.jsonl of each row id, group, nll_nats,
+                    tokens, bytes
+        metrics     steps, tokens seen, highest learning rate; likelihood (nats a token, bits a byte)
+                    and perplexity on validation and test, with intervals
 """
 
 from pathlib import Path
@@ -30,7 +30,7 @@ def main(
     measures_out: Path,
     scratch: Path,
 ) -> dict[str, float]:
-    """Train, measure on held-out rows and save."""
+    """Train, measure on validation and test, and save."""
     from potstill.distill import student, training
     from potstill.distill.objective import Objective
     from potstill.students import trimming

@@ -4,15 +4,15 @@ An embedding is up to a third of a small model. Only the choice is made here; wh
 with this vocabulary cuts it.
 
 Reads   teacher     checkpoint
-        dataset     folder with train.jsonl and heldout.jsonl (messages)
-        functions   JSONL of mined functions, read for the words of their docstrings
+        dataset     folder with train.jsonl, validation.jsonl and test.jsonl (messages)
+        functions   JSONL of mined functions; the docstrings of the training modules are read
 Writes  out         the tokenizer's files in the new numbering, vocabulary.json (new id -> old id)
-        metrics     sizes, share of held-out tokens kept, tokens added by the trimming
+        metrics     sizes; of validation and test: share of tokens kept, tokens added by the trimming
 """
 
 from pathlib import Path
 
-from potstill import files, stage
+from potstill import files, splits, stage
 from potstill.models.chat import ChatTokenizer
 from potstill.params import Section
 from potstill.students import trimming
@@ -27,21 +27,23 @@ class Params(Section):
 def main(
     params: Params, *, teacher: Path, dataset: Path, functions: Path, out: Path
 ) -> dict[str, float]:
-    """Choose the ids by the training data alone, then measure on the held-out data."""
+    """Choose the ids by the training data alone, then measure on the others."""
     tokenizer = ChatTokenizer(teacher)
 
-    def texts(side: str) -> list[str]:
-        rows = files.read_jsonl(dataset / f"{side}.jsonl", ["messages"])
+    def texts(split: str) -> list[str]:
+        rows = files.read_jsonl(dataset / f"{split}.jsonl", ["messages"])
         return [tokenizer.render(row["messages"], add_generation_prompt=False) for row in rows]
 
     # Docstrings bring the words in which tasks are asked.
-    words = (row["docstring"] for row in files.read_jsonl(functions, ["docstring"]))
+    mined = files.read_jsonl(functions, ["docstring", "group"])
+    words = (row["docstring"] for row in mined if splits.split(row["group"]) == "train")
     kept = trimming.choose(teacher, [*texts("train"), *words], params.size, out)
-    return {
-        "vocab_before": tokenizer.vocab_size,
-        "vocab_after": len(kept),
-        **trimming.measure(tokenizer, ChatTokenizer(out), kept, texts("heldout")),
-    }
+    cut = ChatTokenizer(out)
+    metrics: dict[str, float] = {"vocab_before": tokenizer.vocab_size, "vocab_after": len(kept)}
+    for split in ("validation", "test"):
+        found = trimming.measure(tokenizer, cut, kept, texts(split))
+        metrics |= {f"{split}_{name}": value for name, value in found.items()}
+    return metrics
 
 
 if __name__ == "__main__":

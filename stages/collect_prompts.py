@@ -1,15 +1,16 @@
 """Collect the tasks: the built-in katas and any JSONL files, split by family.
 
 Reads   extra       folder; each *.jsonl in it holds tasks of your own
-Writes  out         folder with train.jsonl and heldout.jsonl (task rows)
+Writes  out         folder with train.jsonl, validation.jsonl and test.jsonl (task rows)
         metrics     rows and families of each split
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from potstill import files, katas, stage
+from potstill import files, katas, splits, stage
 from potstill.data import prompts
+from potstill.splits import Split
 from potstill.errors import InputError
 from potstill.params import Section
 from pydantic import Field
@@ -21,31 +22,33 @@ class Params(Section):
     """Settings of `collect_prompts`."""
 
     train_per_family: ByLevel  # instances of a kata family in each language, by level 1 to 4
-    heldout_per_family: ByLevel
-    heldout_share: Annotated[float, Field(gt=0, lt=1)]  # of the families of each level
+    validation_per_family: ByLevel
+    test_per_family: ByLevel
     languages: list[str]
     seed: int
 
 
 def main(params: Params, *, extra: Path, out: Path) -> dict[str, int]:
-    """Split families, not rows: no held-out task has a sibling in the training set."""
-    most = max(*params.train_per_family, *params.heldout_per_family)
-    rows = list(katas.instances(params.seed, most, params.languages))
-    rows += prompts.read_extra(extra)
-    limits = {"train": params.train_per_family, "heldout": params.heldout_per_family}
-    split: dict[str, list[dict]] = {"train": [], "heldout": []}
+    """Split families, not rows: no validation or test task has a sibling in the training set."""
+    limits = {
+        "train": params.train_per_family,
+        "validation": params.validation_per_family,
+        "test": params.test_per_family,
+    }
+    rows = katas.instances(params.seed, max(map(max, limits.values())), params.languages)
+    found: dict[Split, list[dict[str, Any]]] = {name: [] for name in splits.SPLITS}
     taken: dict[tuple[str, str], int] = {}
-    for row in rows:
-        side = katas.split(row["family"], params.heldout_share)
+    for row in [*rows, *prompts.read_extra(extra)]:
+        name = splits.split(row["family"])
         key = (row["family"], row["language"])
         taken[key] = taken.get(key, 0) + 1
-        if not row["level"] or taken[key] <= limits[side][row["level"] - 1]:
-            split[side].append(row)
+        if not row["level"] or taken[key] <= limits[name][row["level"] - 1]:
+            found[name].append(row)
     out.mkdir()
     metrics = {}
-    for name, chosen in split.items():
+    for name, chosen in found.items():
         if not chosen:
-            raise InputError(f"collect_prompts: no {name} tasks: change heldout_share or languages")
+            raise InputError(f"collect_prompts: no {name} tasks: raise {name}_per_family")
         metrics[f"{name}_rows"] = files.write_jsonl(out / f"{name}.jsonl", chosen)
         metrics[f"{name}_families"] = len({row["family"] for row in chosen})
     return metrics

@@ -1,14 +1,14 @@
 """Train one student: from the teacher's cached distributions, from labels alone, or not at all.
 
 Reads   student     checkpoint to start from
-        tokens      folder with train.arrow and heldout.arrow, tokenised rows
+        tokens      folder with train.arrow, validation.arrow and test.arrow, tokenised rows
         logits      logit store of the adapted teacher
 Writes  out         checkpoint of the trained student
-        measures_out folder: history.csv has step, tokens, loss, ce, divergence, lr, heldout_nll
-                    (nats a token); heldout.jsonl a held-out row's id, group, nll_nats, tokens,
-                    bytes
-        metrics     steps, tokens seen, highest learning rate, held-out likelihood (nats a token,
-                    bits a byte) and perplexity with intervals
+        measures_out folder: history.csv has step, tokens, loss, ce, divergence, lr, validation_nll
+                    (nats a token); validation.jsonl and test.jsonl of each row id, group, nll_nats,
+                    tokens, bytes
+        metrics     steps, tokens seen, highest learning rate; likelihood (nats a token, bits a byte)
+                    and perplexity on validation and test, with intervals
 """
 
 from pathlib import Path
@@ -27,7 +27,7 @@ def main(
     measures_out: Path,
     scratch: Path,
 ) -> dict[str, float | str]:
-    """Train, measure on held-out rows and save."""
+    """Train, measure on validation and test, and save."""
     from potstill.distill import student as library
 
     measured = library.train(

@@ -1,7 +1,7 @@
 """Export a checkpoint to one format and quantisation, then prove it in its own runtime.
 
 Reads   checkpoint  Hugging Face folder
-        reference   what that checkpoint computes on held-out rows (record_reference)
+        reference   what that checkpoint computes on validation rows (record_reference)
 Writes  out         artefact: model files, tokenizer, artifact.json with SHA-256 of each file
         metrics     format, quantisation, bytes, parameters;
                     parity: verdict (pass | fail | not-run) with its reason, agreement, KL;

@@ -2,7 +2,7 @@
 
 Reads   teacher     checkpoint of the adapted teacher
         students    folder of checkpoints, one a student
-        dataset     folder with heldout.jsonl
+        dataset     folder with validation.jsonl
 Writes  out         one safetensors file a checkpoint, named as below models/: token ids, logits,
                     greedy answers, chat template, stop ids
         metrics     checkpoints, texts, prompts, bytes
@@ -23,7 +23,7 @@ def main(
     from potstill.loading import load
 
     checkpoints = [teacher, *sorted(path.parent for path in students.glob("*/config.json"))]
-    rows = files.read_jsonl(dataset / "heldout.jsonl", ["messages"])
+    rows = files.read_jsonl(dataset / "validation.jsonl", ["messages"])
     chats = [row["messages"] for row in islice(rows, params.texts)]
     for path in checkpoints:
         folder = out / path.parent.name if path.parent == students else out

@@ -1,9 +1,10 @@
-"""Let an artefact solve held-out katas and HumanEval through its own runtime; pass@1.
+"""Let an artefact solve katas of a split and HumanEval through its own runtime; pass@1.
 
 Reads   artefact    exported artefact
-        prompts     folder with heldout.jsonl (task rows)
+        prompts     folder with validation.jsonl and test.jsonl (task rows)
 Writes  out         JSONL: one row a problem, with the answer and why it failed
-        metrics     pass@1 with 95 % intervals, inside-subset rates, by level and language
+        metrics     the katas' split; pass@1 with 95 % intervals, inside-subset rates, by level and
+                    language
 """
 
 from pathlib import Path
@@ -14,16 +15,17 @@ from potstill.evaluate.code_tasks import Settings as Params
 from potstill.models.chat import ChatTokenizer
 
 
-def main(params: Params, *, artefact: Path, prompts: Path, out: Path) -> dict[str, float]:
+def main(params: Params, *, artefact: Path, prompts: Path, out: Path) -> dict[str, float | str]:
     """Generate, execute, count."""
-    heldout = files.read_jsonl(prompts / "heldout.jsonl", ["id", "task", "tests", "family"])
+    path = prompts / f"{params.split}.jsonl"
+    tasks = files.read_jsonl(path, ["id", "task", "tests", "family"])
     model = runtime.load(artefact, threads=params.threads, context=params.context)
     try:
-        rows = code_tasks.score_all(model, ChatTokenizer(artefact), heldout, params)
+        rows = code_tasks.score_all(model, ChatTokenizer(artefact), tasks, params)
     finally:
         model.close()
     files.write_jsonl(out, rows)
-    return rates.summary(rows)
+    return {"katas_split": params.split, **rates.summary(rows)}
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Turn chat rows into token ids once, for every stage that trains, prunes or caches.
 
-Reads   dataset     folder with train.jsonl and heldout.jsonl (messages, group, tools)
+Reads   dataset     folder with train.jsonl, validation.jsonl and test.jsonl (messages, group,
+                    tools)
         vocabulary  folder with the tokenizer, template and end ids that teacher and students share
-Writes  out         train.arrow and heldout.arrow: ids, spans, weights, keys and groups, mapped and
-                    not read by the stages after it; see `tokens.table`
+Writes  out         train.arrow, validation.arrow and test.arrow: ids, spans, weights, keys and
+                    groups, mapped and not read by the stages after it; see `tokens.table`
         metrics     of each split: rows, tokens, answer_tokens, rows rejected by reason, and how
                     many tokens half, nine tenths, 99 in a hundred and all of the rows have at most
 """
@@ -11,7 +12,7 @@ Writes  out         train.arrow and heldout.arrow: ids, spans, weights, keys and
 from pathlib import Path
 from typing import Annotated
 
-from potstill import files, stage
+from potstill import files, splits, stage
 from potstill.models.chat import ChatTokenizer
 from potstill.params import Section
 from pydantic import Field
@@ -24,14 +25,14 @@ class Params(Section):
 
 
 def main(params: Params, *, dataset: Path, vocabulary: Path, out: Path) -> dict[str, int]:
-    """Write both tables and say what is in them."""
+    """Write the tables and say what is in them."""
     from potstill.tokens import table
     from rich.progress import track
 
     chat = ChatTokenizer(vocabulary)
     metrics: dict[str, int] = {}
     out.mkdir()
-    for split in ("train", "heldout"):
+    for split in splits.SPLITS:
         source, path = dataset / f"{split}.jsonl", out / f"{split}.arrow"
         rows = files.read_jsonl(source, ["messages", "group"])
         rejected = table.write(path, track(rows, split, transient=True), chat, params.max_length)

@@ -52,6 +52,7 @@ def test_a_variant_is_found_by_its_dotted_name():
             "unknown key toy.many.a.x; allowed: depth$",
         ),
         ({"steps": 3}, "toy.rate is missing"),
+        ({"steps": 3, "ratee": 0.5}, "unknown key toy.ratee; .*did you mean rate"),
         ({"steps": "3", "rate": 0.5}, r"toy.steps: got '3' \(str\)"),
         ({"steps": True, "rate": 0.5}, r"toy.steps: got True \(bool\)"),
         ({"steps": 3.0, "rate": 0.5}, r"toy.steps: got 3.0 \(float\)"),

@@ -95,7 +95,8 @@ def section(tree: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 def _one_line(cls: type[Section], error: ValidationError, found: dict[str, dict[str, Any]]) -> str:
-    first = error.errors()[0]
+    # a key that was renamed is unknown and missing at once: unknown says more
+    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     path = [str(part) for part in first["loc"]]
     # the last section that has the key is the one that counts, and the one to mend
     where = [name for name, part in found.items() if path and path[0] in part] or list(found)

@@ -18,7 +18,7 @@ def put(folder, *rows, name="mine.jsonl"):
 
 def test_a_bare_row_becomes_a_task_row(tmp_path):
     (row,) = prompts.read_extra(put(tmp_path, ROW))
-    assert row["family"] == row["id"]
+    assert row["family"]
     assert row["source"] == "mine"
     assert row["tests"] == []
     assert row["reference"] is None
@@ -28,6 +28,13 @@ def test_ids_depend_on_content_alone(tmp_path):
     first, second = prompts.read_extra(put(tmp_path, ROW, {**ROW, "language": "javascript"}))
     assert first["id"] != second["id"]
     assert prompts.read_extra(tmp_path)[0]["id"] == first["id"]
+
+
+def test_tasks_that_ask_the_same_are_one_family_in_any_language_and_file(tmp_path):
+    put(tmp_path, ROW, {**ROW, "language": "javascript"}, {**ROW, "task": "Write g(x)."})
+    put(tmp_path, ROW, name="other.jsonl")
+    one, two, different, again = (row["family"] for row in prompts.read_extra(tmp_path))
+    assert one == two == again != different
 
 
 @pytest.mark.parametrize(

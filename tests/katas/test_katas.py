@@ -11,7 +11,7 @@ from collections import Counter
 from difflib import SequenceMatcher
 
 import pytest
-from potstill import files, katas
+from potstill import katas
 from potstill.curation import contamination
 from potstill.errors import InputError
 from potstill.katas.family import MAX_EQUAL, NUM_TESTS, Family
@@ -55,10 +55,6 @@ def rows():
 
 def in_language(rows, language):
     return [row for row in rows if row["language"] == language]
-
-
-def names_of_level(level):
-    return [family.name for family in katas.FAMILIES if family.level == level]
 
 
 def test_python_references_pass_their_own_tests_and_leave_the_arguments_alone(rows):
@@ -157,7 +153,7 @@ def test_names_ids_and_texts_are_unique(rows):
 
 
 def test_families_have_different_solutions_even_without_names_and_constants():
-    # else a held-out family would be solved by what its twin in training taught
+    # else a test family would be solved by what its twin in training taught
     families = {}
     for family in katas.FAMILIES:
         parameters = "|".join(re.escape(name) for name in family.parameters)
@@ -203,24 +199,6 @@ def test_both_languages_get_the_same_instances(rows):
     for ours, theirs in pairs:
         assert ours["tests"] == theirs["tests"]
         assert ours["task"].replace(ours["entry_point"], theirs["entry_point"]) == theirs["task"]
-
-
-def test_the_split_takes_its_share_of_every_level():
-    for level in (1, 2, 3, 4):
-        names = names_of_level(level)
-        heldout = [name for name in names if katas.split(name, 0.3) == "heldout"]
-        assert len(heldout) == round(0.3 * len(names))
-        larger = [name for name in names if katas.split(name, 0.5) == "heldout"]
-        assert set(heldout) < set(larger)
-    assert {katas.split(family.name, 0.0) for family in katas.FAMILIES} == {"train"}
-    assert {katas.split(family.name, 1.0) for family in katas.FAMILIES} == {"heldout"}
-
-
-def test_foreign_families_are_split_by_their_hash():
-    names = [files.row_id(str(i)) for i in range(400)]
-    heldout = [name for name in names if katas.split(name, 0.25) == "heldout"]
-    assert 60 < len(heldout) < 140
-    assert {katas.split(name, 0.25) for name in heldout} == {"heldout"}
 
 
 def test_an_unknown_language_is_named():

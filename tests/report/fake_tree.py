@@ -76,8 +76,8 @@ def write_tree(root):
         path = root / f"data/training/{name}/history.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(history(steps, perplexity))
-        write_heldout(root, name, perplexity)
-    write_heldout(root, "teacher_adapted", 3.62)
+        write_test_rows(root, name, perplexity)
+    write_test_rows(root, "teacher_adapted", 3.62)
     for variant in VARIANTS:
         write_variant(root, variant)
     flags = {name: root / f"metrics/{name}.json" for name in single_files()}
@@ -105,13 +105,13 @@ def single_files():
             "rejected_subset_class_definition": 17, "rejected_cut_off": 12, "rejected_timeout": 4,
             "rejected_contaminated": 2, "kept_teacher": 160,
         },
-        "build_dataset": {"train_rows": 600, "heldout_rows": 120},
+        "build_dataset": {"train_rows": 600, "validation_rows": 60, "test_rows": 120},
         "build_vocabulary": {
-            "vocab_before": 49_152, "vocab_after": 12_288, "heldout_kept_share": 0.9983,
+            "vocab_before": 49_152, "vocab_after": 12_288, "test_kept_share": 0.9983,
         },
         "adapt_teacher": {
-            "steps": 20, "num_tokens": 9_000, "heldout_perplexity": 3.62,
-            "heldout_perplexity_low": 3.3, "heldout_perplexity_high": 4.0, "heldout_rows": 120,
+            "steps": 20, "num_tokens": 9_000, "test_perplexity": 3.62,
+            "test_perplexity_low": 3.3, "test_perplexity_high": 4.0, "test_rows": 120,
         },
         "cache_logits": {
             "num_tokens": 61_233, "kept_mass_mean": 0.9871, "bytes_per_token": 320.5,
@@ -122,13 +122,13 @@ def single_files():
 def student(steps, perplexity):
     return {
         "start": "pruned", "steps": steps, "num_tokens": 510 * steps, "num_parameters": 99_118_656,
-        "train_loss_last": 1.5, "heldout_perplexity": perplexity,
-        "heldout_perplexity_low": 0.9 * perplexity, "heldout_perplexity_high": 1.1 * perplexity,
-        "heldout_rows": 120,
+        "train_loss_last": 1.5, "test_perplexity": perplexity,
+        "test_perplexity_low": 0.9 * perplexity, "test_perplexity_high": 1.1 * perplexity,
+        "test_rows": 120, "validation_nll_nats": math.log(perplexity) + 0.02,
     }  # fmt: skip
 
 
-def write_heldout(root, name, perplexity):
+def write_test_rows(root, name, perplexity):
     """120 rows whose mean is the perplexity's logarithm; hard rows are hard for every model."""
     rows = [
         {
@@ -138,13 +138,13 @@ def write_heldout(root, name, perplexity):
         }
         for number in range(120)
     ]  # fmt: skip
-    path = root / f"data/training/{name}/heldout.jsonl"
+    path = root / f"data/training/{name}/test.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def history(steps, perplexity):
-    source, lines = random.Random(perplexity), ["step,tokens,loss,ce,divergence,lr,heldout_nll"]
+    source, lines = random.Random(perplexity), ["step,tokens,loss,ce,divergence,lr,validation_nll"]
     for step in range(1, steps + 1):
         ce = 1.3 + 2.1 * 0.9**step + source.gauss(0, 0.08) - 0.1 + perplexity / 40
         held = f"{math.log(perplexity) + 0.02 * (steps - step):.4f}" if step % 20 == 0 else ""

@@ -64,7 +64,7 @@ def test_one_family_has_no_interval(pair):
 
 def test_the_ratio_is_that_of_the_perplexities_and_pairing_narrows_it(look):
     students = look().results.students
-    kd, labels = students["kd"].heldout, students["labels_only"].heldout
+    kd, labels = students["kd"].test_rows, students["labels_only"].test_rows
     found = perplexity_ratio(kd, labels).estimate
     each = [
         math.exp(sum(row.nll_nats for row in rows) / sum(row.tokens for row in rows))
@@ -80,8 +80,8 @@ def test_the_ratio_is_that_of_the_perplexities_and_pairing_narrows_it(look):
 
 
 def test_a_reason_stands_where_there_is_no_ratio(look):
-    kd = look().results.students["kd"].heldout
-    assert "different held-out rows" in perplexity_ratio(kd, kd[1:]).reason
-    assert "different held-out rows" in perplexity_ratio([], []).reason
+    kd = look().results.students["kd"].test_rows
+    assert "different test rows" in perplexity_ratio(kd, kd[1:]).reason
+    assert "different test rows" in perplexity_ratio([], []).reason
     one = [replace(row, group="one") for row in kd]
     assert "one group" in perplexity_ratio(one, one).reason

@@ -9,7 +9,7 @@ from potstill.errors import InputError
 from potstill.report import gates
 from potstill.report.comparison import View
 
-from tests.report.fake_tree import SETTINGS, change, write_heldout
+from tests.report.fake_tree import SETTINGS, change, write_test_rows
 
 
 def states(verdicts, gate):
@@ -56,18 +56,18 @@ def test_bounds_mean_what_they_say(look, value, bound, expected):
 
 
 def test_the_students_perplexity_is_held_against_each_control(look, tmp_path):
-    write_heldout(tmp_path, "labels_only", 4.1)
+    write_test_rows(tmp_path, "labels_only", 4.1)
     verdicts = gates.judge(look())
     assert states(verdicts, "perplexity_below_labels_only") == {"kd over labels_only": "fail"}
     assert states(verdicts, "perplexity_below_untrained") == {"kd over untrained": "pass"}
 
 
 def test_a_ratio_whose_interval_reaches_one_does_not_pass(look, tmp_path):
-    path = tmp_path / "data/training/labels_only/heldout.jsonl"
+    path = tmp_path / "data/training/labels_only/test.jsonl"
     sway = {f"group-{n}": 0.99 if n % 2 else 1.01 for n in range(30)}
     rewrite_rows(path, lambda row: {"nll_nats": row["nll_nats"] * sway[row["group"]]})
     rewrite_rows(
-        tmp_path / "data/training/kd/heldout.jsonl",
+        tmp_path / "data/training/kd/test.jsonl",
         lambda row: {"nll_nats": row["nll_nats"] * math.log(4.5) / math.log(4.1)},
     )
     verdicts = gates.judge(look())
@@ -82,8 +82,8 @@ def test_a_ratio_whose_interval_reaches_one_does_not_pass(look, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", '{"id": "x", "group": "g", "nll_nats": 1.0, "tokens": 2}'])
-def test_other_held_out_rows_never_pass(look, tmp_path, text):
-    (tmp_path / "data/training/labels_only/heldout.jsonl").write_text(text)
+def test_other_test_rows_never_pass(look, tmp_path, text):
+    (tmp_path / "data/training/labels_only/test.jsonl").write_text(text)
     verdicts = gates.judge(look())
     assert states(verdicts, "perplexity_below_labels_only") == {"kd over labels_only": "not-run"}
 

@@ -52,8 +52,8 @@ def test_the_plots_files_hold_every_student_and_export(unchanged, tmp_path):
     rows = {
         path.stem: list(csv.DictReader(path.open())) for path in (tmp_path / "shown").glob("*.csv")
     }
-    assert {row["student"] for row in rows["heldout_loss"]} == set(unchanged.results.students)
-    first = [row for row in rows["heldout_loss"] if row["step"] == "0"]
+    assert {row["student"] for row in rows["validation_loss"]} == set(unchanged.results.students)
+    first = [row for row in rows["validation_loss"] if row["step"] == "0"]
     assert len({row["nats"] for row in first}) == 1  # all begin as the untrained one
     assert len(first) == 3
     assert {row["export"] for row in rows["quality"]} == {v.name for v in unchanged.variants}

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 from potstill.report import gates, html, summary, verdict
 
-from tests.report.fake_tree import change, write_heldout
+from tests.report.fake_tree import change, write_test_rows
 
 VOID = {"meta", "link", "br", "img", "hr", "path", "use", "rect"}
 
@@ -104,7 +104,7 @@ def test_the_words_follow_the_intervals(look, tmp_path):
 
 
 def test_a_lost_comparison_is_said(look, tmp_path):
-    write_heldout(tmp_path, "labels_only", 4.0)
+    write_test_rows(tmp_path, "labels_only", 4.0)
     (tmp_path / "data/scores/labels_only-q8_0.jsonl").write_text("")
     swap = [tmp_path / f"data/scores/{name}-q8_0.jsonl" for name in ("kd", "untrained")]
     texts = [path.read_text() for path in swap]

@@ -12,7 +12,7 @@ from tests.report.fake_tree import change
 def test_numbers_arrive_as_they_were_written(look, tmp_path):
     results = look().results
     assert results.students["kd"].perplexity.value == 4.1
-    assert [step for step, _ in results.students["kd"].history.heldout] == [20, 40]
+    assert [step for step, _ in results.students["kd"].history.validation] == [20, 40]
     assert results.students["untrained"].history.losses == []
     assert results.variants["kd-q4_0"].size_bytes == 61_112_332
     assert results.variants["kd-q4_0"].latency.tokens_per_s == 219.0
@@ -32,9 +32,9 @@ def test_keys_that_nobody_asks_for_do_not_matter(look, tmp_path):
     [
         ("fetch_model", "revision"),
         ("curate", "num_in"),
-        ("build_vocabulary", "heldout_kept_share"),
+        ("build_vocabulary", "test_kept_share"),
         ("cache_logits", "bytes_per_token"),
-        ("distill/kd", "heldout_perplexity_low"),
+        ("distill/kd", "test_perplexity_low"),
         ("export/kd-f16", "bytes"),
         ("export/kd-f16", "parity"),
         ("score_code/kd-f16", "katas_pass_at_1_high"),
@@ -67,7 +67,7 @@ def test_a_part_that_is_no_object_is_named(look, tmp_path, value):
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), "4.1", True, [4.1]])
 @pytest.mark.parametrize("file", ["distill/kd", "score_code/kd-q8_0"])
 def test_what_is_no_number_is_named_with_its_file(look, tmp_path, file, value):
-    key = {"distill/kd": "heldout_perplexity", "score_code/kd-q8_0": "katas_pass_at_1"}[file]
+    key = {"distill/kd": "test_perplexity", "score_code/kd-q8_0": "katas_pass_at_1"}[file]
     change(tmp_path / f"metrics/{file}.json", **{key: value})
     with pytest.raises(InputError, match=rf"{file}\.json: {key} is"):
         look()
@@ -79,7 +79,7 @@ def test_what_is_no_number_is_named_with_its_file(look, tmp_path, file, value):
         "metrics/curate.json",
         "metrics/distill/labels_only.json",
         "data/training/labels_only/history.csv",
-        "data/training/teacher_adapted/heldout.jsonl",
+        "data/training/teacher_adapted/test.jsonl",
         "models/artefacts/kd-f16/artifact.json",
     ],
 )
@@ -121,16 +121,16 @@ def test_an_unknown_verdict_is_refused(look, tmp_path):
         look()
 
 
-def test_no_held_out_rows_is_an_error(look, tmp_path):
-    change(tmp_path / "metrics/distill/kd.json", heldout_rows=0)
-    with pytest.raises(InputError, match=r"kd\.json: no held-out rows"):
+def test_no_test_rows_is_an_error(look, tmp_path):
+    change(tmp_path / "metrics/distill/kd.json", test_rows=0)
+    with pytest.raises(InputError, match=r"kd\.json: no test rows"):
         look()
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, 0.99])
 def test_an_impossible_perplexity_is_named(look, tmp_path, value):
-    change(tmp_path / "metrics/distill/untrained.json", heldout_perplexity=value)
-    with pytest.raises(InputError, match=r"untrained\.json: heldout_perplexity is .* at least 1"):
+    change(tmp_path / "metrics/distill/untrained.json", test_perplexity=value)
+    with pytest.raises(InputError, match=r"untrained\.json: test_perplexity is .* at least 1"):
         look()
 
 
@@ -157,23 +157,23 @@ def test_a_bad_score_row_is_named_with_its_line(look, tmp_path, row):
         ('{"id": "x", "group": "g", "nll_nats": 1.0, "tokens": 0}', "row x: tokens is 0"),
     ],
 )
-def test_a_bad_held_out_row_is_named(look, tmp_path, row, message):
-    (tmp_path / "data/training/kd/heldout.jsonl").write_text(row)
-    with pytest.raises(InputError, match=rf"kd/heldout\.jsonl.*{message}"):
+def test_a_bad_test_row_is_named(look, tmp_path, row, message):
+    (tmp_path / "data/training/kd/test.jsonl").write_text(row)
+    with pytest.raises(InputError, match=rf"kd/test\.jsonl.*{message}"):
         look()
 
 
 @pytest.mark.parametrize("cell", ["nan", "", "x"])
 def test_a_bad_cell_of_a_history_is_named_with_its_step(tmp_path, cell):
     path = tmp_path / "kd.csv"
-    path.write_text(f"step,ce,heldout_nll\n1,2.0,\n2,{cell},\n")
+    path.write_text(f"step,ce,validation_nll\n1,2.0,\n2,{cell},\n")
     with pytest.raises(InputError, match=r"ce is .* at step 2"):
         load.read_history(path)
 
 
 def test_a_history_without_its_columns_is_refused(tmp_path):
     (tmp_path / "kd.csv").write_text("")
-    with pytest.raises(InputError, match="has no column step, ce, heldout_nll"):
+    with pytest.raises(InputError, match="has no column step, ce, validation_nll"):
         load.read_history(tmp_path / "kd.csv")
 
 

@@ -24,11 +24,12 @@ def chat(number: int) -> dict:
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
-    """Return a dataset folder of twelve training and six held-out rows."""
+    """Return a dataset folder of twelve training, four validation and six test rows."""
     folder = tmp_path / "dataset"
     folder.mkdir()
     files.write_jsonl(folder / "train.jsonl", (chat(n) for n in range(12)))
-    files.write_jsonl(folder / "heldout.jsonl", (chat(n) for n in range(20, 26)))
+    files.write_jsonl(folder / "validation.jsonl", (chat(n) for n in range(30, 34)))
+    files.write_jsonl(folder / "test.jsonl", (chat(n) for n in range(20, 26)))
     return folder
 
 

@@ -1,61 +1,78 @@
 """The dataset: formats in their shares, and splits that share nothing."""
 
+import itertools
+
 import pytest
-from potstill import files
+from potstill import files, splits
 from potstill.errors import InputError
 
 from stages.build_dataset import Params, main
 
 SETTINGS = {
     "max_train_rows": 40,
-    "max_heldout_rows": 12,
+    "max_validation_rows": 8,
+    "max_test_rows": 12,
     "shares": {"code": 0.7, "plan": 0.1, "reflect": 0.1, "decompose": 0.1},
     "plan_in_prompt": 0.5,
     "mined_share": 0.25,
-    "heldout_modules": 0.3,
     "seed": 0,
 }
 
 
+def named(split, count, prefix="family"):
+    """Return the first `count` names of a split."""
+    names = (f"{prefix}{n}" for n in itertools.count())
+    return list(itertools.islice((n for n in names if splits.split(n) == split), count))
+
+
 def row(number, origin, group):
     return {
-        "id": f"{origin}{number}",
+        "id": f"{origin}{number}{group}",
         "origin": origin,
         "group": group,
         "family": group,
         "language": "python",
         "licence": "x",
-        "task": f"Task {origin} {number}.",
+        "task": f"Task {origin} {number} {group}.",
         "plan": ["Do it."] if origin == "reference" else [],
         "code": f"x = {number}",
         "reference": f"x = {number}",
     }
 
 
-def build(folder, heldout_family="held", **changes):
+def build(folder, test_families=None, **changes):
+    """Return the metrics and the rows of each split."""
     (folder / "c").mkdir(parents=True)
     (folder / "p").mkdir()
-    kept = [row(n, "reference", f"family{n % 9}") for n in range(40)]
-    kept += [row(n, "mined", f"module{n % 10}") for n in range(30)]
+    kept = [row(n, "reference", name) for name in named("train", 9) for n in range(4)]
+    kept += [row(n, "mined", f"module{n % 40}") for n in range(80)]
     files.write_jsonl(folder / "c/accepted.jsonl", kept)
     broken = [{**r, "error": "NameError: y", "fix": "x = 0"} for r in kept[:8]]
     files.write_jsonl(folder / "c/reflect.jsonl", broken)
-    held = [row(n, "heldout", f"{heldout_family}{n % 4}") for n in range(16)]
-    files.write_jsonl(folder / "p/heldout.jsonl", held)
+    families = {
+        "validation": named("validation", 4),
+        "test": test_families or named("test", 4),
+    }
+    for name, of_split in families.items():
+        tasks = [row(n, "reference", family) for family in of_split for n in range(4)]
+        files.write_jsonl(folder / f"p/{name}.jsonl", tasks)
     params = Params(**(SETTINGS | changes))
     metrics = main(params, curated=folder / "c", prompts=folder / "p", out=folder / "out")
-    rows = [list(files.read_jsonl(folder / "out" / f"{s}.jsonl")) for s in ("train", "heldout")]
-    return metrics, *rows
+    names = splits.SPLITS
+    return metrics, {s: list(files.read_jsonl(folder / "out" / f"{s}.jsonl")) for s in names}
 
 
-def test_no_family_and_no_module_is_in_both_splits(tmp_path):
-    metrics, train, held = build(tmp_path)
-    assert not {r["group"] for r in train} & {r["group"] for r in held}
-    assert any(r["group"].startswith("module") for r in held)
-    assert metrics["train_rows"] == len(train)
+def test_every_family_and_every_module_is_in_its_split(tmp_path):
+    metrics, rows = build(tmp_path)
+    for name, found in rows.items():
+        groups = {r["group"] for r in found}
+        assert {splits.split(group) for group in groups} == {name}
+        assert any(group.startswith("module") for group in groups)
+        assert metrics[f"{name}_rows"] == len(found) <= SETTINGS[f"max_{name}_rows"]
     assert metrics["train_code"] == 28
     assert metrics["train_reflect"] == 4
-    assert {r["format"] for r in train} == {"code", "plan", "reflect", "decompose"}
+    assert {r["format"] for r in rows["train"]} == {"code", "plan", "reflect", "decompose"}
+    assert {r["format"] for r in rows["test"]} == {"code", "plan", "decompose"}
 
 
 def test_the_same_inputs_give_the_same_bytes(tmp_path):
@@ -64,9 +81,11 @@ def test_the_same_inputs_give_the_same_bytes(tmp_path):
     assert files.sha256_tree(tmp_path / "a/out") == files.sha256_tree(tmp_path / "b/out")
 
 
-def test_a_family_that_leaks_stops_the_stage(tmp_path):
-    with pytest.raises(InputError, match="in both splits"):
-        build(tmp_path, heldout_family="family")
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_family_that_leaks_stops_the_stage(tmp_path, split):
+    (family,) = named(split, 1)
+    with pytest.raises(InputError, match=f"{family} would be in test and is of another split"):
+        build(tmp_path, test_families=[*named("test", 3), family])
 
 
 def test_a_share_of_an_unknown_format_is_refused(tmp_path):

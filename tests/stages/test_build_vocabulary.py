@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from potstill import files
+from potstill import files, splits
 from potstill.loading import load
 from potstill.models.chat import ChatTokenizer
 from potstill.students import trimming
@@ -12,14 +12,19 @@ from stages.build_vocabulary import Params, main
 CPU = torch.device("cpu")
 
 
+def function(split, docstring="def wrap(text):\n    return text"):
+    """Return a mined function of a module of a split."""
+    module = next(name for name in "abcdefghijklmnopqrstuvwxyz" if splits.split(name) == split)
+    return {"docstring": docstring, "group": module}
+
+
 @pytest.fixture
 def inputs(tmp_path):
     chat = [{"role": "user", "content": "wrap the text"}, {"role": "assistant", "content": "def"}]
     (tmp_path / "dataset").mkdir()
-    for side in ("train", "heldout"):
+    for side in ("train", "validation", "test"):
         files.write_jsonl(tmp_path / "dataset" / f"{side}.jsonl", [{"messages": chat}])
-    words = {"docstring": "def wrap(text):\n    return text"}
-    files.write_jsonl(tmp_path / "functions.jsonl", [words])
+    files.write_jsonl(tmp_path / "functions.jsonl", [function("train")])
     return {"dataset": tmp_path / "dataset", "functions": tmp_path / "functions.jsonl"}
 
 
@@ -28,8 +33,8 @@ def test_logits_are_those_of_the_kept_rows(tiny_checkpoint, inputs, tmp_path, fa
     teacher = tiny_checkpoint(family)
     metrics = main(Params(size=320), teacher=teacher, out=tmp_path / "vocabulary", **inputs)
     assert metrics["vocab_after"] <= 320
-    assert metrics["heldout_kept_share"] == 1
-    assert metrics["heldout_token_growth"] == 1
+    assert metrics["validation_kept_share"] == metrics["test_kept_share"] == 1
+    assert metrics["validation_token_growth"] == metrics["test_token_growth"] == 1
     trimming.apply(tmp_path / "vocabulary", teacher, tmp_path / "out")
     kept = files.read_json(tmp_path / "vocabulary" / trimming.NAME)["kept_ids"]
     full, small = ChatTokenizer(teacher), ChatTokenizer(tmp_path / "out")
@@ -46,3 +51,13 @@ def test_logits_are_those_of_the_kept_rows(tiny_checkpoint, inputs, tmp_path, fa
 def test_size_zero_keeps_all(tiny_llama, inputs, tmp_path):
     metrics = main(Params(size=0), teacher=tiny_llama, out=tmp_path / "out", **inputs)
     assert metrics["vocab_after"] == metrics["vocab_before"]
+
+
+def test_only_the_words_of_training_modules_count(tiny_llama, inputs, tmp_path):
+    made = {}
+    for split in splits.SPLITS:
+        rows = [function("train"), function(split, "zebra quilt" * 50)]
+        files.write_jsonl(tmp_path / "functions.jsonl", rows)
+        main(Params(size=320), teacher=tiny_llama, out=tmp_path / split, **inputs)
+        made[split] = files.sha256_tree(tmp_path / split)
+    assert made["validation"] == made["test"] != made["train"]

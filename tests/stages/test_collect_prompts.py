@@ -1,57 +1,93 @@
 """Families, not rows, are split; the user's own tasks come along."""
 
+import itertools
 import json
 
 import pytest
-from potstill import files
+from potstill import files, splits
 from potstill.errors import InputError
 
 from stages.collect_prompts import Params, main
 
 SETTINGS = {
     "train_per_family": [2, 2, 1, 1],
-    "heldout_per_family": [3, 3, 1, 0],
-    "heldout_share": 0.3,
+    "validation_per_family": [1, 1, 1, 1],
+    "test_per_family": [3, 3, 1, 0],
     "languages": ["python", "javascript"],
     "seed": 0,
 }
 
 
-def read(folder, side):
-    return list(files.read_jsonl(folder / f"{side}.jsonl"))
+def collect(tmp_path, name="out", **changes):
+    """Return the metrics and the rows of each split."""
+    (tmp_path / "extra").mkdir(exist_ok=True)
+    metrics = main(Params(**SETTINGS | changes), extra=tmp_path / "extra", out=tmp_path / name)
+    rows = {s: list(files.read_jsonl(tmp_path / name / f"{s}.jsonl")) for s in splits.SPLITS}
+    return metrics, rows
 
 
-def test_no_family_is_in_both_splits(tmp_path):
-    (tmp_path / "extra").mkdir()
-    metrics = main(Params(**SETTINGS), extra=tmp_path / "extra", out=tmp_path / "out")
-    train, held = (read(tmp_path / "out", side) for side in ("train", "heldout"))
-    assert not {row["family"] for row in train} & {row["family"] for row in held}
-    assert metrics["train_rows"] == len(train)
-    assert metrics["train_families"] + metrics["heldout_families"] >= 60
-    for row in train[:50]:
+def families(rows):
+    return {row["family"] for row in rows}
+
+
+def test_no_family_is_in_two_splits(tmp_path):
+    metrics, rows = collect(tmp_path)
+    for one, other in itertools.combinations(rows.values(), 2):
+        assert not families(one) & families(other)
+    for name, found in rows.items():
+        assert metrics[f"{name}_rows"] == len(found)
+        assert metrics[f"{name}_families"] == len(families(found))
+        assert {splits.split(family) for family in families(found)} == {name}
+    for row in rows["train"][:50]:
         assert row["tests"]
         assert row["reference"]
-    assert len({row["id"] for row in train + held}) == len(train + held)
+    every = [row["id"] for found in rows.values() for row in found]
+    assert len(set(every)) == len(every)
+
+
+def test_a_level_gives_as_many_instances_as_its_split_says(tmp_path):
+    _, rows = collect(tmp_path)
+    for name, found in rows.items():
+        for level, most in enumerate(SETTINGS[f"{name}_per_family"], 1):
+            of_level = [row for row in found if row["level"] == level]
+            assert len(of_level) == 2 * most * len(families(of_level))
+
+
+def test_the_test_families_are_the_same_whatever_the_seed_and_the_other_splits_are(tmp_path):
+    _, rows = collect(tmp_path, "a")
+    other = {"seed": 1, "train_per_family": [1, 0, 0, 0], "languages": ["python"]}
+    _, changed = collect(tmp_path, "b", **other)
+    assert families(rows["test"]) == families(changed["test"])
 
 
 def test_the_same_settings_give_the_same_bytes(tmp_path):
-    (tmp_path / "extra").mkdir()
     for name in ("a", "b"):
-        main(Params(**SETTINGS), extra=tmp_path / "extra", out=tmp_path / name)
+        collect(tmp_path, name)
     assert files.sha256_tree(tmp_path / "a") == files.sha256_tree(tmp_path / "b")
 
 
-def test_own_tasks_are_taken(tmp_path):
+def test_own_tasks_are_taken_and_the_name_of_their_file_moves_none(tmp_path):
     (tmp_path / "extra").mkdir()
-    rows = [{"task": f"Write f{n}().", "language": "python"} for n in range(20)]
-    (tmp_path / "extra/mine.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    main(Params(**SETTINGS), extra=tmp_path / "extra", out=tmp_path / "out")
-    taken = [r for side in ("train", "heldout") for r in read(tmp_path / "out", side)]
-    assert {r["task"] for r in taken} >= {r["task"] for r in rows}
+    own = [{"task": f"Write f{n}().", "language": "python"} for n in range(20)]
+    (tmp_path / "extra/mine.jsonl").write_text("\n".join(map(json.dumps, own)))
+    _, rows = collect(tmp_path, "a")
+    mine = {s: {r["task"] for r in found if r["source"] == "mine"} for s, found in rows.items()}
+    assert set.union(*mine.values()) == {row["task"] for row in own}
+    assert all(mine.values())
+    (tmp_path / "extra/mine.jsonl").rename(tmp_path / "extra/renamed.jsonl")
+    _, rows = collect(tmp_path, "b")
+    for name, found in rows.items():
+        assert {r["task"] for r in found if r["source"] == "renamed"} == mine[name]
+
+
+@pytest.mark.parametrize("name", splits.SPLITS)
+def test_a_split_without_tasks_stops_the_stage(tmp_path, name):
+    with pytest.raises(InputError, match=f"no {name} tasks: raise {name}_per_family"):
+        collect(tmp_path, **{f"{name}_per_family": [0, 0, 0, 0]})
 
 
 def test_an_empty_file_stops_the_stage(tmp_path):
     (tmp_path / "extra").mkdir()
     (tmp_path / "extra/mine.jsonl").touch()
     with pytest.raises(InputError, match="is empty"):
-        main(Params(**SETTINGS), extra=tmp_path / "extra", out=tmp_path / "out")
+        collect(tmp_path)

@@ -42,7 +42,7 @@ def test_outputs_are_whole_and_a_second_run_is_equal(first, flags, tmp_path):
     assert run(flags, tmp_path / "out") == metrics
     written = files.sha256_tree(out)
     names = {path.relative_to(out).as_posix() for path in files.files_below(out)}
-    shown = {"heldout_loss.csv", "quality.csv", "rejections.csv", "quality.svg", "table.md"}
+    shown = {"validation_loss.csv", "quality.csv", "rejections.csv", "quality.svg", "table.md"}
     single = {"headline.json", "results.md", "report.html"}
     assert names == single | {f"shown/{name}" for name in shown}
     assert files.sha256_tree(tmp_path / "out") == written
@@ -80,7 +80,7 @@ def test_a_stop_writes_nothing(flags, tmp_path):
 
 
 def test_a_bad_number_is_one_line_and_keeps_the_old_report(flags, tmp_path):
-    fake_tree.change(flags["distill"] / "kd.json", heldout_perplexity=float("nan"))
+    fake_tree.change(flags["distill"] / "kd.json", test_perplexity=float("nan"))
     (tmp_path / "params.yaml").write_text(yaml.safe_dump({"compare": fake_tree.SETTINGS}))
     names = {"headline": "headline.json", "shown": "shown", "table": "results.md"}
     outs = {f"{role}_out": tmp_path / name for role, name in names.items()}
@@ -95,7 +95,7 @@ def test_a_bad_number_is_one_line_and_keeps_the_old_report(flags, tmp_path):
     )
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
-    assert "kd.json: heldout_perplexity is nan" in last
+    assert "kd.json: test_perplexity is nan" in last
     assert "Traceback" not in done.stderr
     assert outs["table_out"].read_text() == "old"
     assert not outs["report_out"].exists()

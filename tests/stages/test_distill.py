@@ -11,7 +11,7 @@ from potstill.errors import InputError
 from potstill.models import checkpoint
 
 from stages import cache_logits, distill
-from tests.stages.conftest import tokens_of
+from tests.stages.conftest import chat, tokens_of
 
 SETTINGS = {
     "start": "pruned",
@@ -65,22 +65,36 @@ def train(tiny_llama, tokens, logits, tmp_path, name, **changes):
         return metrics, list(csv.DictReader(file))
 
 
-def test_labels_lower_the_heldout_loss_and_the_history_tells(tiny_llama, tokens, logits, tmp_path):
+def test_labels_lower_the_loss_and_the_history_tells(tiny_llama, tokens, logits, tmp_path):
     start, none = train(tiny_llama, tokens, logits, tmp_path, "untrained", steps=0)
     metrics, history = train(tiny_llama, tokens, logits, tmp_path, "labels", alpha=1.0)
     assert none == []
-    assert metrics["heldout_nll_nats"] < start["heldout_nll_nats"]
-    assert [bool(row["heldout_nll"]) for row in history] == [False, True, False, True]
+    assert metrics["test_nll_nats"] < start["test_nll_nats"]
+    assert [bool(row["validation_nll"]) for row in history] == [False, True, False, True]
     assert all(float(row["divergence"]) == 0 for row in history)
     assert metrics["num_tokens"] == int(history[-1]["tokens"]) > 0
-    rows, before = (
-        list(files.read_jsonl(tmp_path / f"measures-{name}/heldout.jsonl"))
-        for name in ("labels", "untrained")
-    )
-    assert [row["id"] for row in rows] == [row["id"] for row in before]
-    nats, tokens = (sum(row[key] for row in rows) for key in ("nll_nats", "tokens"))
-    assert metrics["heldout_nll_nats"] == pytest.approx(nats / tokens, abs=1e-5)
-    assert (len(rows), tokens) == (metrics["heldout_rows"], metrics["heldout_tokens"])
+    for split in ("validation", "test"):
+        rows, before = (
+            list(files.read_jsonl(tmp_path / f"measures-{name}/{split}.jsonl"))
+            for name in ("labels", "untrained")
+        )
+        assert [row["id"] for row in rows] == [row["id"] for row in before]
+        nats, total = (sum(row[key] for row in rows) for key in ("nll_nats", "tokens"))
+        assert metrics[f"{split}_nll_nats"] == pytest.approx(nats / total, abs=1e-5)
+        assert (len(rows), total) == (metrics[f"{split}_rows"], metrics[f"{split}_tokens"])
+
+
+def test_the_curve_reads_validation_alone(tiny_llama, dataset, logits, tmp_path):
+    """It leads choices; the rows that are reported have no part in it."""
+    curves = {}
+    for changed in ("nothing", "test", "validation"):
+        files.write_jsonl(dataset / f"{changed}.jsonl", (chat(n) for n in range(40, 44)))
+        tokens = tokens_of(dataset, tiny_llama, tmp_path / f"tokens-{changed}")
+        metrics, history = train(tiny_llama, tokens, logits, tmp_path, changed)
+        curves[changed] = [float(row["validation_nll"]) for row in history if row["validation_nll"]]
+        assert curves[changed][-1] == metrics["validation_nll_nats"] != metrics["test_nll_nats"]
+    assert curves["test"] == curves["nothing"]
+    assert all(a != b for a, b in zip(curves["validation"], curves["nothing"], strict=True))
 
 
 def test_without_steps_the_weights_are_the_start(tiny_llama, tokens, logits, tmp_path):
@@ -89,16 +103,16 @@ def test_without_steps_the_weights_are_the_start(tiny_llama, tokens, logits, tmp
     assert all(torch.equal(tensor, before[name]) for name, tensor in after.items())
 
 
-def test_the_heldout_likelihood_is_in_float32_whatever_the_training_multiplies_in(
+def test_the_likelihood_is_in_float32_whatever_the_training_multiplies_in(
     tiny_llama, tokens, logits, tmp_path
 ):
     exact, _ = train(tiny_llama, tokens, logits, tmp_path, "a", steps=0, precision="float32")
     mixed, _ = train(tiny_llama, tokens, logits, tmp_path, "b", steps=0, precision="bfloat16")
     assert exact == mixed
-    low, value, high = (exact[f"heldout_bits_per_byte{end}"] for end in ("_low", "", "_high"))
+    low, value, high = (exact[f"test_bits_per_byte{end}"] for end in ("_low", "", "_high"))
     assert low <= value <= high
-    nats = exact["heldout_nll_nats"] * exact["heldout_tokens"]
-    assert value == pytest.approx(nats / math.log(2) / exact["heldout_bytes"], abs=1e-4)
+    nats = exact["test_nll_nats"] * exact["test_tokens"]
+    assert value == pytest.approx(nats / math.log(2) / exact["test_bytes"], abs=1e-4)
 
 
 def test_the_rate_in_force_is_in_the_metrics(tiny_llama, tokens, logits, tmp_path):
@@ -129,11 +143,11 @@ def test_adapters_make_an_ordinary_checkpoint_and_the_same_bytes_again(
     assert files.sha256_tree(tmp_path / "a") == files.sha256_tree(tmp_path / "b")
     assert checkpoint.headers(tmp_path / "a") == checkpoint.headers(tmp_path / "untrained")
     assert metrics["num_trained"] < metrics["num_parameters"] == start["num_trained"]
-    assert metrics["heldout_nll_nats"] < start["heldout_nll_nats"]
+    assert metrics["test_nll_nats"] < start["test_nll_nats"]
     # half-way it is measured as at the end, merged and in float32: loading it gives the same
-    assert float(history[1]["heldout_nll"]) > metrics["heldout_nll_nats"]
+    assert float(history[1]["validation_nll"]) > metrics["validation_nll_nats"]
     loaded, _ = train(tmp_path / "a", tokens, logits, tmp_path, "loaded", steps=0)
-    assert loaded["heldout_nll_nats"] == metrics["heldout_nll_nats"]
+    assert loaded["test_nll_nats"] == metrics["test_nll_nats"]
 
 
 def test_logits_of_another_tokenizer_are_refused(tiny_qwen2, tokens, logits, tmp_path):
@@ -186,4 +200,4 @@ def test_rows_that_the_students_own_tokenizer_cannot_keep_are_counted(
     template.write_text(refusing + "{% endif %}" + template.read_text())
     metrics, _ = train(student, tokens, logits, tmp_path, "a", alpha=1.0)
     assert metrics["rows_rejected_template_refuses"] == 1  # of the training rows
-    assert metrics["heldout_rows"] == 5
+    assert metrics["test_rows"] == 5

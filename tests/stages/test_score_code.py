@@ -12,6 +12,7 @@ from stages import score_code
 SETTINGS = {
     "katas": 6,
     "humaneval": 2,
+    "split": "test",
     "max_tokens": 8,
     "humaneval_max_tokens": 8,
     "context": 448,
@@ -28,7 +29,8 @@ def inputs(tiny_llama, tmp_path):
     build.build(tiny_llama, tmp_path / "a", format="gguf", quantisation="f16")
     (tmp_path / "p").mkdir()
     rows = katas.instances(0, 1, ["python", "javascript"])[:40]
-    files.write_jsonl(tmp_path / "p/heldout.jsonl", rows)
+    files.write_jsonl(tmp_path / "p/test.jsonl", rows)
+    files.write_jsonl(tmp_path / "p/validation.jsonl", rows[:1])
     return {"artefact": tmp_path / "a", "prompts": tmp_path / "p"}
 
 
@@ -53,6 +55,13 @@ def test_a_benchmark_without_problems_is_reported_as_not_run(inputs, tmp_path):
     assert "humaneval_pass_at_1" not in metrics
 
 
+def test_a_choice_is_made_on_validation_alone(inputs, tmp_path):
+    metrics, rows = score(inputs, tmp_path / "s.jsonl", split="validation", humaneval=0)
+    asked = files.read_jsonl(inputs["prompts"] / "validation.jsonl")
+    assert [row["id"] for row in rows] == [row["id"] for row in asked]
+    assert (metrics["katas_split"], metrics["katas_n"]) == ("validation", 1)
+
+
 class Oracle:
     """A runtime that answers every prompt with the reference; nothing else is replaced."""
 
@@ -72,7 +81,7 @@ class Oracle:
 
 
 def test_the_references_score_one(inputs, tmp_path, monkeypatch):
-    rows = list(files.read_jsonl(inputs["prompts"] / "heldout.jsonl"))
+    rows = list(files.read_jsonl(inputs["prompts"] / "test.jsonl"))
     oracle = Oracle(inputs["artefact"], rows)
     monkeypatch.setattr(runtime, "load", lambda *_, **__: oracle)
     metrics, _ = score(inputs, tmp_path / "s.jsonl", katas=40, humaneval=0)
@@ -81,7 +90,7 @@ def test_the_references_score_one(inputs, tmp_path, monkeypatch):
 
 
 def test_a_smaller_count_is_a_subset_of_a_larger_one(inputs):
-    rows = list(files.read_jsonl(inputs["prompts"] / "heldout.jsonl"))
+    rows = list(files.read_jsonl(inputs["prompts"] / "test.jsonl"))
     few, many = (code_tasks.kata_problems(rows, n, 0) for n in (5, 20))
     assert few == many[:5]
 

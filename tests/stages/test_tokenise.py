@@ -17,7 +17,7 @@ def run(tiny_llama, dataset, out, max_length=128):
 def test_every_row_is_there_in_order_and_counted(tiny_llama, dataset, tmp_path):
     metrics = run(tiny_llama, dataset, tmp_path / "a")
     tokenizer = ChatTokenizer(tiny_llama)
-    for split in ("train", "heldout"):
+    for split in ("train", "validation", "test"):
         rows = list(files.read_jsonl(dataset / f"{split}.jsonl"))
         want = [spans.tokenise(tokenizer, row) for row in rows]
         found = table.open(tmp_path / f"a/{split}.arrow", tokenizer)
@@ -37,7 +37,7 @@ def test_a_second_run_has_the_same_bytes(tiny_llama, dataset, tmp_path):
     first, second = (run(tiny_llama, dataset, tmp_path / name) for name in "ab")
     assert first == second
     names = sorted(path.name for path in files.files_below(tmp_path / "a"))
-    assert names == ["heldout.arrow", "train.arrow"]
+    assert names == ["test.arrow", "train.arrow", "validation.arrow"]
     assert files.sha256_tree(tmp_path / "a") == files.sha256_tree(tmp_path / "b")
 
 

@@ -1,11 +1,12 @@
-"""Mix the four formats into training and held-out chat rows that share no family and no module."""
+"""Mix the four formats into the chat rows of three splits that share no family and no module."""
 
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from potstill import files
+from potstill import files, splits
+from potstill.splits import Split
 from potstill.errors import InputError
 from potstill.models import formats
 from potstill.models.chat import Message
@@ -19,20 +20,20 @@ class Recipe:
 
     Attributes:
         max_train_rows: rows of the training split.
-        max_heldout_rows: rows of the held-out split.
+        max_validation_rows: rows of the validation split.
+        max_test_rows: rows of the test split.
         shares: of plan, code, reflect and decompose rows.
         plan_in_prompt: share of code rows whose prompt shows the plan.
         mined_share: of code rows come from mined functions.
-        heldout_modules: share of mined modules kept for the held-out split.
         seed: of every draw.
     """
 
     max_train_rows: int
-    max_heldout_rows: int
+    max_validation_rows: int
+    max_test_rows: int
     shares: dict[str, float]
     plan_in_prompt: float
     mined_share: float
-    heldout_modules: float
     seed: int
 
 
@@ -114,53 +115,64 @@ def mix(parts: dict[str, list[Row]], shares: dict[str, float], most: int, seed: 
         source.shuffle(rows)
         chosen += rows[: round(most * shares[name])]
     if not chosen:
-        raise InputError("build_dataset: no rows to train on: every candidate was rejected")
+        raise InputError("build_dataset: a split has no rows: every candidate was rejected")
     source.shuffle(chosen)
     return chosen
 
 
 def build(
-    *, accepted: list[Row], broken: list[Row], heldout_tasks: list[Row], recipe: Recipe
-) -> dict[str, list[Row]]:
-    """Return the rows of "train" and "heldout".
+    *, accepted: list[Row], broken: list[Row], tasks: dict[Split, list[Row]], recipe: Recipe
+) -> dict[Split, list[Row]]:
+    """Return the rows of each split.
 
     Args:
         accepted: curated rows of training families and of mined modules.
         broken: code with its real error and a fix; for training.
-        heldout_tasks: task rows of held-out families; their references are the answers.
+        tasks: task rows of "validation" and "test"; their references are the answers.
         recipe: sizes and shares.
 
     Raises:
-        InputError: a group would be in both splits, or there is nothing to train on.
+        InputError: a family is of another split, or a split would have no rows.
     """
-    mined = [row for row in accepted if row["origin"] == "mined"]
-    solved = [row for row in accepted if row["origin"] != "mined"]
-    modules = sorted(
-        {row["group"] for row in mined}, key=lambda m: files.row_id(str(recipe.seed), m)
-    )
-    away = set(modules[: round(len(modules) * recipe.heldout_modules)])
-    tasks = [
+    known: dict[Split, list[Row]] = {
+        "train": [row for row in accepted if row["origin"] != "mined"],
+        "validation": _solved(tasks["validation"]),
+        "test": _solved(tasks["test"]),
+    }
+    for name, rows in known.items():
+        wrong = sorted({row["group"] for row in rows if splits.split(row["group"]) != name})
+        if wrong:
+            raise InputError(
+                f"build_dataset: {', '.join(wrong[:5])} would be in {name} and is of another "
+                "split: run collect_prompts and curate again"
+            )
+    library: dict[Split, list[Row]] = {name: [] for name in splits.SPLITS}
+    for row in accepted:
+        if row["origin"] == "mined":
+            library[splits.split(row["group"])].append(row)
+    most = {
+        "train": recipe.max_train_rows,
+        "validation": recipe.max_validation_rows,
+        "test": recipe.max_test_rows,
+    }
+    return {
+        name: _rows(
+            known[name], library[name], broken if name == "train" else [], most[name], recipe
+        )
+        for name in splits.SPLITS
+    }
+
+
+def _solved(tasks: list[Row]) -> list[Row]:
+    """Return the tasks that have a reference, with it as the answer."""
+    return [
         {**task, "group": task["family"], "origin": "reference", "code": task["reference"]}
-        for task in heldout_tasks
+        for task in tasks
         if task["reference"]
     ]
-    splits = {
-        "train": _split(
-            solved, [r for r in mined if r["group"] not in away], broken,
-            recipe.max_train_rows, recipe,
-        ),
-        "heldout": _split(
-            tasks, [r for r in mined if r["group"] in away], [], recipe.max_heldout_rows, recipe
-        ),
-    }  # fmt: skip
-    groups = [{row["group"] for row in rows} for rows in splits.values()]
-    shared = sorted(groups[0] & groups[1])
-    if shared:
-        raise InputError(f"build_dataset: {', '.join(shared[:5])} would be in both splits")
-    return splits
 
 
-def _split(
+def _rows(
     known: list[Row], library: list[Row], broken: list[Row], most: int, recipe: Recipe
 ) -> list[Row]:
     source = random.Random(recipe.seed)

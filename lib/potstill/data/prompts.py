@@ -1,4 +1,4 @@
-"""Task rows: what a model is asked, how its answer is checked, and which split it belongs to."""
+"""Task rows: what a model is asked and how its answer is checked."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ def read_extra(folder: Path) -> list[dict[str, Any]]:
 
     A row needs `task` and `language`; `entry_point` and `tests` ([{"args": [...], "expected":
     ...}]) let answers be checked; `reference`, `plan`, `family`, `level` and `licence` are
-    optional. Rows without a family are each a family of their own.
+    optional. The family decides the split; rows that state none are one family where they ask the
+    same.
 
     Raises:
         InputError: an empty file, a malformed line, or a language that is not supported.
@@ -41,7 +42,7 @@ def _complete(row: dict[str, Any], path: Path) -> dict[str, Any]:
         "id": identity,
         "source": path.stem,
         "licence": row.get("licence", "unknown"),
-        "family": row.get("family", identity),
+        "family": row.get("family", files.row_id(row["task"])),
         "level": row.get("level", 0),
         "entry_point": row.get("entry_point"),
         "plan": row.get("plan", []),

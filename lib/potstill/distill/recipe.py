@@ -42,7 +42,7 @@ class Training(Section):
     warmup_steps: Positive  # the rate grows linearly
     weight_decay: Annotated[float, Field(ge=0)]  # of matrices; norms and biases have none
     clip_norm: Annotated[float, Field(gt=0)]  # of the gradient
-    evaluate_every: NotNegative  # steps between held-out measurements; 0: only at the end
+    evaluate_every: NotNegative  # steps between measurements on validation; 0: only at the end
     checkpoint_every: NotNegative  # steps between checkpoints; 0: none
     max_rows: Positive  # rows of the training set, in their order
     chunk_tokens: Positive  # tokens whose logits exist at a time

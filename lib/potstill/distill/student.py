@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from potstill import files
-from potstill.distill import adapters, checkpoints, heldout, optimisers, training
+from potstill.distill import adapters, checkpoints, likelihood, optimisers, training
 from potstill.distill.objective import Objective
 from potstill.distill.recipe import Recipe, Training
 from potstill.loading import device, load
@@ -17,7 +17,7 @@ from potstill.models import checkpoint
 from potstill.models.chat import ChatTokenizer
 from potstill.tokens import table
 
-HISTORY_COLUMNS = ("step", "tokens", "loss", "ce", "divergence", "lr", "heldout_nll")
+HISTORY_COLUMNS = ("step", "tokens", "loss", "ce", "divergence", "lr", "validation_nll")
 
 
 def distillation_loss(recipe: Recipe, start: Path, logits: Path) -> training.Loss:
@@ -68,7 +68,10 @@ def train(
     dtype = device.compute_dtype(recipe.precision, place)
     chat, own = ChatTokenizer(start), scratch / "tokens"
     rows, rejected = table.fit(tokens / "train.arrow", chat, own / "train.arrow")
-    held, _ = table.fit(tokens / "heldout.arrow", chat, own / "heldout.arrow")
+    others = {
+        split: table.fit(tokens / f"{split}.arrow", chat, own / f"{split}.arrow")[0]
+        for split in ("validation", "test")
+    }
     model = load.causal_lm(start, dtype if recipe.adapter else torch.float32, place)
     if recipe.adapter:
         adapters.attach(model, recipe.adapter, names)
@@ -77,8 +80,8 @@ def train(
     def exact() -> CausalLM:
         return adapters.merged(model, start, place) if recipe.adapter else model
 
-    def measure(made: CausalLM) -> list[dict[str, Any]]:
-        return heldout.measure(made, held, chat, batch_rows=recipe.batch_rows)
+    def measure(made: CausalLM, split: str) -> list[dict[str, Any]]:
+        return likelihood.measure(made, others[split], chat, batch_rows=recipe.batch_rows)
 
     history = training.train(
         model,
@@ -87,15 +90,17 @@ def train(
         recipe,
         dtype=dtype,
         scratch=scratch,
-        evaluate=lambda _: heldout.nll(measure(exact())).value,
+        evaluate=lambda _: likelihood.nll(measure(exact(), "validation")).value,
     )
     made = exact()
-    found = measure(made)
     measures_out.mkdir()
-    files.write_jsonl(measures_out / "heldout.jsonl", found)
-    measured = heldout.summary(found)
+    measured: dict[str, float] = {}
+    for split in others:
+        found = measure(made, split)
+        files.write_jsonl(measures_out / f"{split}.jsonl", found)
+        measured |= likelihood.summary(found, split)
     if history:
-        history[-1]["heldout_nll"] = measured["heldout_nll_nats"]
+        history[-1]["validation_nll"] = measured["validation_nll_nats"]
     _write_history(measures_out / "history.csv", history)
     checkpoint.write(out, dict(made.named_parameters()), config, beside=start)
     return {

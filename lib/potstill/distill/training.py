@@ -61,11 +61,11 @@ def train(
         recipe: steps, rows a step, learning rate, seed.
         dtype: of matrix products; bfloat16 runs under autocast.
         scratch: folder for checkpoints; a later call with the same folder goes on from them.
-        evaluate: returns the held-out loss of the model in nats a token.
+        evaluate: returns the loss of the model on validation in nats a token.
 
     Returns:
         Rows of step, tokens (answer tokens seen), loss, ce, divergence (nats a token), lr,
-        heldout_nll.
+        validation_nll.
 
     Raises:
         InputError: a loss or a gradient is no number, or a checkpoint cannot be written.
@@ -90,7 +90,7 @@ def train(
             tokens += int(row.pop("answer_tokens"))
             due = recipe.evaluate_every and (step + 1) % recipe.evaluate_every == 0
             if due and step + 1 < recipe.steps:
-                row["heldout_nll"] = evaluate(model)
+                row["validation_nll"] = evaluate(model)
                 model.train()
             history.append({"step": step + 1, "tokens": tokens, "lr": rate, **row})
             bar.update(task, advance=1, info=f"loss {row['loss']:.3f}", refresh=True)

@@ -7,7 +7,7 @@ every test held; whether the code also stays inside the subset is counted apart.
 import ast
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -22,8 +22,9 @@ from potstill.sandbox import Mode
 class Settings(Section):
     """How one artefact is scored: its `tasks`, with what all share from `scoring`."""
 
-    katas: Annotated[int, Field(ge=0)] = 0  # held-out tasks to try; 0 is reported as not run
+    katas: Annotated[int, Field(ge=0)] = 0  # tasks to try; 0 is reported as not run
     humaneval: Annotated[int, Field(ge=0, le=164)] = 0
+    split: Literal["validation", "test"]  # of the katas: choices read validation, reports test
     max_tokens: Annotated[int, Field(ge=1)]  # of one answer to a kata
     humaneval_max_tokens: Annotated[int, Field(ge=1)]
     context: Annotated[int, Field(ge=64)]  # tokens of prompt and answer
@@ -56,7 +57,7 @@ class Problem:
 
 
 def kata_problems(rows: Iterable[dict[str, Any]], count: int, seed: int) -> list[Problem]:
-    """Return `count` held-out katas drawn by the seed: the same for every artefact.
+    """Return `count` katas of a split drawn by the seed: the same for every artefact.
 
     A smaller count is a subset of a larger one, so artefacts can be compared in pairs.
     """
@@ -107,10 +108,10 @@ def _imports(prompt: str) -> str:
 
 
 def score_all(
-    runtime: Runtime, tokenizer: ChatTokenizer, heldout: Iterable[dict[str, Any]], how: Settings
+    runtime: Runtime, tokenizer: ChatTokenizer, tasks: Iterable[dict[str, Any]], how: Settings
 ) -> list[dict[str, Any]]:
-    """Score the katas drawn from held-out task rows, then HumanEval; see `score` for the rows."""
-    katas = kata_problems(heldout, how.katas, how.seed)
+    """Score the katas drawn from task rows, then HumanEval; see `score` for the rows."""
+    katas = kata_problems(tasks, how.katas, how.seed)
     others = humaneval_problems(how.humaneval, how.seed)
     return [
         *score(runtime, tokenizer, katas, how.max_tokens, how),

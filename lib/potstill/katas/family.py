@@ -27,7 +27,8 @@ _ITEM = re.compile(r"^\s*- ", re.MULTILINE)
 class Family:
     """A task with everything that makes rows of it.
 
-    Families are split between training and held-out, so two of them must be two different tasks.
+    Families are divided into splits, so two of them must be two different tasks. The split goes by
+    the name: a family that is renamed may move to another one.
     """
 
     signature: str  # in Python's spelling: "add_n(x)"; what stands before "(" names the family

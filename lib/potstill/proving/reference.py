@@ -29,7 +29,7 @@ from potstill.params import Section
 class Settings(Section):
     """How much is recorded: `record_reference`."""
 
-    texts: Annotated[int, Field(ge=1)]  # held-out rows, read token by token
+    texts: Annotated[int, Field(ge=1)]  # validation rows, read token by token
     max_length: Annotated[int, Field(ge=2)]  # a text is cut to this many tokens
     greedy_prompts: Annotated[int, Field(ge=0)]  # of the rows, answered greedily
     greedy_tokens: Annotated[int, Field(ge=1)]

@@ -84,9 +84,9 @@ class View:
 
     @cached_property
     def perplexity_over(self) -> dict[str, Difference]:
-        """The student's held-out perplexity over each control's, and over the teacher's."""
-        others = {name: self.results.students[name].heldout for name in self.settings.controls}
+        """The student's test perplexity over each control's, and over the teacher's."""
+        others = {name: self.results.students[name].test_rows for name in self.settings.controls}
         return {
-            name: perplexity_ratio(self.student.heldout, rows)
-            for name, rows in {**others, "teacher": self.results.teacher_heldout}.items()
+            name: perplexity_ratio(self.student.test_rows, rows)
+            for name, rows in {**others, "teacher": self.results.teacher_test_rows}.items()
         }

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from potstill import statistics
-from potstill.report.results import Estimate, Heldout, Variant
+from potstill.report.results import Estimate, Likelihood, Variant
 
 
 @dataclass(frozen=True)
@@ -45,18 +45,18 @@ def between(first: Variant | None, second: Variant | None, benchmark: str = "kat
     return Difference(Estimate(*measured))
 
 
-def perplexity_ratio(first: Sequence[Heldout], second: Sequence[Heldout]) -> Difference:
-    """Return first over second on the same held-out rows, paired by id; below 1 is better.
+def perplexity_ratio(first: Sequence[Likelihood], second: Sequence[Likelihood]) -> Difference:
+    """Return first over second on the same test rows, paired by id; below 1 is better.
 
     The interval is a cluster bootstrap by group of the mean difference in nats a token, which
     becomes the ratio by exp.
     """
     mine, other = ({row.id: row for row in rows} for rows in (first, second))
     if not mine or mine.keys() != other.keys():
-        return Difference(None, "measured on different held-out rows")
+        return Difference(None, "measured on different test rows")
     groups = [row.group for row in mine.values()]
     if len(set(groups)) < 2:  # the interval would have no width, and say more than is known
-        return Difference(None, "all held-out rows are of one group")
+        return Difference(None, "all test rows are of one group")
     nats = statistics.cluster_ratio(
         [row.nll_nats - other[key].nll_nats for key, row in mine.items()],
         [row.tokens for row in mine.values()],

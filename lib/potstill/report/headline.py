@@ -33,7 +33,7 @@ def headline(view: View, verdicts: list[Verdict]) -> dict[str, float]:
         mb, tok_s, rss_mb, first_ms: size, decoding speed, peak memory, wait for the first token.
         inside: per cent of answers inside the subset.
         top1: per cent of positions with the checkpoint's most probable token.
-        ppl, ppl_control, ppl_teacher: held-out perplexity; over the strongest control's, and over
+        ppl, ppl_control, ppl_teacher: test perplexity; over the strongest control's, and over
             the teacher's: below 1 is better.
         steps, tokens: optimiser steps, and answer tokens trained on.
     """

@@ -17,11 +17,11 @@ def facts(
 ) -> list[Fact]:
     """Return what each step took and gave, in the order of the pipeline."""
     whole, percent = text.whole, text.percent
-    rows = f"{whole(dataset.number('train_rows'))} to train"
-    held = f"{whole(dataset.number('heldout_rows'))} held out"
+    splits = ("train", "validation", "test")
+    rows = ", ".join(f"{whole(dataset.number(f'{name}_rows'))} {name}" for name in splits)
     ids = f"{whole(vocabulary.number('vocab_before'))} ids"
     kept = f"cut to {whole(vocabulary.number('vocab_after'))}"
-    covered = percent(vocabulary.number("heldout_kept_share"), digits=2)
+    covered = percent(vocabulary.number("test_kept_share"), digits=2)
     steps = f"{whole(adapted.number('steps'))} steps on labels"
     seen = f"{whole(adapted.number('num_tokens'))} answer tokens"
     layers = [whole(start.number(f"num_layers_{when}")) for when in ("before", "after")]
@@ -34,8 +34,8 @@ def facts(
         ("Licence", teacher.text("licence")),
         ("SHA-256 of its source", teacher.text("sha256").replace(",", " ")),
         ("Parameters of the teacher", whole(teacher.number("num_parameters"))),
-        ("Rows", f"{rows}, {held}; no family or module in both"),
-        ("Vocabulary", f"{ids} {kept}; they cover {covered} of held-out tokens"),
+        ("Rows", f"{rows}; no family or module in two"),
+        ("Vocabulary", f"{ids} {kept}; they cover {covered} of test tokens"),
         ("Teacher's adaptation", f"{steps}, {seen}"),
         ("Student begins as", start.text("source")),
         ("Layers", " cut to ".join(layers) if layers[0] != layers[1] else layers[0]),

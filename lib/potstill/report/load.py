@@ -17,7 +17,7 @@ from potstill.report import lineage
 from potstill.report.record import Record
 from potstill.report.results import (
     Curated,
-    Heldout,
+    Likelihood,
     History,
     Latency,
     Parity,
@@ -26,9 +26,9 @@ from potstill.report.results import (
     Variant,
 )
 
-HELDOUT_KEYS = ("id", "group", "nll_nats", "tokens")
+LIKELIHOOD_KEYS = ("id", "group", "nll_nats", "tokens")
 ROW_KEYS = ("id", "benchmark", "family", "level", "passed")
-HISTORY_KEYS = ("step", "ce", "heldout_nll")
+HISTORY_KEYS = ("step", "ce", "validation_nll")
 VERDICTS = ("pass", "fail", "not-run")
 
 
@@ -72,8 +72,9 @@ def load(sources: Sources, students: dict[str, str], delivered: str) -> Results:
             # git keeps the metrics of a variant that was removed; its artefact is gone
             if (sources.artefacts / path.stem).is_dir()
         },
-        teacher_perplexity=adapted.estimate("heldout_perplexity", "heldout_rows"),
-        teacher_heldout=_heldout(sources.training / "teacher_adapted/heldout.jsonl"),
+        teacher_perplexity=adapted.estimate("test_perplexity", "test_rows"),
+        teacher_validation_nats=adapted.number("validation_nll_nats"),
+        teacher_test_rows=_likelihoods(sources.training / "teacher_adapted/test.jsonl"),
         curated=_curated(Record.read(sources.curate)),
         lineage=lineage.facts(
             teacher=Record.read(sources.fetch_model),
@@ -88,12 +89,12 @@ def load(sources: Sources, students: dict[str, str], delivered: str) -> Results:
 
 def _student(sources: Sources, name: str) -> Student:
     record = Record.read(sources.distill / f"{name}.json")
-    perplexity = record.estimate("heldout_perplexity", "heldout_rows")
+    perplexity = record.estimate("test_perplexity", "test_rows")
     if perplexity is None:
-        raise InputError(f"{record.path}: no held-out rows: raise build_dataset.max_heldout_rows")
+        raise InputError(f"{record.path}: no test rows: raise build_dataset.max_test_rows")
     if perplexity.value < 1:
         raise InputError(
-            f"{record.path}: heldout_perplexity is {perplexity.value}; it is at least 1: "
+            f"{record.path}: test_perplexity is {perplexity.value}; it is at least 1: "
             "find out why in the log of distill"
         )
     return Student(
@@ -102,16 +103,17 @@ def _student(sources: Sources, name: str) -> Student:
         steps=record.whole("steps"),
         num_tokens=record.whole("num_tokens"),
         perplexity=perplexity,
+        validation_nats=record.number("validation_nll_nats"),
         history=read_history(sources.training / name / "history.csv"),
-        heldout=_heldout(sources.training / name / "heldout.jsonl"),
+        test_rows=_likelihoods(sources.training / name / "test.jsonl"),
     )
 
 
-def _heldout(path: Path) -> list[Heldout]:
+def _likelihoods(path: Path) -> list[Likelihood]:
     found = []
-    for values in files.read_jsonl(path, HELDOUT_KEYS):
+    for values in files.read_jsonl(path, LIKELIHOOD_KEYS):
         record = Record(f"{path}: row {values['id']}", values)
-        row = Heldout(
+        row = Likelihood(
             id=record.text("id"),
             group=record.text("group"),
             nll_nats=record.number("nll_nats"),
@@ -137,13 +139,13 @@ def read_history(path: Path) -> History:
     missing = [key for key in HISTORY_KEYS if key not in (reader.fieldnames or ())]
     if missing:
         raise InputError(f"{path} has no column {', '.join(missing)}: run distill again")
-    losses, heldout = [], []
+    losses, validation = [], []
     for row in reader:
         step = _cell(path, row, "step")
         losses.append((step, _cell(path, row, "ce")))
-        if row["heldout_nll"]:
-            heldout.append((step, _cell(path, row, "heldout_nll")))
-    return History(losses, heldout)
+        if row["validation_nll"]:
+            validation.append((step, _cell(path, row, "validation_nll")))
+    return History(losses, validation)
 
 
 def _cell(path: Path, row: dict[str, str], key: str) -> float:

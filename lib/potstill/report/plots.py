@@ -127,30 +127,27 @@ def _draw_points(figure_: Any, axes: Any, points: list[Any]) -> None:  # noqa: A
 
 
 def loss_curves(view: View) -> Plot:
-    """Training and held-out loss of every student; one that was not trained is a level line."""
+    """Training and validation loss of every student; one that was not trained is a level line."""
     mine = view.student
-    end = math.log(mine.perplexity.value)
-    title = f"{mine.name} ends at {end:.2f} nats a held-out token after {mine.steps} steps"
+    end = f"{mine.validation_nats:.2f} nats a validation token"
+    title = f"{mine.name} ends at {end} after {mine.steps} steps"
     with drawing("loss") as (figure_, axes):
         for name, student in view.results.students.items():
             paint = colour(view, name)
-            last = math.log(student.perplexity.value)
+            label = f"{name} (validation)"
             if not student.history.losses:
-                axes.axhline(last, color=paint, linestyle="--", label=f"{name} (held out)")
+                axes.axhline(student.validation_nats, color=paint, linestyle="--", label=label)
                 continue
             axes.plot(*zip(*student.history.losses, strict=True), color=paint, alpha=0.35)
-            steps, losses = [[pair[i] for pair in student.history.heldout] for i in (0, 1)]
-            axes.plot(
-                steps, losses, color=paint, marker="o", markersize=5, label=f"{name} (held out)"
-            )
-        if view.results.teacher_perplexity:
-            level = math.log(view.results.teacher_perplexity.value)
-            axes.axhline(level, color=figure.TEACHER, linestyle=":", label="teacher (held out)")
+            steps, losses = [[pair[i] for pair in student.history.validation] for i in (0, 1)]
+            axes.plot(steps, losses, color=paint, marker="o", markersize=5, label=label)
+        level = view.results.teacher_validation_nats
+        axes.axhline(level, color=figure.TEACHER, linestyle=":", label="teacher (validation)")
         axes.set_xlabel("Step")
         axes.set_ylabel("Cross-entropy, nats a token")
         figure_.legend(loc="outside upper left", ncols=2, fontsize=8)
         note = (
-            "Faint lines: the labels' cross-entropy on each training batch. Points: held-out rows."
+            "Faint lines: the cross-entropy of each training batch. Points: validation rows."
         )
         return Plot("loss", title, to_svg(figure_, "loss", title), note)
 

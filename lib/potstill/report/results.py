@@ -19,12 +19,12 @@ class History:
     """Pairs of step and loss in nats a token; both lists are empty without training."""
 
     losses: list[tuple[float, float]]  # cross-entropy of the labels on training rows
-    heldout: list[tuple[float, float]]
+    validation: list[tuple[float, float]]
 
 
 @dataclass(frozen=True)
-class Heldout:
-    """What a model makes of one held-out answer of `tokens` tokens."""
+class Likelihood:
+    """What a model makes of one test answer of `tokens` tokens."""
 
     id: str
     group: str
@@ -40,9 +40,10 @@ class Student:
     start: str
     steps: int
     num_tokens: int
-    perplexity: Estimate
+    perplexity: Estimate  # on test
+    validation_nats: float  # a token
     history: History
-    heldout: list[Heldout]  # for paired comparison
+    test_rows: list[Likelihood]  # for paired comparison
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,8 @@ class Results:
 
     students: dict[str, Student]
     variants: dict[str, Variant]
-    teacher_perplexity: Estimate | None
-    teacher_heldout: list[Heldout]
+    teacher_perplexity: Estimate | None  # on test
+    teacher_validation_nats: float
+    teacher_test_rows: list[Likelihood]
     curated: Curated
     lineage: list[tuple[str, str]]  # what it is, what it was

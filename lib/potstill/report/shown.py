@@ -1,7 +1,6 @@
 """Shown outside the report: numbers for `dvc plots`, a picture and a table for documents."""
 
 import csv
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,13 +12,13 @@ from potstill.report.comparison import View
 def write(view: View, folder: Path) -> None:
     """Write the folder; equal numbers give equal bytes.
 
-    heldout_loss.csv: student, step, nats (a held-out token).
+    validation_loss.csv: student, step, nats (a validation token).
     quality.csv: export, role, katas, low, high (per cent), mb, tok_s; without speed an empty cell.
     rejections.csv: reason, rows.
     quality.svg: pass rate over size, with intervals. table.md: at most six exports.
     """
     folder.mkdir()
-    _write(folder / "heldout_loss.csv", ("student", "step", "nats"), _losses(view))
+    _write(folder / "validation_loss.csv", ("student", "step", "nats"), _losses(view))
     head = ("export", "role", "katas", "low", "high", "mb", "tok_s")
     _write(folder / "quality.csv", head, _quality(view))
     rejected = view.results.curated.rejected.items()
@@ -32,17 +31,17 @@ def write(view: View, folder: Path) -> None:
 
 
 def _losses(view: View) -> Iterable[tuple[str, float, float]]:
-    """Return the held-out loss of every student; step 0 is that of a student without training."""
+    """Return the validation loss of every student; step 0 is that of one without training."""
     students = view.results.students
     starts = {
-        student.start: math.log(student.perplexity.value)
+        student.start: student.validation_nats
         for student in students.values()
         if student.steps == 0
     }
     for name, student in students.items():
         if student.start in starts:
             yield name, 0, round(starts[student.start], 4)
-        for step, nats in student.history.heldout:
+        for step, nats in student.history.validation:
             yield name, int(step), round(nats, 4)
 
 

@@ -55,7 +55,7 @@ def short(view: View, most: int = 6) -> Table:
         ))  # fmt: skip
     return Table(
         "Exports",
-        "Katas held out by family, 95 % intervals.",
+        "Katas of families that were not trained on, 95 % intervals.",
         ("Export", "Size", "Tokens/s", "Katas pass@1", "Inside the subset", "Parity"),
         rows,
     )
@@ -82,12 +82,12 @@ def students(view: View) -> Table:
     return Table(
         "Students",
         f"Scored through {shown}. Perplexity is the checkpoint's, its ratio is taken row by row, "
-        f"on {text.whole(view.student.perplexity.n)} held-out rows; the teacher's is that of its "
+        f"on {text.whole(view.student.perplexity.n)} test rows; the teacher's is that of its "
         "trimmed vocabulary.",
         (
             "Student",
             "Tokens trained on",
-            "Held-out perplexity",
+            "Test perplexity",
             f"{settings.student} over this",
             "Katas pass@1",
             f"{settings.student} minus this, points",

@@ -19,7 +19,7 @@ def headline(view: View, verdicts: list[Verdict]) -> str:
         against = "was compared with no control"
     against += f", but not {_list(lost)}," if beaten and lost else ""
     return (
-        f"{view.settings.student} {against} on held-out perplexity; "
+        f"{view.settings.student} {against} on test perplexity; "
         f"{counts['pass']} of {len(verdicts)} gates pass"
     )
 
@@ -49,7 +49,7 @@ def _perplexity(view: View) -> str:
         shown = text.plain(ratio, 3) if ratio else "not to be compared with that"
         parts.append(f"{shown} of {'the ' * (name == 'teacher')}{name}'s {value:.2f}")
     return (
-        f"Held-out perplexity over {text.whole(mine.perplexity.n)} rows: {mine.name} "
+        f"Test perplexity over {text.whole(mine.perplexity.n)} rows: {mine.name} "
         f"{mine.perplexity.value:.2f}, which is {_list(parts)}."
     )
 

@@ -119,7 +119,7 @@ def measure(
     total = sum(len(ids) for ids in before)
     after = sum(len(trimmed.encode(text)) for text in texts)
     return {
-        "heldout_kept_share": sum(i in kept_set for ids in before for i in ids) / total,
-        "heldout_token_growth": after / total,
-        "heldout_tokens": total,
+        "kept_share": sum(i in kept_set for ids in before for i in ids) / total,
+        "token_growth": after / total,
+        "tokens": total,
     }

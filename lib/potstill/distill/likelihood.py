@@ -1,4 +1,4 @@
-"""Held-out likelihood with its interval: the first thing a distilled student has to improve.
+"""Likelihood of answers that were not trained on: the first thing a student has to improve.
 
 It is computed in float32 whatever the training multiplies in, so that two runs differ by their
 models alone. Nats a token compare models that share a tokenizer; bits a byte compare all:
@@ -25,7 +25,7 @@ from potstill.tokens.examples import Example
 def measure(
     model: CausalLM, rows: Sequence[Example], chat: ChatTokenizer, *, batch_rows: int
 ) -> list[dict[str, Any]]:
-    """Return what a model with float32 weights makes of each held-out answer, in the rows' order.
+    """Return what a model with float32 weights makes of each row's answer, in the rows' order.
 
     Keys: id (equal where the token ids are, so models that share a tokenizer can be paired), group,
     nll_nats (negative log-likelihood of the whole answer), tokens, bytes.
@@ -97,27 +97,27 @@ def bits_per_byte(rows: list[dict[str, Any]]) -> statistics.Interval:
     )
 
 
-def summary(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """Return flat metrics of measured rows.
+def summary(rows: list[dict[str, Any]], split: str) -> dict[str, float]:
+    """Return flat metrics of the measured rows of a split.
 
     Returns:
-        heldout_nll_nats (nats a token), heldout_perplexity and heldout_bits_per_byte, each with
-        _low and _high; heldout_rows, heldout_tokens, heldout_bytes, heldout_groups.
+        <split>_nll_nats (nats a token), <split>_perplexity and <split>_bits_per_byte, each with
+        _low and _high; <split>_rows, <split>_tokens, <split>_bytes, <split>_groups.
     """
     mean, bits = nll(rows), bits_per_byte(rows)
     values = {
-        "heldout_nll_nats": mean.value,
-        "heldout_nll_nats_low": mean.low,
-        "heldout_nll_nats_high": mean.high,
-        "heldout_perplexity": math.exp(mean.value),
-        "heldout_perplexity_low": math.exp(mean.low),
-        "heldout_perplexity_high": math.exp(mean.high),
-        "heldout_bits_per_byte": bits.value,
-        "heldout_bits_per_byte_low": bits.low,
-        "heldout_bits_per_byte_high": bits.high,
-        "heldout_rows": len(rows),
-        "heldout_tokens": sum(row["tokens"] for row in rows),
-        "heldout_bytes": sum(row["bytes"] for row in rows),
-        "heldout_groups": len({row["group"] for row in rows}),
+        "nll_nats": mean.value,
+        "nll_nats_low": mean.low,
+        "nll_nats_high": mean.high,
+        "perplexity": math.exp(mean.value),
+        "perplexity_low": math.exp(mean.low),
+        "perplexity_high": math.exp(mean.high),
+        "bits_per_byte": bits.value,
+        "bits_per_byte_low": bits.low,
+        "bits_per_byte_high": bits.high,
+        "rows": len(rows),
+        "tokens": sum(row["tokens"] for row in rows),
+        "bytes": sum(row["bytes"] for row in rows),
+        "groups": len({row["group"] for row in rows}),
     }
-    return {key: round(float(value), 6) for key, value in values.items()}
+    return {f"{split}_{key}": round(float(value), 6) for key, value in values.items()}

@@ -1,10 +1,10 @@
-"""Held-out likelihood against torch's own, in nats a token and in bits a byte."""
+"""Likelihood of answers against torch's own, in nats a token and in bits a byte."""
 
 import math
 
 import pytest
 import torch
-from potstill.distill import heldout
+from potstill.distill import likelihood
 from potstill.loading import load
 from potstill.models.chat import ChatTokenizer
 from potstill.tokens import spans
@@ -18,10 +18,10 @@ ROWS = [
 ]
 
 
-def test_heldout_likelihood_equals_torch_and_has_an_interval(tiny_llama):
+def test_the_likelihood_equals_torchs_and_has_an_interval(tiny_llama):
     model = load.causal_lm(tiny_llama, torch.float32, torch.device("cpu"))
-    rows = heldout.measure(model, ROWS, ChatTokenizer(tiny_llama), batch_rows=3)
-    measured = heldout.summary(rows)
+    rows = likelihood.measure(model, ROWS, ChatTokenizer(tiny_llama), batch_rows=3)
+    measured = likelihood.summary(rows, "test")
     assert [(row["id"], row["group"]) for row in rows] == [(row.key, row.group) for row in ROWS]
     total = 0.0
     for row in ROWS:
@@ -31,14 +31,14 @@ def test_heldout_likelihood_equals_torch_and_has_an_interval(tiny_llama):
         labels = torch.tensor(row.ids[start:])
         total += torch.nn.functional.cross_entropy(logits, labels, reduction="sum").item()
     tokens = sum(row.num_answer_tokens for row in ROWS)
-    assert measured["heldout_nll_nats"] == pytest.approx(total / tokens, rel=1e-4)
-    low, high = measured["heldout_nll_nats_low"], measured["heldout_nll_nats_high"]
-    assert low < measured["heldout_nll_nats"] < high
-    assert measured["heldout_groups"] == 3
+    assert measured["test_nll_nats"] == pytest.approx(total / tokens, rel=1e-4)
+    low, high = measured["test_nll_nats_low"], measured["test_nll_nats_high"]
+    assert low < measured["test_nll_nats"] < high
+    assert measured["test_groups"] == 3
     bits = total / math.log(2) / sum(row["bytes"] for row in rows)
-    assert measured["heldout_bits_per_byte"] == pytest.approx(bits, rel=1e-4)
-    low, high = (measured[f"heldout_bits_per_byte_{end}"] for end in ("low", "high"))
-    assert low < measured["heldout_bits_per_byte"] < high
+    assert measured["test_bits_per_byte"] == pytest.approx(bits, rel=1e-4)
+    low, high = (measured[f"test_bits_per_byte_{end}"] for end in ("low", "high"))
+    assert low < measured["test_bits_per_byte"] < high
 
 
 def tokenised(chat, answer, **weights):
@@ -60,14 +60,14 @@ def test_bytes_are_those_of_the_answer_in_every_tokenizer(tiny_checkpoint, famil
     chat = ChatTokenizer(tiny_checkpoint(family))
     row = tokenised(chat, answer)
     assert row.ids[row.spans[-1][1] - 1] in chat.stop_ids
-    assert heldout.num_bytes(row, chat) == len(answer.encode())
+    assert likelihood.num_bytes(row, chat) == len(answer.encode())
 
 
 @pytest.mark.parametrize("family", ["llama2", "mistral"])
 @pytest.mark.parametrize("answer", ANSWERS[:3])
 def test_a_template_may_add_the_space_before_an_answer(tiny_checkpoint, family, answer):
     chat = ChatTokenizer(tiny_checkpoint(family))
-    found = heldout.num_bytes(tokenised(chat, answer), chat)
+    found = likelihood.num_bytes(tokenised(chat, answer), chat)
     assert found - len(answer.encode()) in (0, 1)
 
 
@@ -78,9 +78,9 @@ def test_spans_that_touch_are_read_as_one_text(tiny_llama):
     (start, end, _) = row.spans[0]
     cut = tuple((at, at + 1, 1.0 + at % 2) for at in range(start, end))
     assert len(cut) > 4
-    assert heldout.num_bytes(Example(row.ids, cut, "g"), chat) == len("日本語 🙂".encode())
+    assert likelihood.num_bytes(Example(row.ids, cut, "g"), chat) == len("日本語 🙂".encode())
 
 
 def test_an_answer_of_no_text_has_a_place_in_the_ratio(tiny_llama):
     chat = ChatTokenizer(tiny_llama)
-    assert heldout.num_bytes(tokenised(chat, ""), chat) == 1
+    assert likelihood.num_bytes(tokenised(chat, ""), chat) == 1
