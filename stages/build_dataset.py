@@ -13,8 +13,8 @@ from typing import Annotated
 
 from potstill import files, stage
 from potstill.data import dataset
-from potstill.splits import Split
 from potstill.params import Section
+from potstill.splits import Split
 from pydantic import Field
 
 

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 from potstill import files, katas, splits, stage
 from potstill.data import prompts
-from potstill.splits import Split
 from potstill.errors import InputError
 from potstill.params import Section
+from potstill.splits import Split
 from pydantic import Field
 
 ByLevel = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=4, max_length=4)]

@@ -5,10 +5,10 @@ Reads   student     checkpoint to start from
         logits      logit store of the adapted teacher
 Writes  out         checkpoint of the trained student
         measures_out folder: history.csv has step, tokens, loss, ce, divergence, lr, validation_nll
-                    (nats a token); validation.jsonl and test.jsonl of each row id, group, nll_nats,
-                    tokens, bytes
-        metrics     steps, tokens seen, highest learning rate; likelihood (nats a token, bits a byte)
-                    and perplexity on validation and test, with intervals
+                    (nats a token); validation.jsonl and test.jsonl: id, group, nll_nats, tokens,
+                    bytes of each row
+        metrics     steps, tokens seen, highest learning rate; on validation and test likelihood
+                    (nats a token, bits a byte) and perplexity with intervals
 """
 
 from pathlib import Path

@@ -15,7 +15,7 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 VALIDATION_FROM, TEST_FROM = 0.70, 0.85
 # The smallest whole number with which every level of the 200 first kata families has, to within
 # one family, 15 % of them in validation and 15 % in test.
-SALT = 0
+SALT = 4562
 
 
 def split(name: str) -> Split:

@@ -230,7 +230,11 @@ def at(path, value):
         ("models/smollm2/dtype", "f32", "models.smollm2.dtype: got 'f32'"),
         ("models/smollm2/sauce", "x", "unknown key models.smollm2.sauce; .*did you mean source"),
         ("training/stepz", 1, "unknown key training.stepz"),
-        ("collect_prompts/heldout_share", 0.3, "unknown key collect_prompts.heldout_share; allowed"),
+        (
+            "collect_prompts/heldout_share",
+            0.3,
+            "unknown key collect_prompts.heldout_share; allowed",
+        ),
         ("build_dataset/heldout_modules", 0.15, "unknown key build_dataset.heldout_modules"),
         ("scoring/split", "heldout", "scoring.split: got 'heldout' .*'validation' or 'test'"),
         (

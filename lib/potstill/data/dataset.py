@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from potstill import files, splits
-from potstill.splits import Split
 from potstill.errors import InputError
 from potstill.models import formats
 from potstill.models.chat import Message
+from potstill.splits import Split
 
 Row = dict[str, Any]
 

@@ -1,8 +1,8 @@
 """Katas: small programming tasks with references and tests in Python and JavaScript.
 
 A family is a task with several phrasings and values; families, never instances, are divided into
-splits (`potstill.splits`). See `family.Family` to add one: write it into the tuple of a module here,
-and the tests check both references against each other.
+splits (`potstill.splits`). See `family.Family` to add one: write it into the tuple of a module
+here, and the tests check both references against each other.
 """
 
 from collections.abc import Sequence

@@ -17,9 +17,9 @@ from potstill.report import lineage
 from potstill.report.record import Record
 from potstill.report.results import (
     Curated,
-    Likelihood,
     History,
     Latency,
+    Likelihood,
     Parity,
     Results,
     Student,

@@ -146,9 +146,7 @@ def loss_curves(view: View) -> Plot:
         axes.set_xlabel("Step")
         axes.set_ylabel("Cross-entropy, nats a token")
         figure_.legend(loc="outside upper left", ncols=2, fontsize=8)
-        note = (
-            "Faint lines: the cross-entropy of each training batch. Points: validation rows."
-        )
+        note = "Faint lines: the cross-entropy of each training batch. Points: validation rows."
         return Plot("loss", title, to_svg(figure_, "loss", title), note)
 
 
