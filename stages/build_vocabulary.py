@@ -7,7 +7,7 @@ Reads   teacher     checkpoint
         dataset     folder with train.jsonl, validation.jsonl and test.jsonl (messages)
         functions   JSONL of mined functions; the docstrings of the training modules are read
 Writes  out         the tokenizer's files in the new numbering, vocabulary.json (new id -> old id)
-        metrics     sizes; of validation and test the share of tokens kept and the growth by trimming
+        metrics     sizes; of validation and test the share of tokens kept, the growth by trimming
 """
 
 from pathlib import Path

@@ -4,8 +4,9 @@ import itertools
 import json
 
 import pytest
-from potstill import files, splits
+from potstill import files, params, splits
 from potstill.errors import InputError
+from potstill.imports import ROOT
 
 from stages.collect_prompts import Params, main
 
@@ -91,3 +92,14 @@ def test_an_empty_file_stops_the_stage(tmp_path):
     (tmp_path / "extra/mine.jsonl").touch()
     with pytest.raises(InputError, match="is empty"):
         collect(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["validation", "test"])
+def test_the_default_run_has_all_the_katas_that_it_tries(tmp_path, name):
+    tree = params.read_params(ROOT / "params.yaml")
+    (tmp_path / "extra").mkdir()
+    settings = params.build(Params, tree, "collect_prompts")
+    main(settings, extra=tmp_path / "extra", out=tmp_path / "out")
+    rows = files.read_jsonl(tmp_path / f"out/{name}.jsonl")
+    wanted = max(export["tasks"].get("katas", 0) for export in tree["export"].values())
+    assert sum(bool(row["tests"]) for row in rows) >= wanted

@@ -41,6 +41,11 @@ FAMILIES = (
             - Write a function $signature that subtracts b from a and returns the result.
             - Create the function $signature, which returns the difference a minus b.
             - Implement $signature: take b away from a and return what is left.
+            - Given the two numbers a and b, $signature should give a reduced by b. Please write it.
+            - How much larger is a than b? Define $signature to answer with that number, negative
+              where b is larger.
+            - Provide $signature, a function of two numbers whose value is the first minus the
+              second.
         """,
         plan=("Subtract b from a.", "Return the difference."),
         python="return a - b",
@@ -71,6 +76,12 @@ FAMILIES = (
             - Create $signature to divide a by b, which is never zero, and return the exact result.
             - Implement $signature. It returns the result of dividing the first number by the
               second, without rounding. The second number is not 0.
+            - Provide $signature: its value is the quotient of a and b with all decimals. There
+              is no division by zero.
+            - Define the function $signature; for 7 and 2 it gives 3.5, so nothing is rounded. Zero
+              is never passed as b.
+            - How often does b go into a, fractions included? Answer with $signature; b differs from
+              zero.
         """,
         plan=("Divide a by b.", "Return the result."),
         python="return a / b",
@@ -87,6 +98,12 @@ FAMILIES = (
             - Create $signature. It returns how many whole times the positive number b fits into a.
             - Implement $signature, the integer division of the positive number a by the positive
               number b.
+            - Provide $signature: for 17 and 5 its value is 3. Neither argument is zero or
+              negative.
+            - Define the function $signature, which is a over b with the decimals cut off; both
+              numbers are above zero.
+            - Given a apples and b children, $signature should give how many apples each child gets.
+              Both numbers are at least 1.
         """,
         plan=("Divide a by b.", "Round down.", "Return the whole number."),
         python="return a // b",
@@ -103,6 +120,12 @@ FAMILIES = (
             - Create the function $signature that returns a modulo b for positive numbers a and b.
             - Implement $signature: divide the positive number a by the positive number b and return
               what remains.
+            - Provide $signature: for 17 and 5 its value is 2. Neither argument is zero or
+              negative.
+            - How much is left over after taking b away from a as often as possible? Define
+              $signature to answer; both numbers are above zero.
+            - Given a sweets shared evenly by b children, $signature should give the sweets that are
+              left. Both numbers are at least 1.
         """,
         plan=("Divide a by b.", "Return the remainder."),
         python="return a % b",
@@ -134,6 +157,12 @@ FAMILIES = (
               number that is not negative.
             - Implement $signature: multiply base with itself exponent times and return the result.
               An exponent of 0 gives 1.
+            - Provide $signature: for 2 and 5 its value is 32. Exponents are whole and never
+              below zero.
+            - Define the function $signature, the exponent-th power of base; both are whole numbers
+              and the second is 0 or more.
+            - Given a base and a non-negative whole exponent, $signature should give the power.
+              Please write it.
         """,
         plan=("Raise base to the power of exponent.", "Return the result."),
         python="return base ** exponent",
@@ -148,6 +177,10 @@ FAMILIES = (
             - Write a function $signature that returns the average of a and b.
             - Create the function $signature that returns the mean of two numbers.
             - Implement $signature. It returns the number in the middle between a and b.
+            - Provide $signature: add both numbers and halve the sum.
+            - Which number lies exactly half-way from a to b? Define $signature to answer that.
+            - Given a and b, $signature should give their arithmetic mean, 2.5 for 2 and 3. Please
+              write it.
         """,
         plan=("Add a and b.", "Divide the sum by 2.", "Return the result."),
         python="return (a + b) / 2",

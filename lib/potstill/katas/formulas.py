@@ -28,6 +28,12 @@ FAMILIES = (
               returns it in degrees Celsius.
             - Implement $signature: subtract 32 from f, multiply by 5, divide by 9 and return the
               result.
+            - Provide $signature: 212 becomes 100 and 32 becomes 0, as thermometers in Europe
+              show it.
+            - How many degrees Celsius are f degrees Fahrenheit? Define $signature to answer with
+              the exact number.
+            - Given a Fahrenheit reading f, $signature should give the Celsius value, five ninths of
+              what f is above 32.
         """,
         plan=("Subtract 32 from f.", "Multiply by 5 / 9.", "Return the result."),
         python="return (f - 32) * 5 / 9",
@@ -44,6 +50,11 @@ FAMILIES = (
               minutes are together.
             - Implement $signature. An hour has 3600 seconds and a minute has 60; return the total
               number of seconds.
+            - Provide $signature: 1 hour and 2 minutes are 3720 seconds.
+            - How long, in seconds, is a film of the given hours and minutes? Define $signature to
+              answer that.
+            - Given a duration as hours and minutes, $signature should give it in seconds. Please
+              write it.
         """,
         plan=("Multiply hours by 3600.", "Multiply minutes by 60.", "Return the sum."),
         python="return hours * 3600 + minutes * 60",
@@ -59,6 +70,11 @@ FAMILIES = (
             - Create the function $signature that returns the length of all four sides of a
               rectangle together.
             - Implement $signature. Add width and height and return twice the sum.
+            - Provide $signature: a rectangle of 3 by 4 has 14 around it.
+            - How long is a fence around a field that is width wide and height high? Define
+              $signature to answer that.
+            - Given both side lengths, $signature should give the way once around the rectangle.
+              Please write it.
         """,
         plan=("Add width and height.", "Multiply by 2.", "Return the perimeter."),
         python="return 2 * (width + height)",

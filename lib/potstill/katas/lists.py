@@ -27,6 +27,10 @@ FAMILIES = (
             - Create the function $signature. It returns the item at the end of a list with at least
               one item.
             - Implement $signature: which element comes last in the list? It is never empty.
+            - Provide $signature: of [4, 7, 9] it gives 9. There is always something in items.
+            - Define $signature to give back the final entry of items, which has one entry or more.
+            - Given a list that holds something, $signature should give what stands at its very end.
+              Please write it.
         """,
         plan=("Take the last element.", "Return it."),
         python="return items[-1]",
@@ -90,6 +94,11 @@ FAMILIES = (
             - Create the function $signature. It returns a list with the same numbers, the smallest
               first.
             - Implement $signature to sort a list of numbers from low to high and return it.
+            - Provide $signature: put the given numbers in order, the largest comes last.
+            - Define a function $signature whose result holds every element of numbers in rising
+              order.
+            - Given an unordered list, $signature should give it back in increasing order,
+              duplicates kept. Please write it.
         """,
         plan=("Sort the numbers.", "Return the sorted list."),
         python="return sorted(numbers)",
@@ -123,6 +132,11 @@ FAMILIES = (
             - Create the function $signature, which drops the final item of a list and returns the
               others. For an empty list it returns an empty list.
             - Implement $signature: all items but the last one. No items give an empty list.
+            - Provide $signature: [1, 2, 3] becomes [1, 2] and [] becomes [].
+            - Define $signature to give a shorter list, the same but for the element at the end; an
+              empty one has nothing to lose.
+            - What remains of items when the rearmost element is taken away? Answer with $signature,
+              with an empty list for an empty one.
         """,
         plan=("Take all elements but the last.", "Return them."),
         python="return items[:-1]",
@@ -155,6 +169,11 @@ FAMILIES = (
             - Create the function $signature: add all numbers and divide by how many there are. The
               list is never empty.
             - Implement $signature to calculate the mean of one or more numbers.
+            - Provide $signature: of [1, 2, 6] it gives 3. At least one number is there.
+            - Define a function $signature whose result is the sum of the list over its length,
+              which is never zero.
+            - Given the marks of a class with at least one pupil, $signature should give the average
+              mark.
         """,
         plan=("Add all numbers.", "Divide by their count.", "Return the result."),
         python="return sum(numbers) / len(numbers)",

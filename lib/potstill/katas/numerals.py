@@ -30,6 +30,10 @@ FAMILIES = (
             - Create $signature to return the integer that the text s stands for.
             - Implement $signature: the string "42" becomes the number 42. s always holds a whole
               number.
+            - Provide $signature: a whole number comes as a string of digits, maybe with a
+              minus, and goes out as a number.
+            - Define $signature to parse s as an integer; s is always a valid one.
+            - Given a string such as "-7", $signature should give the number -7. Please write it.
         """,
         plan=("Convert s to a number.", "Return it."),
         python="return int(s)",

@@ -57,6 +57,11 @@ FAMILIES = (
               returns the rest in lower case.
             - Implement $signature to clean a text: no spaces at the start or at the end, and only
               small letters.
+            - Provide $signature: "  Hello World " becomes "hello world".
+            - Define $signature to trim the blanks around a string and turn its capitals into
+              lower-case letters.
+            - Given user input s, $signature should give it without surrounding spaces and without
+              capital letters. Please write it.
         """,
         plan=("Strip the spaces of s.", "Convert it to lower case.", "Return it."),
         python="return s.strip().lower()",
