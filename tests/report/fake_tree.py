@@ -112,6 +112,7 @@ def single_files():
         "adapt_teacher": {
             "steps": 20, "num_tokens": 9_000, "test_perplexity": 3.62,
             "test_perplexity_low": 3.3, "test_perplexity_high": 4.0, "test_rows": 120,
+            "validation_nll_nats": 1.31,
         },
         "cache_logits": {
             "num_tokens": 61_233, "kept_mass_mean": 0.9871, "bytes_per_token": 320.5,

@@ -87,8 +87,8 @@ def test_labels_lower_the_loss_and_the_history_tells(tiny_llama, tokens, logits,
 def test_the_curve_reads_validation_alone(tiny_llama, dataset, logits, tmp_path):
     """It leads choices; the rows that are reported have no part in it."""
     curves = {}
-    for changed in ("nothing", "test", "validation"):
-        files.write_jsonl(dataset / f"{changed}.jsonl", (chat(n) for n in range(40, 44)))
+    for changed, first in (("nothing", 40), ("test", 50), ("validation", 60)):
+        files.write_jsonl(dataset / f"{changed}.jsonl", (chat(n) for n in range(first, first + 4)))
         tokens = tokens_of(dataset, tiny_llama, tmp_path / f"tokens-{changed}")
         metrics, history = train(tiny_llama, tokens, logits, tmp_path, changed)
         curves[changed] = [float(row["validation_nll"]) for row in history if row["validation_nll"]]
