@@ -158,7 +158,7 @@ def test_the_project_itself_passes_in_under_2_s():
         [sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)  # the processor's time: others do not count
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)  # others' time does not count
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     assert spent < 2 * 2  # the target is 2 s; cores that are shared are slower
 
