@@ -1,8 +1,10 @@
-"""Run the adapted teacher once over the training rows and keep its distributions.
+"""Make a teacher's signal: its distributions over the training rows, or the order to run it live.
 
-Reads   teacher     adapted checkpoint
+A teacher does not score rows that it was trained on: see potstill.tokens.folds.
+
+Reads   teacher     checkpoint
         rows        table of the training rows
-Writes  out         signal store (see potstill.logits.store)
+Writes  out         signal store (see potstill.logits.store), or the name of a live teacher
         metrics     rows, tokens, bytes a token; how much of a token's distribution was kept
 """
 
@@ -16,12 +18,15 @@ from pydantic import Field
 
 
 class Params(Section):
-    """Settings of `cache_logits`."""
+    """One of `signals`, with what all share from `cache_logits`."""
 
-    codec: Literal["topk", "sampled"]  # the most probable ids and the tail, or drawn ids
+    teacher: str  # folder below models/: teacher_NAME, fetched/NAME, students/NAME
+    # the most probable ids and the tail, drawn ids, or nothing: the teacher runs with the student
+    codec: Literal["topk", "sampled", "live"]
     k: Annotated[int, Field(ge=1)]  # ids kept, or drawn, at each position
     min_kept_mass_mean: Annotated[float, Field(ge=0, le=1)]  # topk: below this the stage fails
-    max_rows: int  # rows of the training set, in their order
+    allow_seen: bool  # score rows that the teacher was trained on too
+    max_rows: Annotated[int, Field(ge=1)]  # of each fold, in their order; live: all
     batch_rows: Annotated[int, Field(ge=1)]
     threads: int
     seed: int
@@ -30,20 +35,21 @@ class Params(Section):
 def main(params: Params, *, teacher: Path, rows: Path, out: Path, scratch: Path) -> dict:
     """Cache, and stop where too little of the distributions was kept."""
     from potstill.loading import device, load
-    from potstill.logits import caching
+    from potstill.logits import caching, live
     from potstill.tokens import table
 
+    given = params.model_dump(include={"codec", "k", "seed", "allow_seen"})
+    header = caching.describe(teacher, **given)
+    most = None if params.codec == "live" else params.max_rows
+    taken = caching.scored(table.open(rows, ChatTokenizer(teacher)), header, most)
+    if params.codec == "live":
+        live.write(out, header)
+        return {"num_rows": len(taken)}
     device.make_deterministic(params.seed, params.threads)
     place = device.pick_device()
-    taken = table.open(rows, ChatTokenizer(teacher))[: params.max_rows]
-    metrics = caching.cache(
-        load.causal_lm(teacher, device.compute_dtype("auto", place), place),
-        taken,
-        out,
-        caching.describe(teacher, codec=params.codec, k=params.k, seed=params.seed),
-        caching.Batching(params.batch_rows),
-        scratch=scratch,
-    )
+    model = load.causal_lm(teacher, device.compute_dtype("auto", place), place)
+    batching = caching.Batching(params.batch_rows)
+    metrics = caching.cache(model, taken, out, header, batching, scratch=scratch)
     caching.require_kept_mass(metrics, params.min_kept_mass_mean, params.k)
     return metrics
 

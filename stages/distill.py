@@ -1,14 +1,14 @@
-"""Train one student: from the teacher's cached distributions, from labels alone, or not at all.
+"""Train one student: from a teacher's distributions, from labels alone, or not at all.
 
 Reads   student     checkpoint to start from
         tokens      folder with train.arrow, validation.arrow and test.arrow, tokenised rows
-        logits      logit store of the adapted teacher
+        signal      folder of a signal or an ensemble; for labels alone that of the tokens again
 Writes  out         checkpoint of the trained student
         measures_out folder: history.csv has step, tokens, loss, ce, divergence, lr, validation_nll
                     (nats a token); validation.jsonl and test.jsonl: id, group, nll_nats, tokens,
                     bytes of each row
-        metrics     steps, tokens seen, highest learning rate; on validation and test likelihood
-                    (nats a token, bits a byte) and perplexity with intervals
+        metrics     start and signals, steps, tokens seen, highest learning rate; on validation and
+                    test likelihood (nats a token, bits a byte) and perplexity with intervals
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ def main(
     *,
     student: Path,
     tokens: Path,
-    logits: Path,
+    signal: Path,
     out: Path,
     measures_out: Path,
     scratch: Path,
@@ -30,16 +30,18 @@ def main(
     """Train, measure on validation and test, and save."""
     from potstill.distill import student as library
 
+    loss = library.distillation_loss(params, student, signal)
     measured = library.train(
         params,
-        library.distillation_loss(params, student, logits),
+        loss,
         start=student,
         tokens=tokens,
         out=out,
         measures_out=measures_out,
         scratch=scratch,
     )
-    return {"start": params.start, **measured}
+    signals = ",".join(loss.source.names) if loss.source else ""
+    return {"start": params.start, "signals": signals, **measured}
 
 
 if __name__ == "__main__":

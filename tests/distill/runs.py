@@ -20,6 +20,7 @@ ROWS = [example(tuple((7 * i + j) % 300 for j in range(6 + i % 5)), 2, "g") for 
 def schedule(**changes):
     values = {
         "start": "pruned",
+        "signal": "tokens",
         "steps": 6,
         "batch_rows": 4,
         "pass_tokens": 1024,

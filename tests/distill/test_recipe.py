@@ -13,7 +13,7 @@ SHARED = {
     "steps": 1, "batch_rows": 1, "pass_tokens": 1024, "learning_rate": 1e-3, "warmup_steps": 1,
     "weight_decay": 0.0, "clip_norm": 1.0, "evaluate_every": 0, "checkpoint_every": 0,
     "max_rows": 1, "chunk_tokens": 8, "precision": "float32", "threads": 1,
-    "seed": 0, "start": "pruned", "alpha": 0.5,
+    "seed": 0, "start": "pruned", "signal": "signals/adapted", "alpha": 0.5,
 }  # fmt: skip
 
 

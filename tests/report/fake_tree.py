@@ -72,7 +72,10 @@ def write_tree(root):
         ("labels_only", 40, 4.6),
         ("untrained", 0, 31.0),
     ]:
-        write_json(root / f"metrics/distill/{name}.json", student(steps, perplexity))
+        signals = "adapted" if name == "kd" else ""
+        write_json(
+            root / f"metrics/distill/{name}.json", student(steps, perplexity) | {"signals": signals}
+        )
         path = root / f"data/training/{name}/history.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(history(steps, perplexity))
@@ -83,7 +86,9 @@ def write_tree(root):
     flags = {name: root / f"metrics/{name}.json" for name in single_files()}
     start = {"source": "teacher_adapted", "num_layers_before": 30, "num_layers_after": 26}
     write_json(root / "metrics/init_student/pruned.json", start | {"num_parameters": 99_118_656})
-    folders = ("distill", "export", "score_code", "init_student")
+    signal = {"num_tokens": 61_233, "kept_mass_mean": 0.9871, "bytes_per_token": 320.5}
+    write_json(root / "metrics/cache_logits/adapted.json", signal)
+    folders = ("distill", "export", "score_code", "init_student", "cache_logits")
     flags |= {name: root / f"metrics/{name}" for name in folders}
     return flags | {
         "training": root / "data/training",
@@ -113,9 +118,6 @@ def single_files():
             "steps": 20, "num_tokens": 9_000, "test_perplexity": 3.62,
             "test_perplexity_low": 3.3, "test_perplexity_high": 4.0, "test_rows": 120,
             "validation_nll_nats": 1.31,
-        },
-        "cache_logits": {
-            "num_tokens": 61_233, "kept_mass_mean": 0.9871, "bytes_per_token": 320.5,
         },
     }  # fmt: skip
 

@@ -33,7 +33,7 @@ def test_keys_that_nobody_asks_for_do_not_matter(look, tmp_path):
         ("fetch_model", "revision"),
         ("curate", "num_in"),
         ("build_vocabulary", "test_kept_share"),
-        ("cache_logits", "bytes_per_token"),
+        ("cache_logits/adapted", "bytes_per_token"),
         ("distill/kd", "test_perplexity_low"),
         ("export/kd-f16", "bytes"),
         ("export/kd-f16", "parity"),

@@ -3,6 +3,7 @@
 import csv
 
 import torch
+from potstill.distill.recipe import Training
 from potstill.models import checkpoint
 from potstill.students import trimming
 
@@ -17,8 +18,7 @@ def whole(teacher, out):
 
 
 def adapt(teacher, dataset, tmp_path, name, **changes):
-    unused = ("start", "alpha", "temperature")
-    settings = {key: value for key, value in SETTINGS.items() if key not in unused} | changes
+    settings = {k: v for k, v in SETTINGS.items() if k in Training.model_fields} | changes
     vocabulary = whole(teacher, tmp_path / f"vocabulary-{name}")
     metrics = adapt_teacher.main(
         adapt_teacher.Params(**settings),
@@ -51,7 +51,7 @@ def test_without_steps_the_teacher_is_as_it_was(tiny_llama, dataset, tmp_path):
 
 def test_the_vocabulary_is_cut_before_the_training(tiny_llama, dataset, tmp_path):
     trimming.choose(tiny_llama, ["def f(x):\n    return x"] * 9, 320, tmp_path / "small")
-    settings = {k: v for k, v in SETTINGS.items() if k not in ("start", "alpha", "temperature")}
+    settings = {k: v for k, v in SETTINGS.items() if k in Training.model_fields}
     adapt_teacher.main(
         adapt_teacher.Params(**settings),
         teacher=tiny_llama,

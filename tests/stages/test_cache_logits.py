@@ -11,9 +11,11 @@ from potstill.logits.store import LogitStore
 from stages.cache_logits import Params, main
 
 SETTINGS = {
+    "teacher": "teacher_adapted",
     "codec": "topk",
     "k": 8,
     "min_kept_mass_mean": 0.0,
+    "allow_seen": False,
     "max_rows": 10,
     "batch_rows": 4,
     "threads": 2,

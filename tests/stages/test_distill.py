@@ -15,6 +15,7 @@ from tests.stages.conftest import chat, tokens_of
 
 SETTINGS = {
     "start": "pruned",
+    "signal": "signals/logits",
     "alpha": 0.5,
     "temperature": 2.0,
     "steps": 4,
@@ -38,8 +39,8 @@ SETTINGS = {
 def logits(tiny_llama, tokens, tmp_path):
     (tmp_path / "s").mkdir()
     params = cache_logits.Params(
-        codec="topk", k=8, min_kept_mass_mean=0.0, max_rows=12, batch_rows=4,
-        threads=2, seed=0,
+        teacher="teacher_adapted", codec="topk", k=8, min_kept_mass_mean=0.0, allow_seen=False,
+        max_rows=12, batch_rows=4, threads=2, seed=0,
     )  # fmt: skip
     cache_logits.main(
         params,
@@ -56,7 +57,7 @@ def train(tiny_llama, tokens, logits, tmp_path, name, **changes):
         distill.Params(**(SETTINGS | changes)),
         student=tiny_llama,
         tokens=tokens,
-        logits=logits,
+        signal=logits,
         out=tmp_path / name,
         measures_out=tmp_path / f"measures-{name}",
         scratch=tmp_path / f"scratch-{name}",

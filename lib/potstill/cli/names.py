@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from potstill.cli import signals
 from potstill.cli.pipeline import Instance, Place
-from potstill.distill.objectives import OBJECTIVES
 from potstill.errors import InputError
 from potstill.params import closest
 
@@ -20,7 +20,7 @@ OUTPUTS = {"data", "models", "metrics"}
 def check_names(instances: list[Instance], tree: Tree) -> list[str]:
     """Return a line for every name that leads nowhere, and for a circle."""
     problems = [*_paths(instances), *_circle(instances), *_exports(tree), *_roles(tree)]
-    return [*problems, *_signals(tree)]
+    return [*problems, *signals.check(tree)]
 
 
 def _related(one: Path, other: Path) -> bool:
@@ -52,13 +52,18 @@ def _paths(instances: list[Instance]) -> Iterator[str]:
 
 def _leads_nowhere(instance: Instance, place: Place, made: list[Path]) -> str:
     if not place.settings:
-        return f"{instance.address} reads {place.path}, which no stage makes: restore dvc.yaml"
+        return (
+            f"{instance.address} reads {place.path}, which no stage makes: restore "
+            "its entry in params.yaml, or dvc.yaml"
+        )
     folder = place.path.parts[0]
     if place.settings == ("teacher",):
         folder = place.path.parent.as_posix()
     names = {p.relative_to(folder).as_posix() for p in made if p.is_relative_to(folder)}
     names = {name for name in names if not name.startswith("artefacts/")}
     wanted, name = place.path.relative_to(folder).as_posix(), place.settings[-1]
+    if name.endswith(".signal"):
+        names = {n for n in names if n.startswith(("signals/", "ensembles/")) or n == "tokens"}
     if name.endswith(".start"):
         names = {n.removeprefix("starts/") for n in names if n.startswith("starts/")}
         wanted = wanted.removeprefix("starts/")
@@ -126,39 +131,6 @@ def _role(where: str, variant: object, owner: str, export: Tree) -> Iterator[str
     elif variant not in of_owner:
         made_of = export[variant].get("checkpoint")
         yield f"{where} is {variant!r}, which is made of {made_of}, not of {owner}; {hint}"
-
-
-def _signals(tree: Tree) -> Iterator[str]:
-    """A student that follows the teacher needs the very rows of the cache."""
-    cached, shared = _section(tree, "cache_logits"), _section(tree, "training")
-    for name, stated in _section(tree, "students").items():
-        student = {**shared, **stated}
-        if student.get("alpha", 1) == 1 or not student.get("steps", 1):
-            continue
-        where = f"params.yaml: students.{name}"
-        if student["max_rows"] > cached["max_rows"]:
-            yield (
-                f"{where}: max_rows is {student['max_rows']}, cache_logits.max_rows is "
-                f"{cached['max_rows']}: cache at least as many"
-            )
-        if cached.get("codec") == "sampled":
-            yield from _drawn(where, student)
-
-
-def _drawn(where: str, student: Tree) -> Iterator[str]:
-    """Ids drawn from a teacher do not serve everything; `Objective.check` says why."""
-    objective = student.get("objective", "forward_kl")
-    if objective in OBJECTIVES and "samples" not in OBJECTIVES.constant(objective, "SIGNALS"):
-        able = [n for n in OBJECTIVES if "samples" in OBJECTIVES.constant(n, "SIGNALS")]
-        yield (
-            f"{where}: objective is {objective}, cache_logits.codec is sampled: take "
-            f"{' or '.join(able)}, or codec topk"
-        )
-    if student.get("temperature", 1) != 1 or student.get("margin") is not None:
-        yield (
-            f"{where}: cache_logits.codec is sampled, which serves temperature 1 without a margin: "
-            "state both so, or take codec topk"
-        )
 
 
 def _section(tree: Tree, name: str) -> Tree:

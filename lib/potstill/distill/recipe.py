@@ -1,5 +1,6 @@
 """The settings of a training; reading them needs no torch."""
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -7,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from potstill.distill.objectives import OBJECTIVES
 from potstill.models.families import FAMILIES
 from potstill.params import Section, closest
+from potstill.tokens.folds import FOLDS, Fold
 
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
@@ -44,7 +46,9 @@ class Training(Section):
     clip_norm: Annotated[float, Field(gt=0)]  # of the gradient
     evaluate_every: NotNegative  # steps between measurements on validation; 0: only at the end
     checkpoint_every: NotNegative  # steps between checkpoints; 0: none
-    max_rows: Positive  # rows of the training set, in their order
+    # of the rows of the training set: one half of its families, or both
+    folds: Annotated[list[Fold], Field(min_length=1, default_factory=lambda: list(FOLDS))]
+    max_rows: Positive  # of those rows, in their order
     chunk_tokens: Positive  # tokens whose logits exist at a time
     precision: Literal["auto", "float32", "bfloat16"]  # of matrix products
     threads: Positive
@@ -57,6 +61,8 @@ class Recipe(Training):
     """How one student is trained: one of `students`, with what all share from `training`."""
 
     start: str  # one of `starts`
+    # signals/NAME or ensembles/NAME, below data/; `tokens`: the labels of the rows, no teacher
+    signal: str
     alpha: Annotated[float, Field(ge=0, le=1)]  # weight of the labels; 1 does not read the logits
     objective: str = "forward_kl"  # one of OBJECTIVES: the divergence from the teacher
     temperature: Annotated[float, Field(gt=0)] = 1.0  # T of the divergence, on both sides
@@ -75,5 +81,21 @@ class Recipe(Training):
         if not OBJECTIVES.constant(self.objective, "SIGNALS") and self.alpha != 1:
             raise ValueError(
                 f"objective {self.objective} asks no teacher: set alpha to 1, or take another"
+            )
+        return self
+
+    @field_validator("signal")
+    @classmethod
+    def _a_signal(cls, name: str) -> str:
+        if not re.fullmatch(r"tokens|(signals|ensembles)/[\w-]+", name):
+            raise ValueError("allowed: signals/NAME, ensembles/NAME, or tokens for labels alone")
+        return name
+
+    @model_validator(mode="after")
+    def _taught(self) -> Self:
+        if self.signal == "tokens" and self.alpha != 1 and self.steps:
+            raise ValueError(
+                f"alpha is {self.alpha}, and `signal: tokens` has no teacher: name a signal, or "
+                "set alpha to 1"
             )
         return self

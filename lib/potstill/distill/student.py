@@ -12,20 +12,25 @@ from potstill.distill.objective import Objective
 from potstill.distill.recipe import Recipe, Training
 from potstill.loading import device, load
 from potstill.loading.load import CausalLM
-from potstill.logits.store import LogitStore
+from potstill.logits import source
 from potstill.models import checkpoint
 from potstill.models.chat import ChatTokenizer
-from potstill.tokens import table
+from potstill.tokens import examples, folds, table
 
 HISTORY_COLUMNS = ("step", "tokens", "loss", "ce", "divergence", "lr", "validation_nll")
 
 
-def distillation_loss(recipe: Recipe, start: Path, logits: Path) -> training.Loss:
-    """Return the loss of a recipe; the store is opened only where it counts.
+def distillation_loss(recipe: Recipe, start: Path, signal: Path) -> training.Loss:
+    """Return the loss of a recipe; the signal is opened, and a live teacher loaded, if it counts.
+
+    Args:
+        recipe: the student's settings.
+        start: what it begins as.
+        signal: folder of a signal or an ensemble; of a control that has none, anything.
 
     Raises:
-        InputError: the logits were made for another tokenizer or template, or the objective cannot
-            be computed from what the store holds.
+        InputError: the signal is of another tokenizer or template, or what it is of has changed, or
+            the objective cannot be computed from it.
     """
     objective = Objective(
         recipe.objective,
@@ -35,12 +40,13 @@ def distillation_loss(recipe: Recipe, start: Path, logits: Path) -> training.Los
         margin=recipe.margin,
         chunk_tokens=recipe.chunk_tokens,
     )
-    store = None
-    if recipe.alpha < 1 and recipe.steps > 0:
-        store = LogitStore(logits)
-        store.check(ChatTokenizer(start).hashes())
-        objective.check(store.signal)
-    return training.Loss(objective, store)
+    if recipe.alpha == 1 or recipe.steps == 0:
+        return training.Loss(objective)
+    place = device.pick_device()
+    teacher = source.open_source(signal, device.compute_dtype(recipe.precision, place), place)
+    teacher.check(ChatTokenizer(start).hashes())
+    objective.check(teacher.signal)
+    return training.Loss(objective, teacher)
 
 
 def train(
@@ -58,7 +64,7 @@ def train(
     Rows in another tokenizer's ids are tokenised again; the summary counts those that it rejects.
 
     Raises:
-        InputError: no row fits, the loss has no logits of a row, the start's family lacks a matrix
+        InputError: no row fits, the loss has no signal of a row, the start's family lacks a matrix
             that an adapter shall change, or see `training.train`.
     """
     config = checkpoint.read_config(start)
@@ -68,6 +74,9 @@ def train(
     dtype = device.compute_dtype(recipe.precision, place)
     chat, own = ChatTokenizer(start), scratch / "tokens"
     rows, rejected = table.fit(tokens / "train.arrow", chat, own / "train.arrow")
+    rows = rows.of_folds(recipe.folds)[: recipe.max_rows]
+    if loss.source:
+        loss.source.require(rows)
     others = {
         split: table.fit(tokens / f"{split}.arrow", chat, own / f"{split}.arrow")[0]
         for split in ("validation", "test")
@@ -85,7 +94,7 @@ def train(
 
     history = training.train(
         model,
-        rows[: recipe.max_rows],
+        rows,
         loss,
         recipe,
         dtype=dtype,
@@ -103,6 +112,8 @@ def train(
         history[-1]["validation_nll"] = measured["validation_nll_nats"]
     _write_history(measures_out / "history.csv", history)
     checkpoint.write(out, dict(made.named_parameters()), config, beside=start)
+    learnt = examples.folds(rows).tolist() if recipe.steps else []
+    folds.record(out, [*folds.trained_on(start), *learnt])
     return {
         "steps": recipe.steps,
         "num_tokens": int(history[-1]["tokens"]) if history else 0,

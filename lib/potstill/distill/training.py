@@ -18,17 +18,17 @@ from potstill.distill.objective import LossSums, Objective
 from potstill.distill.recipe import Training
 from potstill.errors import InputError
 from potstill.loading.load import CausalLM
-from potstill.logits.store import LogitStore
+from potstill.logits.source import Source
 from potstill.tokens import examples
 from potstill.tokens.examples import Example
 
 
 @dataclass(frozen=True)
 class Loss:
-    """What is minimised; without a store only the labels are used."""
+    """What is minimised; without a source of distributions only the labels are used."""
 
     objective: Objective
-    store: LogitStore | None = None
+    source: Source | None = None
 
 
 def batches(rows: Sequence[Example], recipe: Training, first_step: int) -> Iterator[list[Example]]:
@@ -57,7 +57,7 @@ def train(
     Args:
         model: a causal language model on its device; what is trained of it is float32.
         rows: training examples.
-        loss: the loss and the teacher's cache.
+        loss: the loss and what says what the teacher says.
         recipe: steps, rows a step, learning rate, seed.
         dtype: of matrix products; bfloat16 runs under autocast.
         scratch: folder for checkpoints; a later call with the same folder goes on from them.
@@ -147,7 +147,7 @@ def batch_loss(
     """Return the loss sums over the answer tokens of some rows."""
     device = next(model.parameters()).device
     ids_BT, answer_BT = (tensor.to(device) for tensor in examples.collate(rows))
-    signal = loss.store.get(row.key for row in rows).to(device) if loss.store else None
+    signal = loss.source.signal_of(rows).to(device) if loss.source else None
     weights_N = examples.weights(rows)
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
         hidden_BTD = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state

@@ -24,10 +24,11 @@ from potstill.logits import store as logit_store
 from potstill.logits.codecs import CODECS, Blob, Codec, Place, Signal
 from potstill.logits.parts import Part
 from potstill.logits.quantiles import Quantiles
-from potstill.logits.store import Header
+from potstill.logits.store import LIVE, Header
 from potstill.models.chat import ChatTokenizer
-from potstill.tokens import examples
+from potstill.tokens import examples, folds
 from potstill.tokens.examples import Example
+from potstill.tokens.table import MappedRows
 
 SHARES = {"p01": 0.01, "p05": 0.05, "p10": 0.1, "p50": 0.5}
 log = logging.getLogger("potstill")
@@ -48,23 +49,48 @@ class Batching:
     per_part: int = 16
 
 
-def describe(teacher: Path, *, codec: str, k: int, seed: int) -> Header:
-    """Return the header of the store that this teacher fills.
+def describe(teacher: Path, *, codec: str, k: int, seed: int, allow_seen: bool = False) -> Header:
+    """Return the header of the signal that this teacher gives.
 
     Raises:
         InputError: there is no such codec.
     """
     tokenizer = ChatTokenizer(teacher)
+    stored = codec != LIVE
     return Header(
         teacher_sha256=files.sha256_tree(teacher),
         **tokenizer.hashes(),
         # not the number of tokens: ids may have holes
         vocab_size=max(tokenizer.tokenizer.get_vocab(with_added_tokens=True).values()) + 1,
         codec=codec,
-        version=CODECS[codec].VERSION,
-        k=k,
-        seed=seed,
+        version=CODECS[codec].VERSION if stored else 0,
+        k=k if stored else 0,
+        seed=seed if stored else 0,
+        teacher=teacher.as_posix(),
+        seen_folds=folds.trained_on(teacher),
+        allow_seen=allow_seen,
     )
+
+
+def scored(rows: MappedRows, header: Header, most: int | None) -> MappedRows:
+    """Return the rows that a teacher scores: those of folds that it was not trained on.
+
+    Args:
+        rows: of the training set.
+        header: of the signal.
+        most: rows of each fold, so that students on any folds find as many; None takes all.
+
+    Raises:
+        InputError: none is left.
+    """
+    seen = [] if header.allow_seen else header.seen_folds
+    left = [fold for fold in folds.FOLDS if fold not in seen]
+    if not left:
+        raise InputError(
+            f"{header.teacher} was trained on rows of all folds, so none is left that it may "
+            "score: train it on one (`folds` of `teachers` or `students`), or state allow_seen"
+        )
+    return rows.of_folds(left, most)
 
 
 def cache(
@@ -84,7 +110,8 @@ def cache(
         distinct_ids.
 
     Raises:
-        InputError: no rows, or the teacher's head has fewer rows than its tokenizer has ids.
+        InputError: no rows, the teacher was adapted on one of them, or its head has fewer rows than
+            its tokenizer has ids.
     """
     codec, caching = header.make_codec(), _Caching(teacher, header, batching)
     paths, found = [], Quantiles()
@@ -92,6 +119,7 @@ def cache(
         total = len(rows) if isinstance(rows, Sized) else None
         task = bar.add_task("cache logits", total=total, info="")
         for window in _windows(rows, batching.rows * batching.per_part):
+            header.refuse_seen(window)
             batches = list(examples.by_length(window, batching.rows))
             path = parts.part_path(scratch, header, [row.key for b in batches for row in b])
             paths.append(path)

@@ -18,11 +18,14 @@ Dimensions: N tokens, M teachers, K tokens kept, U columns for the union (M * K)
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from potstill.errors import InputError
-from potstill.logits.store import LogitStore
+from potstill.logits.store import LogitStore, keys_of, packed_keys, unpacked
 from potstill.logits.topk import MIN_LOG_PROBABILITY, TopK
+from potstill.tokens.examples import Example
 
 
 def combine(teachers: Sequence[TopK], weights_NM: torch.Tensor, vocab_size: int) -> TopK:
@@ -73,13 +76,18 @@ def _look_up(top: TopK, ids_NU: torch.Tensor, each_N: torch.Tensor) -> torch.Ten
 
 
 class Ensemble:
-    """Stores that are read as one; it offers what training asks of a `LogitStore`.
+    """Stores that are read as one; it offers what `source.Source` asks.
+
+    A row that some stores lack is the mean of those that have it, and of one alone is that one's:
+    two teachers, each of which scored the rows that the other learnt, are the teacher of all rows.
 
     Attributes:
         stores: of teachers with one tokenizer and template, all with codec topk.
         weights: one a store.
         by_domain: weights for the rows of a domain, in place of `weights`.
     """
+
+    signal = TopK
 
     def __init__(
         self,
@@ -95,20 +103,8 @@ class Ensemble:
         self.stores, self.weights, self.by_domain = stores, weights, by_domain or {}
         if not stores:
             raise InputError("an ensemble has no stores: name at least one")
-        first = stores[0].header
         for store in stores:
-            if store.header.codec != "topk":
-                raise InputError(
-                    f"{store.folder} holds drawn ids, which have no mean in log-probability: "
-                    "cache it with codec topk"
-                )
-            for name in ("tokenizer_sha256", "template_sha256", "vocab_size"):
-                found, wanted = getattr(store.header, name), getattr(first, name)
-                if found != wanted:
-                    raise InputError(
-                        f"{store.folder} has {name} {found}, {stores[0].folder} {wanted}: only "
-                        "teachers of one tokenizer and template can be combined"
-                    )
+            _check_alike(store, stores[0])
         for where, given in {"weights": weights, **self.by_domain}.items():
             if len(given) != len(stores) or min(given) < 0 or not 0 < sum(given) < math.inf:
                 raise InputError(
@@ -116,10 +112,33 @@ class Ensemble:
                     f"{len(stores)} stores, none negative and not all 0"
                 )
 
+    @property
+    def names(self) -> list[str]:
+        """The signals that this is made of."""
+        return [store.folder.name for store in self.stores]
+
+    def summary(self) -> dict[str, int]:
+        """Return num_rows, which some store has, and num_shared_rows, which several have."""
+        _, counts = np.unique(np.concatenate([s.keys for s in self.stores]), return_counts=True)
+        return {"num_rows": len(counts), "num_shared_rows": int((counts > 1).sum())}
+
     def check(self, hashes: Mapping[str, str]) -> None:
         """Refuse to train from stores that were made for something else; see `LogitStore.check`."""
         for store in self.stores:
             store.check(hashes)
+
+    def require(self, rows: Sequence[Example]) -> None:
+        """Refuse rows that no store has.
+
+        Raises:
+            InputError: names the first.
+        """
+        packed = keys_of(rows)
+        self._holders(packed)
+
+    def signal_of(self, rows: Sequence[Example]) -> TopK:
+        """Return the mean distributions of rows; their languages are the domains."""
+        return self.get([row.key for row in rows], [row.language for row in rows])
 
     def get(self, keys: Iterable[str], domains: Iterable[str] | None = None) -> TopK:
         """Return the mean distributions of rows, one after the other.
@@ -129,12 +148,85 @@ class Ensemble:
             domains: of the same rows; one without weights of its own has the ensemble's.
 
         Raises:
-            InputError: a row is not in one of the stores.
+            InputError: no store has a row, or only stores whose weight there is 0.
         """
         keys = list(keys)
         names = [""] * len(keys) if domains is None else list(domains)
-        weights = torch.tensor([self.by_domain.get(name, self.weights) for name in names])
-        sizes = torch.from_numpy(self.stores[0].num_tokens_of(keys))
-        teachers = [top for store in self.stores if isinstance(top := store.get(keys), TopK)]
-        weights_NM = weights.repeat_interleave(sizes, dim=0)
-        return combine(teachers, weights_NM, self.stores[0].header.vocab_size)
+        has_RM = self._holders(packed_keys(keys))
+        weights_RM = np.array([self.by_domain.get(name, self.weights) for name in names]) * has_RM
+        idle = np.flatnonzero(weights_RM.sum(-1) == 0)
+        if len(idle):
+            raise InputError(
+                f"ensemble {self.names}: row {keys[idle[0]]} ({names[idle[0]] or 'no language'}) "
+                "is only in signals whose weight there is 0: give one of them a weight"
+            )
+        patterns, which_R = np.unique(has_RM, axis=0, return_inverse=True)
+        sizes_R, parts, order = np.zeros(len(keys), np.int64), [], []
+        for number, has_M in enumerate(patterns):
+            rows = np.flatnonzero(which_R.reshape(-1) == number)
+            stores = [store for store, has in zip(self.stores, has_M, strict=True) if has]
+            mine = [keys[row] for row in rows]
+            sizes_R[rows] = stores[0].num_tokens_of(mine)
+            weights_NM = np.repeat(weights_RM[rows][:, has_M], sizes_R[rows], axis=0)
+            parts.append(_mean(stores, mine, torch.from_numpy(weights_NM)))
+            order.append(rows)
+        return _in_order(parts, np.concatenate(order), sizes_R)
+
+    def _holders(self, packed: NDArray[np.bytes_]) -> NDArray[np.bool_]:
+        """Return which stores have which rows [R, M]."""
+        has_RM = np.stack([store.holds(packed) for store in self.stores], axis=1)
+        lost = np.flatnonzero(~has_RM.any(-1))
+        if len(lost):
+            raise InputError(
+                f"no signal of the ensemble {self.names} has the row {unpacked(packed[lost[0]])} "
+                f"({len(lost)} of {len(packed)} are missing): raise cache_logits.max_rows, or add "
+                "a signal whose teacher was not adapted on it"
+            )
+        return has_RM
+
+
+def _mean(stores: Sequence[LogitStore], keys: list[str], weights_NM: torch.Tensor) -> TopK:
+    """Return the mean over stores that have all of some rows."""
+    teachers = [top for store in stores if isinstance(top := store.get(keys), TopK)]
+    if len(teachers) == 1:
+        return teachers[0]
+    return combine(teachers, weights_NM, stores[0].header.vocab_size)
+
+
+def _in_order(parts: list[TopK], order_R: NDArray[np.int64], sizes_R: NDArray[np.int64]) -> TopK:
+    """Put rows that were read by turns into the order in which they were asked for.
+
+    Args:
+        parts: of the rows `order_R`, one after the other.
+        order_R: the rows' places in that order.
+        sizes_R: tokens of each row, in that order.
+    """
+    first_R = np.cumsum(sizes_R) - sizes_R
+    places = [np.arange(first_R[row], first_R[row] + sizes_R[row]) for row in order_R]
+    back_N = torch.from_numpy(np.concatenate(places).argsort())
+    return TopK(
+        torch.cat([part.ids_NK for part in parts])[back_N],
+        torch.cat([part.log_probs_NK for part in parts])[back_N],
+        torch.cat([part.log_tail_N for part in parts])[back_N],
+    )
+
+
+def _check_alike(store: LogitStore, first: LogitStore) -> None:
+    """Refuse a store that cannot be combined with another."""
+    if store.header.codec != "topk":
+        raise InputError(
+            f"{store.folder} holds drawn ids, which have no mean in log-probability: "
+            "cache it with codec topk"
+        )
+    for name in ("tokenizer_sha256", "template_sha256", "vocab_size"):
+        found, wanted = getattr(store.header, name), getattr(first.header, name)
+        if found != wanted:
+            raise InputError(
+                f"{store.folder} has {name} {found}, {first.folder} {wanted}: only "
+                "teachers of one tokenizer and template can be combined"
+            )
+    if store.header.k != first.header.k and not np.array_equal(store.keys, first.keys):
+        raise InputError(
+            f"{store.folder} keeps {store.header.k} ids of a token, {first.folder} "
+            f"{first.header.k}, and they have different rows: cache both with one k"
+        )

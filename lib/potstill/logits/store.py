@@ -13,8 +13,8 @@ while it is read would end the process.
 """
 
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,13 @@ from numpy.typing import NDArray
 from potstill import files
 from potstill.errors import InputError
 from potstill.logits.codecs import CODECS, Codec, DamagedError, Signal
+from potstill.tokens import examples
+from potstill.tokens.examples import Example
 
 KEY_BYTES = 16
 PLACE = np.dtype([("offset", "<u8"), ("file", "<u4"), ("bytes", "<u4"), ("tokens", "<u4")])
-_AGAIN = "run `dvc repro cache_logits`, or `dvc pull`"
+AGAIN = "run `dvc repro cache_logits`, or `dvc pull`"
+LIVE = "live"  # codec of a signal that stores nothing: see `logits.live`
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,13 @@ class Header:
     Attributes:
         vocab_size: ids that the teacher's logits were cut to before they were normalised: those of
             its tokenizer. A head may have more rows, which are padding.
-        codec: one of CODECS.
+        codec: one of CODECS, or LIVE.
         version: of the codec's bytes.
         k: ids kept of a token, or drawn.
         seed: of what is drawn.
+        teacher: the teacher's folder.
+        seen_folds: of rows that the teacher was trained on.
+        allow_seen: whether it may score such rows all the same.
     """
 
     teacher_sha256: str
@@ -51,15 +57,45 @@ class Header:
     version: int
     k: int
     seed: int
+    teacher: str = ""
+    seen_folds: list[int] = field(default_factory=list)
+    allow_seen: bool = False
 
     def make_codec(self) -> Codec:
         """Return the codec that writes and reads the rows."""
         return CODECS[self.codec].make(vocab_size=self.vocab_size, k=self.k, seed=self.seed)
 
+    def refuse_seen(self, rows: Sequence[Example]) -> None:
+        """Refuse rows that the teacher was adapted on.
+
+        Raises:
+            InputError: there are some, and they were not allowed.
+        """
+        if self.allow_seen or not self.seen_folds:
+            return
+        seen = int(np.isin(examples.folds(rows), self.seen_folds).sum())
+        if seen:
+            raise InputError(
+                f"{self.teacher} was adapted on {seen} of {len(rows)} rows that it shall score "
+                f"(folds {self.seen_folds}): take the rows of other folds, score these with a "
+                "teacher of the other half (`ensembles`), or state allow_seen"
+            )
+
 
 def packed_keys(keys: Iterable[str]) -> NDArray[np.bytes_]:
     """Return keys of 32 hex digits as 16 bytes each [R], which sort as the texts do."""
     return np.frombuffer(bytes.fromhex("".join(keys)), f"S{KEY_BYTES}")
+
+
+def keys_of(rows: Sequence[Example]) -> NDArray[np.bytes_]:
+    """Return the keys of rows as `packed_keys` does."""
+    packed = np.ascontiguousarray(examples.keys(rows))
+    return packed.view(f"S{KEY_BYTES}")[:, 0]
+
+
+def unpacked(key: bytes) -> str:
+    """Return a packed key as 32 hex digits."""
+    return key.ljust(KEY_BYTES, b"\0").hex()
 
 
 def write_header(folder: Path, header: Header) -> None:
@@ -82,9 +118,9 @@ class LogitStore:
                 not as long as when it was written.
         """
         self.folder = folder
-        described = files.read_json(folder / "header.json")
-        self.header = _read_header(folder, described)
-        self._files: dict[str, dict[str, Any]] = described["files"]
+        self.header = read_header(folder)
+        self._files: dict[str, dict[str, Any]] = files.read_json(folder / "header.json")["files"]
+        self._check_version()
         self._check_files()
         self._codec = self.header.make_codec()
         self._keys: NDArray[np.bytes_] = self._map_array("keys.npy")
@@ -113,7 +149,7 @@ class LogitStore:
                 raise self._damaged(f"{name} has {size} bytes, {wanted} were written")
 
     def _damaged(self, what: str) -> InputError:
-        return InputError(f"{self.folder} is damaged: {what}; delete it and {_AGAIN}")
+        return InputError(f"{self.folder} is damaged: {what}; delete it and {AGAIN}")
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -147,14 +183,7 @@ class LogitStore:
         Raises:
             InputError: names the first difference.
         """
-        for name, value in hashes.items():
-            found = getattr(self.header, name)
-            if found != value:
-                raise InputError(
-                    f"{self.folder}: the cached distributions have {name} {found}, the student "
-                    f"{value}: give both the same vocabulary (`vocabulary: data` of a start) and "
-                    "run cache_logits for this teacher"
-                )
+        check_hashes(self.folder, self.header, hashes)
 
     def get(self, keys: Iterable[str]) -> Signal:
         """Return the distributions of rows, one after the other, ready for the loss.
@@ -180,31 +209,82 @@ class LogitStore:
         """
         return self._find(keys)["tokens"].astype(np.int64)
 
+    @property
+    def names(self) -> list[str]:
+        """The signals that this is made of."""
+        return [self.folder.name]
+
+    @property
+    def keys(self) -> NDArray[np.bytes_]:
+        """The rows' keys, sorted, as `packed_keys` has them."""
+        return self._keys
+
+    def require(self, rows: Sequence[Example]) -> None:
+        """Refuse rows that are not in the store.
+
+        Raises:
+            InputError: names the first.
+        """
+        self._places_of(keys_of(rows))
+
+    def signal_of(self, rows: Sequence[Example]) -> Signal:
+        """Return the distributions of rows; see `get`."""
+        return self.get(row.key for row in rows)
+
     def _find(self, keys: Iterable[str]) -> NDArray[np.void]:
-        asked = packed_keys(keys)
-        found = np.searchsorted(self._keys, asked).clip(max=len(self._keys) - 1)
-        absent = np.flatnonzero(self._keys[found] != asked)
+        return self._places_of(packed_keys(keys))
+
+    def holds(self, asked: NDArray[np.bytes_]) -> NDArray[np.bool_]:
+        """Say of packed keys whether their rows are in the store [R]."""
+        held: NDArray[np.bool_] = self._keys[self._nearest(asked)] == asked
+        return held
+
+    def _nearest(self, asked: NDArray[np.bytes_]) -> NDArray[np.int64]:
+        return np.searchsorted(self._keys, asked).clip(max=len(self._keys) - 1)
+
+    def _places_of(self, asked: NDArray[np.bytes_]) -> NDArray[np.void]:
+        absent = np.flatnonzero(~self.holds(asked))
         if len(absent):
-            key = asked[absent[0]].ljust(KEY_BYTES, b"\0").hex()
             raise InputError(
-                f"{self.folder} has no row {key}: the data set changed after caching, or fewer "
-                "rows were cached; raise cache_logits.max_rows or run cache_logits again"
+                f"{self.folder} has no row {unpacked(asked[absent[0]])} ({len(absent)} of "
+                f"{len(asked)} are missing): the data set changed after caching, fewer rows were "
+                "cached, or the teacher was adapted on them; raise cache_logits.max_rows, train "
+                "students on other folds or run cache_logits again"
             )
-        return self._places[found]
+        return self._places[self._nearest(asked)]
+
+    def _check_version(self) -> None:
+        version = CODECS[self.header.codec].VERSION
+        if self.header.version != version:
+            raise InputError(
+                f"{self.folder} was written by version {self.header.version} of the codec "
+                f"{self.header.codec}, version {version} is read here: {AGAIN}"
+            )
 
 
-def _read_header(folder: Path, described: Any) -> Header:  # noqa: ANN401 - whatever JSON holds
+def check_hashes(folder: Path, header: Header, hashes: Mapping[str, str]) -> None:
+    """Compare a signal's tokenizer and template with a student's; see `LogitStore.check`."""
+    for name, value in hashes.items():
+        found = getattr(header, name)
+        if found != value:
+            raise InputError(
+                f"{folder}: the cached distributions have {name} {found}, the student "
+                f"{value}: give both the same vocabulary (`vocabulary: trimmed` of a start) "
+                "and run cache_logits for this teacher"
+            )
+
+
+def read_header(folder: Path) -> Header:
+    """Return what a signal is.
+
+    Raises:
+        InputError: header.json is missing, or not that of a signal of this version.
+    """
+    described = files.read_json(folder / "header.json")
     names = {field.name for field in fields(Header)}
     known = isinstance(described, dict) and described.keys() == {"header", "files"}
     if not known or described["header"].keys() != names:
         raise InputError(
-            f"{folder}/header.json is not that of a signal store of this version: {_AGAIN}"
+            f"{folder}/header.json is not that of a signal store of this version: {AGAIN}"
         )
-    header = Header(**described["header"])
-    version = CODECS[header.codec].VERSION
-    if header.version != version:
-        raise InputError(
-            f"{folder} was written by version {header.version} of the codec {header.codec}, "
-            f"version {version} is read here: {_AGAIN}"
-        )
-    return header
+    return Header(**described["header"])

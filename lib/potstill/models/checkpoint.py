@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     import torch
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
-SIDE_FILES = (*TOKENIZER_FILES, "generation_config.json", "origin.json")
+LINEAGE = "lineage.json"  # what it was trained on: see `tokens.folds`
+SIDE_FILES = (*TOKENIZER_FILES, "generation_config.json", "origin.json", LINEAGE)
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 SHARD_BYTES = 4_000_000_000  # of tensors in one file
@@ -128,7 +129,7 @@ def write(
     beside: Path,
     shard_bytes: int = SHARD_BYTES,
 ) -> None:
-    """Write a checkpoint folder; tokenizer and origin are copied from the folder `beside`."""
+    """Write a checkpoint folder; tokenizer, origin and lineage come from `beside`."""
     out.mkdir(parents=True, exist_ok=True)
     sizes = {name: tensor.numel() * tensor.element_size() for name, tensor in state.items()}
     write_weights(out, sizes, lambda name: state[name], shard_bytes)

@@ -1,5 +1,7 @@
 """Where the student comes from: teacher, data and what was cut, as pairs for a table."""
 
+from collections.abc import Mapping
+
 from potstill.report import text
 from potstill.report.record import Record
 
@@ -13,7 +15,7 @@ def facts(
     vocabulary: Record,
     adapted: Record,
     start: Record,
-    cached: Record,
+    cached: Mapping[str, Record],
 ) -> list[Fact]:
     """Return what each step took and gave, in the order of the pipeline."""
     whole, percent = text.whole, text.percent
@@ -25,9 +27,6 @@ def facts(
     steps = f"{whole(adapted.number('steps'))} steps on labels"
     seen = f"{whole(adapted.number('num_tokens'))} answer tokens"
     layers = [whole(start.number(f"num_layers_{when}")) for when in ("before", "after")]
-    tokens = f"{whole(cached.number('num_tokens'))} tokens"
-    mass = _kept(cached)
-    size = f"{cached.number('bytes_per_token'):.0f} bytes a token"
     return [
         ("Teacher", teacher.text("source")),
         ("Revision", teacher.text("revision")),
@@ -40,8 +39,16 @@ def facts(
         ("Student begins as", start.text("source")),
         ("Layers", " cut to ".join(layers) if layers[0] != layers[1] else layers[0]),
         ("Parameters of the student", whole(start.number("num_parameters"))),
-        ("Teacher's distributions", f"{tokens}, {mass}, {size}"),
+        *((f"Teacher's distributions ({name})", _signal(one)) for name, one in cached.items()),
     ]
+
+
+def _signal(cached: Record) -> str:
+    """Say how many tokens a signal has and what was kept of each; a live teacher keeps nothing."""
+    if cached.optional("num_tokens") is None:
+        return "computed beside the student"
+    tokens = f"{text.whole(cached.number('num_tokens'))} tokens"
+    return f"{tokens}, {_kept(cached)}, {cached.number('bytes_per_token'):.0f} bytes a token"
 
 
 def _kept(cached: Record) -> str:

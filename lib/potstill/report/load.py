@@ -63,7 +63,8 @@ def load(sources: Sources, students: dict[str, str], delivered: str) -> Results:
         InputError: a file, key or row that is needed is missing or no number.
     """
     adapted = Record.read(sources.adapt_teacher)
-    start = Record.read(sources.distill / f"{delivered}.json").text("start")
+    student = Record.read(sources.distill / f"{delivered}.json")
+    start, signals = student.text("start"), filter(None, student.text("signals").split(","))
     return Results(
         students={name: _student(sources, name) for name in students},
         variants={
@@ -82,7 +83,7 @@ def load(sources: Sources, students: dict[str, str], delivered: str) -> Results:
             vocabulary=Record.read(sources.build_vocabulary),
             adapted=adapted,
             start=Record.read(sources.init_student / f"{start}.json"),
-            cached=Record.read(sources.cache_logits),
+            cached={n: Record.read(sources.cache_logits / f"{n}.json") for n in signals},
         ),
     )
 

@@ -106,3 +106,4 @@ def _initialise(changes: dict[str, Any], seed: int, source: Path, out: Path) -> 
     torch.manual_seed(seed)
     model = load.from_config(config)
     checkpoint.write(out, dict(model.named_parameters()), model.config.to_dict(), beside=source)
+    files.remove(out / checkpoint.LINEAGE)  # nothing of what the source learnt is left

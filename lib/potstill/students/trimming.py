@@ -99,9 +99,10 @@ def apply(folder: Path, source: Path, out: Path) -> None:
         files.remove(out / name)
         if (folder / name).exists():
             shutil.copyfile(folder / name, out / name)
-    if (source / "origin.json").exists():
-        files.remove(out / "origin.json")
-        shutil.copyfile(source / "origin.json", out / "origin.json")
+    for name in ("origin.json", checkpoint.LINEAGE):
+        if (source / name).exists():
+            files.remove(out / name)
+            shutil.copyfile(source / name, out / name)
 
 
 def link(source: Path, out: Path) -> None:

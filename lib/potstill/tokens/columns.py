@@ -1,8 +1,8 @@
 """The record batches of a table of tokenised rows: how rows are packed, and what is believed.
 
 Columns: `key` (16 bytes; the row's name in a logit store), `ids`, and of its spans `starts`, `ends`
-and `weights`; `group`; and `row`, the JSON of messages and tools, from which a model of another
-family tokenises the same rows again. Nothing may be missing.
+and `weights`; `group` and `language`; and `row`, the JSON of messages and tools, from which a model
+of another family tokenises the same rows again. Nothing may be missing.
 """
 
 import json
@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from potstill.tokens.examples import Example
+from potstill.tokens.folds import fold_of
 
 LISTS: dict[str, type[np.generic]] = {
     "ids": np.int32,
@@ -30,6 +31,7 @@ _TYPES = {
         for name, kind in LISTS.items()
     },
     "group": pa.string(),
+    "language": pa.string(),
     "row": pa.string(),
 }
 SCHEMA = pa.schema([pa.field(name, kind, nullable=False) for name, kind in _TYPES.items()])
@@ -45,6 +47,7 @@ class Packed:
     def __init__(self) -> None:
         self._keys: list[bytes] = []
         self._groups: list[str] = []
+        self._languages: list[str] = []
         self._rows: list[str] = []
         # name -> (offsets, values)
         self._lists = {
@@ -60,6 +63,7 @@ class Packed:
         """Take one row as ids and as the messages that they were made from."""
         self._keys.append(bytes.fromhex(example.key))
         self._groups.append(example.group)
+        self._languages.append(example.language)
         # keys keep their order, which a template may show
         said = {name: row[name] for name in ("messages", "tools") if row.get(name) is not None}
         self._rows.append(json.dumps(said, ensure_ascii=False, separators=(",", ":")))
@@ -74,7 +78,9 @@ class Packed:
         for name, (offsets, values) in self._lists.items():
             parts = (pa.array(np.array(offsets, np.int32)), pa.array(np.array(values)))
             columns.append(pa.ListArray.from_arrays(*parts, type=_TYPES[name]))
-        columns += [pa.array(self._groups, pa.string()), pa.array(self._rows, pa.string())]
+        columns += [
+            pa.array(texts, pa.string()) for texts in (self._groups, self._languages, self._rows)
+        ]
         return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
@@ -111,6 +117,14 @@ class Views:
         used = slice(offsets[0], offsets[-1])
         return int((ends[used] - starts[used]).sum())
 
+    @property
+    def folds(self) -> NDArray[np.int8]:
+        """Fold of each row [R]; each group is hashed once."""
+        found = self.batch.column("group").dictionary_encode()
+        each = np.array([fold_of(group) for group in found.dictionary.to_pylist()], np.int8)
+        folds: NDArray[np.int8] = each[_numbers(found.indices, np.int32)]
+        return folds
+
     def cells(self, row: int, name: str) -> list[Any]:
         """Return one row's list."""
         offsets, values = self.lists[name]
@@ -118,25 +132,25 @@ class Views:
         return cells
 
     def text(self, row: int, name: str) -> str:
-        """Return one row's group or JSON."""
+        """Return one row's group, language or JSON."""
         return str(self.batch.column(name)[row].as_py())
 
     def example(self, row: int) -> Example:
         """Make one row."""
         ids, starts, ends, weights = (self.cells(row, name) for name in LISTS)
         spans = tuple(zip(starts, ends, weights, strict=True))
-        return Example(tuple(ids), spans, self.text(row, "group"))
+        return Example(tuple(ids), spans, self.text(row, "group"), self.text(row, "language"))
 
 
 def view(batch: pa.RecordBatch) -> Views:
     """Return the views of a record batch; no ids and no JSON are read.
 
     Raises:
-        pa.ArrowException: an array reaches beyond its buffer, or a group is no text.
+        pa.ArrowException: an array reaches beyond its buffer, or a group or language is no text.
         DamagedError: a cell is missing, or a span lies outside its row.
     """
     batch.validate()
-    for name in ("group", *LISTS):
+    for name in ("group", "language", *LISTS):
         batch.column(name).validate(full=True)
     batch.column("row").view(pa.binary()).validate(full=True)  # as bytes: only its offsets are read
     nulls = [column.null_count for column in batch.columns]

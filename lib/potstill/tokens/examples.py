@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from potstill.tokens.folds import fold_of
 from potstill.tokens.spans import Span
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Example:
     ids: tuple[int, ...]
     spans: tuple[Span, ...]  # first id, one past the last, weight; in order, apart
     group: str  # rows of one group are not independent: intervals are made over groups
+    language: str = ""  # of its code, where the row says so
 
     @property
     def key(self) -> str:
@@ -70,6 +72,11 @@ class Rows(Sequence[Example]):
     def keys(self) -> NDArray[np.uint8]:
         """Bytes of each row's key [R, 16]."""
 
+    @property
+    @abstractmethod
+    def folds(self) -> NDArray[np.int8]:
+        """Fold of each row [R]."""
+
 
 def lengths(rows: Sequence[Example]) -> NDArray[np.int32]:
     """Return the number of ids of each row [R]."""
@@ -84,6 +91,13 @@ def keys(rows: Sequence[Example]) -> NDArray[np.uint8]:
         return rows.keys
     packed = bytes.fromhex("".join(row.key for row in rows))
     return np.frombuffer(packed, np.uint8).reshape(-1, 16)
+
+
+def folds(rows: Sequence[Example]) -> NDArray[np.int8]:
+    """Return the fold of each row [R]."""
+    if isinstance(rows, Rows):
+        return rows.folds
+    return np.fromiter((fold_of(row.group) for row in rows), np.int8, len(rows))
 
 
 def order(rows: Sequence[Example], batch_rows: int, seed: int, epoch: int) -> list[list[int]]:

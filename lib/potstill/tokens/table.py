@@ -9,7 +9,7 @@ when it is opened; ids that the vocabulary does not have when their row is made.
 import json
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, overload
 
@@ -23,7 +23,7 @@ from potstill.models.chat import ChatTokenizer
 from potstill.tokens import columns, spans
 from potstill.tokens.examples import Example, Rows
 
-FORMAT = "potstill-tokens-1"
+FORMAT = "potstill-tokens-2"
 BATCH_IDS = 1 << 20  # a record batch has about so many ids: four megabytes of them
 _REMADE = "delete it and run `dvc repro tokenise`"
 
@@ -38,12 +38,13 @@ def write(
 
     Args:
         path: the file, which its caller publishes.
-        rows: each with `messages`, `group` and what else its template shows.
+        rows: each with `messages`, `group`, `language` where it has one, and what else its template
+            shows.
         chat: whose ids they become.
         max_length: ids of the longest row that is kept.
 
     Raises:
-        InputError: no row is left, or a group is no text.
+        InputError: no row is left, or a group or language is no text.
     """
     rejected: Counter[str] = Counter()
     header = {"format": FORMAT, **chat.hashes(), "max_length": str(max_length)}
@@ -71,8 +72,10 @@ def _pack(
     """Yield the rows that are kept, a record batch at a time; count the others."""
     packed = columns.Packed()
     for row in rows:
-        if not isinstance(row["group"], str):
-            raise InputError(f"the group of a row is {row['group']!r}, not a text: correct the row")
+        language = row.get("language", "")
+        for name, value in (("group", row["group"]), ("language", language)):
+            if not isinstance(value, str):
+                raise InputError(f"the {name} of a row is {value!r}, not a text: correct the row")
         try:
             ids, places = spans.tokenise(chat, row)
         except spans.RejectedError as error:
@@ -81,7 +84,7 @@ def _pack(
         if len(ids) > max_length:
             rejected["too_long"] += 1
             continue
-        packed.add(Example(tuple(ids), tuple(places), row["group"]), row)
+        packed.add(Example(tuple(ids), tuple(places), row["group"], language), row)
         if packed.num_ids >= BATCH_IDS:
             yield packed
             packed = columns.Packed()
@@ -126,6 +129,10 @@ class Table:
         """Return the bytes of all keys [R, 16]."""
         return np.concatenate([views.keys for views in self._views])
 
+    def folds(self) -> NDArray[np.int8]:
+        """Return the fold of all rows [R]."""
+        return np.concatenate([views.folds for views in self._views])
+
     def differs_from(self, chat: ChatTokenizer) -> str | None:
         """Return the first difference between the file's tokenizer and another; None if equal."""
         for name, wanted in chat.hashes().items():
@@ -142,12 +149,13 @@ class Table:
         return example
 
     def sources(self) -> Iterator[dict[str, Any]]:
-        """Yield what was tokenised: messages, group, and tools where there are some."""
+        """Yield what was tokenised: messages, group, language, and tools where there are some."""
         for number in range(len(self)):
             views, row = self._find(number)
             try:
                 said = json.loads(views.text(row, "row"))
-                yield {**said, "messages": said["messages"], "group": views.text(row, "group")}
+                texts = {name: views.text(row, name) for name in ("group", "language")}
+                yield {**said, "messages": said["messages"], **texts}
             except (ValueError, KeyError, TypeError) as error:
                 raise InputError(
                     f"{self.path}: row {number}: no JSON ({error}): {_REMADE}"
@@ -215,6 +223,27 @@ class MappedRows(Rows):
     def keys(self) -> NDArray[np.uint8]:
         """Bytes of each row's key [R, 16]."""
         return self._table.keys()[self._numbers]
+
+    @property
+    def folds(self) -> NDArray[np.int8]:
+        """Fold of each row [R]."""
+        return self._table.folds()[self._numbers]
+
+    def of_folds(self, wanted: Collection[int], most: int | None = None) -> "MappedRows":
+        """Return the rows of some folds in their order; with `most` the first of each fold.
+
+        Raises:
+            InputError: there are none.
+        """
+        folds = self.folds
+        places = [np.flatnonzero(folds == fold)[:most] for fold in sorted(set(wanted))]
+        chosen = np.sort(np.concatenate(places))
+        if not len(chosen):
+            raise InputError(
+                f"{self._table.path}: no row is of the folds {sorted(wanted)}: add rows of other "
+                "families, or name other folds"
+            )
+        return MappedRows(self._table, self._numbers[chosen], self._num_ids)
 
 
 def open(path: Path, chat: ChatTokenizer) -> MappedRows:  # noqa: A001 - read as table.open
