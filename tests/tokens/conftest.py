@@ -21,15 +21,16 @@ def say(number):
             {**turn, "weights": {"turn": 0.1}} if n % 2 else turn for n, turn in enumerate(turns)
         ]
         turns += [turns[0], {"role": "assistant", "content": "done", "weights": {"turn": 2.0}}]
-    return {"messages": turns, "group": f"gruppe {number % 7} é"}
+    language = {"language": ("python", "javascript")[number % 2]} if number % 3 else {}
+    return {"messages": turns, "group": f"gruppe {number % 7} é", **language}
 
 
 ROWS = [say(number) for number in range(90)]
 
 
 def in_memory(chat, rows=ROWS):
-    found = [(spans.tokenise(chat, row), row["group"]) for row in rows]
-    return [Example(tuple(ids), tuple(places), group) for (ids, places), group in found]
+    found = [(*spans.tokenise(chat, row), row["group"], row.get("language", "")) for row in rows]
+    return [Example(tuple(ids), tuple(places), *texts) for ids, places, *texts in found]
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ def rewrite(path, out, change=lambda batch: batch, schema=None):
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("format", "potstill-tokens-0", "has format 'potstill-tokens-0'; 'potstill-tokens-1' is"),
+        ("format", "potstill-tokens-0", "has format 'potstill-tokens-0'; 'potstill-tokens-2' is"),
         ("format", None, "has format None"),
         ("max_length", None, "a shorter header"),
         ("max_length", "-3", "has max_length '-3', no number"),
@@ -112,11 +112,12 @@ def test_arrays_that_reach_too_far_are_refused(path, chat, tmp_path, name, chang
         table.open(out, chat)
 
 
-def test_missing_cells_are_refused(path, chat, tmp_path):
+@pytest.mark.parametrize("name", ["group", "language"])
+def test_missing_cells_are_refused(path, chat, tmp_path, name):
     def lose(batch):
-        names = batch.column("group").to_pylist()
-        made = pa.array([None, *names[1:]])
-        return pa.record_batch([*batch.columns[:5], made, batch.column(6)], batch.schema)
+        made = pa.array([None, *batch.column(name).to_pylist()[1:]])
+        place = batch.schema.get_field_index(name)
+        return batch.set_column(place, batch.schema.field(name), made)
 
     with pytest.raises(InputError, match="cells are missing"):
         table.open(rewrite(path, tmp_path / "rows.arrow", lose), chat)
@@ -135,7 +136,7 @@ def test_ids_of_no_token_are_refused_when_their_row_is_made(path, chat, tmp_path
 def test_a_row_whose_json_is_wrong_is_refused_when_it_is_read(path, tiny_qwen2, tmp_path, text):
     def spoil(batch):
         made = pa.array([text] * batch.num_rows)
-        return pa.record_batch([*batch.columns[:6], made], batch.schema)
+        return batch.set_column(7, batch.schema.field("row"), made)
 
     out = rewrite(path, tmp_path / "rows.arrow", spoil)
     with pytest.raises(InputError, match="row 0: no JSON"):

@@ -182,9 +182,10 @@ def test_no_row_left_is_an_error_that_counts(chat, tmp_path):
         table.write(tmp_path / "a.arrow", [], chat, 3)
 
 
-def test_a_group_that_is_no_text_is_an_input_error(chat, tmp_path):
-    with pytest.raises(InputError, match="group of a row is 3, not a text"):
-        table.write(tmp_path / "a.arrow", [{**ROWS[0], "group": 3}], chat, 512)
+@pytest.mark.parametrize("name", ["group", "language"])
+def test_a_group_or_language_that_is_no_text_is_an_input_error(chat, tmp_path, name):
+    with pytest.raises(InputError, match=f"{name} of a row is 3, not a text"):
+        table.write(tmp_path / "a.arrow", [{**ROWS[0], name: 3}], chat, 512)
 
 
 def test_a_record_batch_gives_back_what_was_packed():
