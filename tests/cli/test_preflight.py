@@ -172,7 +172,7 @@ def test_a_student_may_state_its_own_seed_adapter_and_rate(project):
         tree["students"] |= {
             "kd_1": {**kd, "seed": 1},
             "kd_lora": {**kd, "adapter": {"r": 8, "alpha": 16.0}, "learning_rate": 2e-4},
-            "labels_long": {"start": "pruned", "steps": 48, "max_rows": 256, "alpha": 1.0},
+            "labels_long": {**kd, "signal": "tokens", "steps": 48, "max_rows": 256, "alpha": 1.0},
         }
 
     assert project(change) == []
@@ -211,11 +211,42 @@ def at(path, value):
         ("students/kd/start", None, "students.kd.start is missing"),
         ("students/kd/objective", "kl", "students.kd.objective: .*unknown objective; allowed"),
         ("students/kd/objective", "cross_entropy", "cross_entropy asks no teacher: set alpha to 1"),
-        ("cache_logits/max_rows", 9, "students.kd: max_rows is 128, cache_logits.max_rows is 9"),
+        ("cache_logits/max_rows", 9, "students.kd: max_rows is 128, signals/adapted has 9"),
         (
             "cache_logits/codec",
             "sampled",
-            "kd: cache_logits.codec is sampled, which serves temperat",
+            "kd: the codec of signals/adapted is sampled, which serves temperat",
+        ),
+        ("signals/adapted/codec", "topp", "signals.adapted.codec: got 'topp'"),
+        ("signals/adapted/teacher", "teacher_adaptd", "adapted.teacher is .*did you mean teacher_"),
+        ("students/kd/signal", "signals/adaptd", "kd.signal is .*allowed: signals/adapted, tokens"),
+        ("students/kd/signal", "dataset", "students.kd.signal: .*allowed: signals/NAME"),
+        ("students/kd/signal", "tokens", "students.kd: alpha is 0.5, and `signal: tokens` has no"),
+        ("students/kd/signal", None, "students.kd.signal is missing"),
+        ("students/kd/signal", "ensembles/x", "kd.signal is 'ensembles/x', which no stage makes"),
+        ("ensembles/x", {"weights": {"adaptd": 1.0}}, "no signal is called 'adaptd'; .*adapted"),
+        ("ensembles/x", {"weights": {}}, "ensembles.x.weights: "),
+        (
+            "ensembles/x",
+            {"weights": {"adapted": 1.0}, "by_language": {"python": {"b": 1.0}}},
+            "by_language.python: b; allowed: adapted",
+        ),
+        ("teachers/adapted/folds", [2], "teachers.adapted.folds.0: got 2"),
+        (
+            "teachers/adapted/folds",
+            [1],
+            r"folds are \[1\], and the teachers of signals/adapted were",
+        ),
+        (
+            "teachers/adapted/folds",
+            [0, 1],
+            "adapted: models/teacher_adapted is trained on rows of a",
+        ),
+        ("training/folds", [0, 1], r"folds are \[0, 1\], .* trained on \[0\]: train the student"),
+        (
+            "teachers",
+            {"half": {"folds": [0]}},
+            "reads models/teacher_adapted, which no stage makes",
         ),
         ("students/labels_only", None, "compare.students.labels_only: .*remove it there"),
         ("export/kd-f16", None, "compare.baseline is 'kd-f16', which `export` does not have"),
@@ -253,6 +284,50 @@ def test_a_name_that_leads_nowhere_is_found_where_it_stands(project, path, value
     problems = project(at(path, value))
     assert [p for p in problems if re.search(named, p)], problems
     assert not [p for p in problems if "\n" in p or len(p) > 500]
+
+
+def combine(codec="topk"):
+    """Return a change that makes kd follow two teachers, each of which learnt the other's rows."""
+
+    def change(tree):
+        tree["teachers"]["other"] = {"folds": [1]}
+        tree["signals"]["other"] = {"teacher": "teacher_other", "codec": codec}
+        tree["ensembles"]["both"] = {"weights": {"adapted": 1.0, "other": 2.0}}
+        tree["students"]["kd"] |= {"signal": "ensembles/both", "folds": [0, 1]}
+
+    return change
+
+
+@needs_pipeline
+def test_teachers_of_the_other_half_serve_rows_of_both(project):
+    assert project(combine()) == []
+
+
+@needs_pipeline
+@pytest.mark.parametrize("codec", ["sampled", "live"])
+def test_only_stored_top_tokens_are_combined(project, codec):
+    problems = project(combine(codec))
+    assert [p for p in problems if f"ensembles.both.weights: signals.other has codec {codec}" in p]
+
+
+@needs_pipeline
+def test_what_a_teacher_was_made_from_counts_as_learnt(project):
+    """A student of a teacher of fold 0, trained on fold 1, has seen all rows."""
+
+    def change(tree):
+        tree["signals"]["second"] = {"teacher": "students/kd", "codec": "live"}
+
+    (problem,) = project(change)
+    assert "signals.second: models/students/kd is trained on rows of all folds" in problem
+
+
+@needs_pipeline
+@pytest.mark.parametrize("codec", ["live", "topk"])
+def test_a_live_teacher_has_no_limit_of_rows(project, codec):
+    def change(tree):
+        tree["signals"]["adapted"] |= {"codec": codec, "max_rows": 9}
+
+    assert bool(project(change)) == (codec == "topk")
 
 
 @needs_pipeline

@@ -4,6 +4,7 @@ import pytest
 import torch
 from potstill.errors import InputError
 from potstill.logits.ensemble import Ensemble, combine
+from potstill.logits.store import packed_keys
 from potstill.logits.topk import truncate
 
 N, V = 9, 61
@@ -123,3 +124,53 @@ def test_an_ensemble_is_checked_as_its_stores_are(make):
     both.check({"tokenizer_sha256": "tok", "template_sha256": "tpl"})
     with pytest.raises(InputError, match="template_sha256"):
         both.check({"tokenizer_sha256": "tok", "template_sha256": "x"})
+
+
+def test_an_ensemble_of_one_is_that_store(make, rows):
+    store = make("a", k=9)
+    alone = Ensemble([store], [0.3]).signal_of(rows)
+    want = store.signal_of(rows)
+    assert torch.equal(alone.ids_NK, want.ids_NK)
+    assert torch.equal(alone.log_probs_NK, want.log_probs_NK)
+    assert torch.equal(alone.log_tail_N, want.log_tail_N)
+
+
+def test_a_row_that_some_lack_is_the_mean_of_those_that_have_it(make, rows):
+    """Of one alone it is that one's, to the bit, wherever the row stands in the batch."""
+    first = make("a", rows=rows[:2], k=9)
+    second = make("b", rows=rows[1:], k=9, teacher_sha256="other")
+    both = Ensemble([first, second], [1, 3])
+    assert both.summary() == {"num_rows": 4, "num_shared_rows": 1}
+    for order in ([0, 1, 2, 3], [3, 1, 0, 2], [2, 0], [1], [1, 0, 1]):
+        asked = [rows[number] for number in order]
+        both.require(asked)
+        got, begin = both.signal_of(asked), 0
+        for row in asked:
+            part = got.rows(slice(begin, begin := begin + row.num_answer_tokens))
+            stores = [s for s in (first, second) if s.holds(packed_keys([row.key]))[0]]
+            given = [1, 3] if len(stores) == 2 else [1]
+            want = Ensemble(stores, given).get([row.key])
+            assert torch.equal(part.ids_NK, want.ids_NK)
+            assert torch.allclose(part.log_probs_NK, want.log_probs_NK, atol=1e-6)
+            assert torch.allclose(part.log_tail_N, want.log_tail_N, atol=1e-6)
+        assert begin == len(got.log_tail_N)
+
+
+def test_a_row_that_none_has_is_refused_before_a_training_and_in_it(make, rows):
+    both = Ensemble([make("a", rows=rows[:2]), make("b", rows=rows[1:3])], [1, 1])
+    for ask in (both.require, both.signal_of):
+        with pytest.raises(InputError, match=rf"has the row {rows[3].key} \(1 of 4 are missing\)"):
+            ask(rows)
+
+
+def test_a_row_that_only_a_store_without_weight_has_is_refused(make, rows):
+    stores = [make("a", rows=rows[:2]), make("b", rows=rows[1:])]
+    both = Ensemble(stores, [1, 1], {"python": [0, 1]})
+    both.get([rows[1].key, rows[0].key], ["python", "javascript"])
+    with pytest.raises(InputError, match=rf"row {rows[0].key} \(python\) is only in signals"):
+        both.get([rows[1].key, rows[0].key], ["python", "python"])
+
+
+def test_stores_of_other_rows_must_keep_as_many_ids(make, rows):
+    with pytest.raises(InputError, match=r"keeps 4 ids of a token, .* 9, and they have different"):
+        Ensemble([make("a", k=9), make("b", rows=rows[:3], k=4)], [1, 1])
