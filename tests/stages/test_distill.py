@@ -8,7 +8,9 @@ import pytest
 import torch
 from potstill import files
 from potstill.errors import InputError
+from potstill.logits import caching, live, members
 from potstill.models import checkpoint
+from potstill.tokens import folds
 
 from stages import cache_logits, distill
 from tests.stages.conftest import chat, tokens_of
@@ -171,6 +173,62 @@ def test_one_store_serves_every_objective_and_temperature(tiny_llama, tokens, lo
         )
         assert other["train_loss_last"] != plain["train_loss_last"]
         assert any(float(row["divergence"]) > 0 for row in history[1:])
+
+
+def test_a_live_teacher_trains_as_its_store_does_and_the_same_bytes_again(
+    tiny_llama, tokens, logits, tmp_path
+):
+    live.write(tmp_path / "live", caching.describe(tiny_llama, codec="live", k=0, seed=0))
+    stored, _ = train(tiny_llama, tokens, logits, tmp_path, "stored")
+    first, _ = train(tiny_llama, tokens, tmp_path / "live", tmp_path, "a")
+    again, _ = train(tiny_llama, tokens, tmp_path / "live", tmp_path, "b")
+    assert (first["signals"], stored["signals"]) == ("live", "logits")
+    assert first == again
+    assert files.sha256_tree(tmp_path / "a") == files.sha256_tree(tmp_path / "b")
+    assert first["heldout_nll_nats"] == pytest.approx(stored["heldout_nll_nats"], rel=0.02)
+
+
+def test_a_student_of_two_half_teachers_has_a_signal_of_all_rows(tiny_llama, tokens, tmp_path):
+    (tmp_path / "signals").mkdir()
+    for fold, k in ((0, 8), (1, 8)):
+        teacher = shutil.copytree(tiny_llama, tmp_path / f"teacher{fold}")
+        folds.record(teacher, [fold])
+        (tmp_path / f"s{fold}").mkdir()
+        cache_logits.main(
+            cache_logits.Params(
+                teacher=f"teacher_{fold}", codec="topk", k=k, min_kept_mass_mean=0.0,
+                allow_seen=False, max_rows=12, batch_rows=4, threads=2, seed=0,
+            ),
+            teacher=teacher,
+            rows=tokens / "train.arrow",
+            out=tmp_path / f"signals/half{fold}",
+            scratch=tmp_path / f"s{fold}",
+        )  # fmt: skip
+    members.write(tmp_path / "both", tmp_path / "signals", {"half0": 1.0, "half1": 1.0}, {})
+    metrics, _ = train(tiny_llama, tokens, tmp_path / "both", tmp_path, "a")
+    assert metrics["signals"] == "half0,half1"
+    one, _ = train(tiny_llama, tokens, tmp_path / "signals/half0", tmp_path, "b", folds=[1])
+    assert one["signals"] == "half0"
+    with pytest.raises(
+        InputError, match=r"half0 has no row .* \(4 of 12 are missing\).*other folds"
+    ):
+        train(tiny_llama, tokens, tmp_path / "signals/half0", tmp_path, "c")
+
+
+def test_a_student_has_learnt_its_folds_and_those_of_its_start(
+    tiny_llama, tokens, logits, tmp_path
+):
+    start = shutil.copytree(tiny_llama, tmp_path / "start")
+    folds.record(start, [0])
+    for name, changes, learnt in [
+        ("a", {"folds": [1]}, [0, 1]),
+        ("b", {"folds": [0]}, [0]),
+        ("c", {"folds": [1], "steps": 0}, [0]),
+    ]:
+        train(start, tokens, logits, tmp_path, name, alpha=1.0, **changes)
+        assert folds.trained_on(tmp_path / name) == learnt
+    train(tiny_llama, tokens, logits, tmp_path, "d", alpha=1.0, steps=0)
+    assert folds.trained_on(tmp_path / "d") == []
 
 
 def test_a_chat_template_that_changed_is_refused(tiny_llama, tokens, logits, tmp_path):
