@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 import torch
+from potstill.distill import training
 from potstill.distill.objective import Objective
 from potstill.distill.training import Loss, batch_loss
 from potstill.errors import InputError
@@ -13,6 +14,8 @@ from potstill.logits.store import LIVE
 from potstill.logits.topk import TopK, truncate
 from potstill.models.chat import ChatTokenizer
 from potstill.tokens import folds
+
+from tests.distill.runs import ROWS, KilledError, dies, schedule, weights_of
 
 CPU = torch.device("cpu")
 
@@ -141,3 +144,21 @@ def test_a_folder_that_is_no_signal_is_refused(tmp_path, text):
     (tmp_path / "header.json").write_text(text)
     with pytest.raises(InputError, match=r"header\.json is not that of a signal"):
         source.open_source(tmp_path, torch.float32, CPU)
+
+
+def test_a_killed_training_beside_a_teacher_goes_on_to_the_same_bytes(signal, tiny_llama, tmp_path):
+    loss = Loss(Objective(alpha=0.3, chunk_tokens=16), signal(tiny_llama))
+    recipe = schedule(evaluate_every=1, signal="signals/live", alpha=0.3)
+
+    def train(name, evaluate):
+        model = load.causal_lm(tiny_llama, torch.float32, CPU)
+        how = {"dtype": torch.float32, "scratch": tmp_path / name, "evaluate": evaluate}
+        return training.train(model, ROWS, loss, recipe, **how), weights_of(model)
+
+    history, whole = train("whole", lambda _: 1.25)
+    assert history[-1]["divergence"] > 0
+    with pytest.raises(KilledError):
+        train("cut", dies(4))
+    again, weights = train("cut", lambda _: 1.25)
+    assert again == history
+    assert all(torch.equal(weights[name], whole[name]) for name in whole)

@@ -7,6 +7,7 @@ from potstill.errors import InputError
 from potstill.loading import load
 from potstill.models import checkpoint
 from potstill.students import trimming
+from potstill.tokens import folds
 from pydantic import ValidationError
 
 from stages.init_student import Params, main
@@ -124,3 +125,18 @@ def test_pruning_and_a_fresh_model_exclude_each_other():
 def test_an_impossible_depth_is_refused(tiny_llama, make, wrong):
     with pytest.raises(InputError, match=f"num_layers is {wrong}; 2 to 2"):
         make(tiny_llama, num_layers=wrong)
+
+
+def test_a_start_has_learnt_what_its_source_has_and_a_new_model_nothing(tiny_llama, tmp_path, make):
+    source = four_layers(tiny_llama, tmp_path / "source")
+    folds.record(source, [1])
+    for name, changes, learnt in [
+        ("cut", {}, [1]),
+        ("plain", {"size": 0}, [1]),
+        ("pruned", {"num_layers": 3}, [1]),
+        ("whole", {"vocabulary": "whole"}, [1]),
+        ("fresh", {"fresh": {"num_hidden_layers": 1}}, []),
+        ("fresh_whole", {"fresh": {"num_hidden_layers": 1}, "size": 0}, []),
+    ]:
+        _, out = make(source, name=name, **changes)
+        assert folds.trained_on(out) == learnt, name
