@@ -1,5 +1,7 @@
 """The mean of teachers against its definition in float64 over the whole vocabulary."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from potstill.errors import InputError
@@ -167,10 +169,15 @@ def test_a_row_that_only_a_store_without_weight_has_is_refused(make, rows):
     stores = [make("a", rows=rows[:2]), make("b", rows=rows[1:])]
     both = Ensemble(stores, [1, 1], {"python": [0, 1]})
     both.get([rows[1].key, rows[0].key], ["python", "javascript"])
-    with pytest.raises(InputError, match=rf"row {rows[0].key} \(python\) is only in signals"):
+    with pytest.raises(InputError, match="1 rows, the first of the language 'python', are only"):
         both.get([rows[1].key, rows[0].key], ["python", "python"])
+    with pytest.raises(InputError, match="1 rows, the first of the language 'python', are only"):
+        both.require([replace(row, language="python") for row in rows])
+    both.require(rows)
 
 
 def test_stores_of_other_rows_must_keep_as_many_ids(make, rows):
-    with pytest.raises(InputError, match=r"keeps 4 ids of a token, .* 9, and they have different"):
-        Ensemble([make("a", k=9), make("b", rows=rows[:3], k=4)], [1, 1])
+    whole, part, wide = make("a", k=4), make("b", rows=rows[:3], k=4), make("c", k=9)
+    Ensemble([whole, part], [1, 1])
+    with pytest.raises(InputError, match=r"different rows and keep \[4, 4, 9\] ids of a token"):
+        Ensemble([whole, part, wide], [1, 1, 1])

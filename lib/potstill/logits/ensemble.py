@@ -105,6 +105,12 @@ class Ensemble:
             raise InputError("an ensemble has no stores: name at least one")
         for store in stores:
             _check_alike(store, stores[0])
+        kept = [store.header.k for store in stores]
+        if len(set(kept)) > 1 and not all(np.array_equal(s.keys, stores[0].keys) for s in stores):
+            raise InputError(
+                f"ensemble {self.names}: the signals have different rows and keep {kept} ids of a "
+                "token: cache all with one k"
+            )
         for where, given in {"weights": weights, **self.by_domain}.items():
             if len(given) != len(stores) or min(given) < 0 or not 0 < sum(given) < math.inf:
                 raise InputError(
@@ -128,13 +134,15 @@ class Ensemble:
             store.check(hashes)
 
     def require(self, rows: Sequence[Example]) -> None:
-        """Refuse rows that no store has.
+        """Refuse rows that no store has, or only stores whose weight there is 0.
 
         Raises:
             InputError: names the first.
         """
-        packed = keys_of(rows)
-        self._holders(packed)
+        has_RM = self._holders(keys_of(rows))
+        zeros = any(0 in given for given in (self.weights, *self.by_domain.values()))
+        partly = np.flatnonzero(~has_RM.all(-1) & zeros)
+        self._weights(has_RM[partly], [rows[int(row)].language for row in partly])
 
     def signal_of(self, rows: Sequence[Example]) -> TopK:
         """Return the mean distributions of rows; their languages are the domains."""
@@ -153,13 +161,7 @@ class Ensemble:
         keys = list(keys)
         names = [""] * len(keys) if domains is None else list(domains)
         has_RM = self._holders(packed_keys(keys))
-        weights_RM = np.array([self.by_domain.get(name, self.weights) for name in names]) * has_RM
-        idle = np.flatnonzero(weights_RM.sum(-1) == 0)
-        if len(idle):
-            raise InputError(
-                f"ensemble {self.names}: row {keys[idle[0]]} ({names[idle[0]] or 'no language'}) "
-                "is only in signals whose weight there is 0: give one of them a weight"
-            )
+        weights_RM = self._weights(has_RM, names)
         patterns, which_R = np.unique(has_RM, axis=0, return_inverse=True)
         sizes_R, parts, order = np.zeros(len(keys), np.int64), [], []
         for number, has_M in enumerate(patterns):
@@ -171,6 +173,19 @@ class Ensemble:
             parts.append(_mean(stores, mine, torch.from_numpy(weights_NM)))
             order.append(rows)
         return _in_order(parts, np.concatenate(order), sizes_R)
+
+    def _weights(self, has_RM: NDArray[np.bool_], domains: Sequence[str]) -> NDArray[np.float64]:
+        """Return the weight of each store at each row [R, M], 0 where it lacks the row."""
+        given = [self.by_domain.get(domain, self.weights) for domain in domains]
+        weights_RM = np.array(given, np.float64).reshape(has_RM.shape) * has_RM
+        idle = np.flatnonzero(weights_RM.sum(-1) == 0)
+        if len(idle):
+            raise InputError(
+                f"ensemble {self.names}: {len(idle)} rows, the first of the language "
+                f"{domains[idle[0]]!r}, are only in signals whose weight there is 0: give one of "
+                "them a weight"
+            )
+        return weights_RM
 
     def _holders(self, packed: NDArray[np.bytes_]) -> NDArray[np.bool_]:
         """Return which stores have which rows [R, M]."""
@@ -225,8 +240,3 @@ def _check_alike(store: LogitStore, first: LogitStore) -> None:
                 f"{store.folder} has {name} {found}, {first.folder} {wanted}: only "
                 "teachers of one tokenizer and template can be combined"
             )
-    if store.header.k != first.header.k and not np.array_equal(store.keys, first.keys):
-        raise InputError(
-            f"{store.folder} keeps {store.header.k} ids of a token, {first.folder} "
-            f"{first.header.k}, and they have different rows: cache both with one k"
-        )
