@@ -128,13 +128,13 @@ def test_a_student_of_another_tokenizer_is_refused(signal, tiny_llama, tiny_qwen
 
 
 def test_rows_that_it_learnt_are_refused_unless_that_is_allowed(signal, tiny_llama, tmp_path, rows):
-    """Groups a and b are of fold 0, c of fold 1."""
+    """Group a is of fold 1, b and c are of fold 0."""
     teacher = shutil.copytree(tiny_llama, tmp_path / "teacher")
-    folds.record(teacher, [0])
+    folds.record(teacher, [1])
     only = signal(teacher)
     for ask in (only.require, only.signal_of):
         ask([rows[2]])
-        with pytest.raises(InputError, match=r"adapted on 3 of 4 rows .*folds \[0\].*allow_seen"):
+        with pytest.raises(InputError, match=r"adapted on 2 of 4 rows .*folds \[1\].*allow_seen"):
             ask(rows)
     signal(teacher, allow_seen=True).require(rows)
 
