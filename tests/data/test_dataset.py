@@ -1,11 +1,13 @@
 """Mixing formats: shares, order and content of the rows."""
 
 import random
+import re
 from collections import Counter
 
 import pytest
 from potstill.data import dataset
 from potstill.errors import InputError
+from potstill.tokens.folds import fold_of
 
 
 def row(number, **changes):
@@ -40,11 +42,14 @@ def test_reflect_rows_show_code_and_error_and_end_with_the_fix():
     assert made["messages"][-1]["content"] == "y = 1"
 
 
-def test_decompose_rows_keep_to_one_language():
+def test_decompose_rows_keep_to_one_language_and_one_fold():
     made = dataset.decompose_rows(ROWS, 6, random.Random(0))
     assert len(made) == 6
+    assert {fold_of(item["group"]) for item in made} == {0, 1}
     for item in made:
         answer = item["messages"][-1]["content"]
+        asked = re.findall(r"Task (\d+)\.", answer)
+        assert {fold_of(f"g{number}") for number in asked} == {fold_of(item["group"])}
         assert answer.count(f'"language": "{item["language"]}"') == answer.count('"language"') >= 2
 
 

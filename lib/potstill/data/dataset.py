@@ -10,6 +10,7 @@ from potstill.errors import InputError
 from potstill.models import formats
 from potstill.models.chat import Message
 from potstill.splits import Split
+from potstill.tokens.folds import fold_of
 
 Row = dict[str, Any]
 
@@ -82,14 +83,17 @@ def reflect_rows(rows: Iterable[Row]) -> list[Row]:
 
 
 def decompose_rows(rows: Iterable[Row], count: int, source: random.Random) -> list[Row]:
-    """Return decompose rows: two or three tasks of one language joined into one request."""
-    by_language: dict[str, list[Row]] = {}
+    """Return decompose rows: two or three tasks of one language joined into one request.
+
+    All are of one fold, so that what a teacher learns of a family is nowhere in the other fold.
+    """
+    pools: dict[tuple[int, str], list[Row]] = {}
     for row in {row["task"]: row for row in rows if row["plan"]}.values():
-        by_language.setdefault(row["language"], []).append(row)
+        pools.setdefault((fold_of(row["group"]), row["language"]), []).append(row)
     found = []
-    for number in range(count if by_language else 0):
-        language = sorted(by_language)[number % len(by_language)]
-        pool = by_language[language]
+    for number in range(count if pools else 0):
+        place = sorted(pools)[number % len(pools)]
+        pool, language = pools[place], place[1]
         chosen = source.sample(pool, min(len(pool), source.choice((2, 3))))
         request = " Then: ".join(row["task"] for row in chosen)
         answer = formats.subtasks([row["task"] for row in chosen], language)

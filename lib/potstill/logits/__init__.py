@@ -1,1 +1,1 @@
-"""A teacher's distributions over rows: made once, stored, read by key."""
+"""A teacher's distributions over rows: stored and read by key, combined, or made live."""
