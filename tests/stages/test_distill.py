@@ -153,6 +153,21 @@ def test_adapters_make_an_ordinary_checkpoint_and_the_same_bytes_again(
     assert loaded["test_nll_nats"] == metrics["test_nll_nats"]
 
 
+def test_with_patience_the_weights_of_the_lowest_validation_loss_are_delivered(
+    tiny_llama, tokens, logits, tmp_path
+):
+    """The rate is so high that the first step is the best, and all later ones do harm."""
+    how = {"alpha": 1.0, "learning_rate": 0.5, "evaluate_every": 1, "steps": 9}
+    metrics, history = train(tiny_llama, tokens, logits, tmp_path, "a", patience=2, **how)
+    losses = [float(row["validation_nll"]) for row in history]
+    best = losses.index(min(losses)) + 1
+    assert (metrics["delivered_step"], metrics["steps"]) == (best, best + 2)
+    assert len(history) == best + 2 < 9
+    assert [int(row["step"]) for row in history if row["delivered"]] == [best]
+    loaded, _ = train(tmp_path / "a", tokens, logits, tmp_path, "loaded", steps=0)
+    assert loaded["validation_nll_nats"] == metrics["validation_nll_nats"] == min(losses)
+
+
 def test_logits_of_another_tokenizer_are_refused(tiny_qwen2, tokens, logits, tmp_path):
     with pytest.raises(InputError, match=r"tokenizer_sha256.*run cache_logits"):
         train(tiny_qwen2, tokens, logits, tmp_path, "a")

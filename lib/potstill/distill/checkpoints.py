@@ -1,8 +1,12 @@
 """Where a training was: written whole or not at all, and trusted only while its hashes hold.
 
 A checkpoint is the weights that are trained, the optimiser's moments of each of them, and the
-history. It is written under a temporary name and renamed; its marker with the hashes of its files
-is written last. The one before it goes only after that, so that a full disk costs the new one.
+history: 12 bytes a weight. It is written under a temporary name and renamed; its marker with the
+hashes of its files is written last. The one before it goes only after that, so that a full disk
+costs the new one.
+
+Where the weights of an earlier step may be delivered, that step's stay beside it without their
+moments, 4 bytes a weight, and its marker holds their hash too.
 """
 
 import json
@@ -17,6 +21,7 @@ from potstill.errors import InputError
 from potstill.loading.load import CausalLM
 
 COMPLETE = "COMPLETE"
+WEIGHTS, MOMENTS = "model.safetensors", "optimiser.safetensors"
 History = list[dict[str, float]]
 
 
@@ -26,25 +31,54 @@ def trained(model: torch.nn.Module | CausalLM) -> dict[str, torch.nn.Parameter]:
 
 
 def save(
-    model: CausalLM, optimiser: torch.optim.Optimizer, history: History, scratch: Path
+    model: CausalLM,
+    optimiser: torch.optim.Optimizer,
+    history: History,
+    scratch: Path,
+    best: int | None = None,
 ) -> None:
     """Write weights, moments and history; older checkpoints are deleted after it.
+
+    Args:
+        model: what is trained.
+        optimiser: of its weights.
+        history: a row a step.
+        scratch: folder of the checkpoints.
+        best: a step that has a checkpoint, or is this one; its weights are kept.
 
     Raises:
         InputError: it cannot be written (a full disk); the one before it is as it was.
     """
-    final = scratch / f"step-{len(history):08d}"
+    final = _folder(scratch, len(history))
+    kept = _folder(scratch, best) if best is not None and best < len(history) else None
     partial = files.partial_path(final)
     files.remove(partial)
     try:
-        _write(partial, model, optimiser, history)
+        _write(partial, model, optimiser, history, kept)
         files.publish(partial, final)
     except (OSError, SafetensorError) as error:
         files.remove(partial)
         raise InputError(_unwritten(error, len(history), scratch)) from None
     for other in scratch.glob("step-*"):
-        if other != final:
+        if other == kept:
+            files.remove(other / MOMENTS)
+        elif other != final:
             files.remove(other)
+
+
+def load_weights(model: CausalLM, scratch: Path, step: int) -> None:
+    """Put the weights of a step's checkpoint into a model.
+
+    Raises:
+        InputError: they are damaged.
+    """
+    path = _folder(scratch, step) / WEIGHTS
+    if _marked(path.parent).get(WEIGHTS) != files.sha256_file(path):
+        raise InputError(f"{path} is damaged: run again, the training starts anew")
+    weights = load_file(path)
+    with torch.no_grad():
+        for name, parameter in trained(model).items():
+            parameter.copy_(weights[name])
 
 
 def newest(scratch: Path) -> Path | None:
@@ -55,11 +89,8 @@ def newest(scratch: Path) -> Path | None:
 
 def whole(folder: Path) -> bool:
     """Say whether a checkpoint is complete and its files hash as they did when written."""
-    marker = folder / COMPLETE
-    if not marker.exists():
-        return False
-    hashes = json.loads(marker.read_text(encoding="utf-8"))
-    return all(
+    hashes = _marked(folder)
+    return bool(hashes) and all(
         (folder / name).exists() and files.sha256_file(folder / name) == value
         for name, value in hashes.items()
     )
@@ -70,14 +101,14 @@ def resume(model: CausalLM, optimiser: torch.optim.Optimizer, scratch: Path) -> 
     folder = newest(scratch)
     if folder is None:
         return []
-    weights = load_file(folder / "model.safetensors")
+    weights = load_file(folder / WEIGHTS)
     parameters = trained(model)
     assert weights.keys() == parameters.keys(), f"{folder} is of another training"
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(weights[name])
     moments: dict[str, dict[str, torch.Tensor]] = {}
-    for key, value in load_file(folder / "optimiser.safetensors").items():
+    for key, value in load_file(folder / MOMENTS).items():
         name, kind = key.rsplit("/", 1)
         moments.setdefault(name, {})[kind] = value
     places = {name: place for place, name in enumerate(_in_order(parameters, optimiser))}
@@ -87,21 +118,40 @@ def resume(model: CausalLM, optimiser: torch.optim.Optimizer, scratch: Path) -> 
     return history
 
 
+def _folder(scratch: Path, step: int) -> Path:
+    return scratch / f"step-{step:08d}"
+
+
+def _marked(folder: Path) -> dict[str, str]:
+    """Return the hashes that a checkpoint's marker holds, by file; none without a marker."""
+    marker = folder / COMPLETE
+    hashes: dict[str, str] = {}
+    if marker.exists():
+        hashes = json.loads(marker.read_text(encoding="utf-8"))
+    return hashes
+
+
 def _write(
-    folder: Path, model: CausalLM, optimiser: torch.optim.Optimizer, history: History
+    folder: Path,
+    model: CausalLM,
+    optimiser: torch.optim.Optimizer,
+    history: History,
+    kept: Path | None,
 ) -> None:
     folder.mkdir(parents=True)
     parameters = trained(model)
     weights = {name: p.detach().cpu().contiguous() for name, p in parameters.items()}
-    save_file(weights, folder / "model.safetensors")
+    save_file(weights, folder / WEIGHTS)
     moments = {
         f"{name}/{kind}": torch.as_tensor(value).cpu().contiguous()
         for name, parameter in parameters.items()
         for kind, value in optimiser.state[parameter].items()
     }
-    save_file(moments, folder / "optimiser.safetensors")
+    save_file(moments, folder / MOMENTS)
     (folder / "history.json").write_text(json.dumps(history), encoding="utf-8")
     hashes = {path.name: files.sha256_file(path) for path in files.files_below(folder)}
+    if kept is not None:
+        hashes[f"../{kept.name}/{WEIGHTS}"] = files.sha256_file(kept / WEIGHTS)
     (folder / COMPLETE).write_text(json.dumps(hashes), encoding="utf-8")
 
 

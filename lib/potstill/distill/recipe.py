@@ -45,6 +45,9 @@ class Training(Section):
     weight_decay: Annotated[float, Field(ge=0)]  # of matrices; norms and biases have none
     clip_norm: Annotated[float, Field(gt=0)]  # of the gradient
     evaluate_every: NotNegative  # steps between measurements on validation; 0: only at the end
+    # So many of them without a lower loss after which training ends; the weights of the lowest are
+    # delivered. None: all steps, the last weights.
+    patience: Positive | None = None
     checkpoint_every: NotNegative  # steps between checkpoints; 0: none
     # of the rows of the training set: one half of its families, or both
     folds: Annotated[list[Fold], Field(min_length=1, default_factory=lambda: list(FOLDS))]
@@ -55,6 +58,15 @@ class Training(Section):
     seed: int
     gradient_checkpointing: bool = False  # compute layers twice instead of keeping what they made
     adapter: Adapter | None = None  # None trains all weights
+
+    @model_validator(mode="after")
+    def _measured(self) -> Self:
+        if self.patience is not None and not self.evaluate_every:
+            raise ValueError(
+                "patience counts measurements between steps: set evaluate_every above 0, or "
+                "patience to null"
+            )
+        return self
 
 
 class Recipe(Training):

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from potstill import files
-from potstill.distill import adapters, checkpoints, likelihood, optimisers, training
+from potstill.distill import adapters, checkpoints, likelihood, optimisers, stopping, training
 from potstill.distill.objective import Objective
 from potstill.distill.recipe import Recipe, Training
 from potstill.loading import device, load
@@ -17,7 +17,10 @@ from potstill.models import checkpoint
 from potstill.models.chat import ChatTokenizer
 from potstill.tokens import examples, folds, table
 
-HISTORY_COLUMNS = ("step", "tokens", "loss", "ce", "divergence", "lr", "validation_nll")
+HISTORY_COLUMNS = (
+    *("step", "tokens", "loss", "ce", "divergence", "lr", "validation_nll"),
+    "delivered",  # 1 at the step whose weights are saved
+)
 
 
 def distillation_loss(recipe: Recipe, start: Path, signal: Path) -> training.Loss:
@@ -108,14 +111,16 @@ def train(
         found = measure(made, split)
         files.write_jsonl(measures_out / f"{split}.jsonl", found)
         measured |= likelihood.summary(found, split)
+    best = stopping.delivered(history, recipe)
     if history:
-        history[-1]["validation_nll"] = measured["validation_nll_nats"]
+        history[best - 1] |= {"validation_nll": measured["validation_nll_nats"], "delivered": 1}
     _write_history(measures_out / "history.csv", history)
     checkpoint.write(out, dict(made.named_parameters()), config, beside=start)
     learnt = examples.folds(rows).tolist() if recipe.steps else []
     folds.record(out, [*folds.trained_on(start), *learnt])
     return {
-        "steps": recipe.steps,
+        "steps": len(history),
+        "delivered_step": best,
         "num_tokens": int(history[-1]["tokens"]) if history else 0,
         "train_loss_last": round(history[-1]["loss"], 6) if history else 0.0,
         "learning_rate": optimisers.peak_rate(recipe, num_trained) if history else 0.0,

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from potstill import progress
-from potstill.distill import checkpoints, optimisers
+from potstill.distill import checkpoints, optimisers, stopping
 from potstill.distill.objective import LossSums, Objective
 from potstill.distill.recipe import Training
 from potstill.errors import InputError
@@ -54,6 +54,8 @@ def train(
 ) -> list[dict[str, float]]:
     """Train in place and return the history, one row a step.
 
+    With `patience` the model ends as it was at the step of its lowest validation loss.
+
     Args:
         model: a causal language model on its device; what is trained of it is float32.
         rows: training examples.
@@ -68,7 +70,8 @@ def train(
         validation_nll.
 
     Raises:
-        InputError: a loss or a gradient is no number, or a checkpoint cannot be written.
+        InputError: a loss or a gradient is no number, a checkpoint cannot be written, or the best
+            one is damaged.
     """
     parameters = list(checkpoints.trained(model).values())
     peak = optimisers.peak_rate(recipe, sum(p.numel() for p in parameters))
@@ -83,21 +86,33 @@ def train(
     with progress.bar() as bar:
         task = bar.add_task("train", total=recipe.steps, completed=first, info="")
         for step in range(first, recipe.steps):
+            if stopping.is_over(history, recipe):
+                break
             rate = optimisers.learning_rate(recipe, peak, step)
             optimisers.set_rate(optimiser, rate)
             torch.manual_seed(_seed_of(recipe, step))
             row = _step(model, optimiser, next(stream), loss, recipe, step, dtype)
             tokens += int(row.pop("answer_tokens"))
-            due = recipe.evaluate_every and (step + 1) % recipe.evaluate_every == 0
-            if due and step + 1 < recipe.steps:
+            if stopping.is_evaluated(recipe, step + 1):
                 row["validation_nll"] = evaluate(model)
                 model.train()
             history.append({"step": step + 1, "tokens": tokens, "lr": rate, **row})
             bar.update(task, advance=1, info=f"loss {row['loss']:.3f}", refresh=True)
-            every = recipe.checkpoint_every
-            if every and (step + 1) % every == 0 and step + 1 < recipe.steps:
-                checkpoints.save(model, optimiser, history, scratch)
+            if _is_saved(recipe, history):
+                best = stopping.delivered(history, recipe) if recipe.patience else None
+                checkpoints.save(model, optimiser, history, scratch, best)
+    if (best := stopping.delivered(history, recipe)) < len(history):
+        checkpoints.load_weights(model, scratch, best)
     return history
+
+
+def _is_saved(recipe: Training, history: checkpoints.History) -> bool:
+    """Say whether the newest step gets a checkpoint: it is due, or may be what is delivered."""
+    step, every = len(history), recipe.checkpoint_every
+    due = bool(every) and step % every == 0
+    chosen = recipe.patience is not None and stopping.is_evaluated(recipe, step)
+    best = chosen and stopping.delivered(history, recipe) == step
+    return step < recipe.steps and (due or best)
 
 
 def _seed_of(recipe: Training, step: int) -> int:
