@@ -35,7 +35,7 @@ SCRIPTS = {
     "distill": "loss: str\n    steps: int\n    b: dict[str, list[int]] | None = None",
     "score": "tokens: int\n    katas: int\n    tasks: dict[str, int] = {}",
     "export": "bits: int",
-    "plain": "steps: int\n    rate: float\n    shares: dict[str, float]",
+    "plain": "steps: int\n    rate: float\n    shares: dict[str, float]\n    via: dict[str, str]",
 }
 PARAMS = """\
 # The default run.
@@ -58,6 +58,7 @@ plain:
   # ---- inner banner ----
   after: 1
   shares: {code: 0.5}
+  via: {kd: q8}
 
 # ---- distill ----
 distill:
@@ -161,6 +162,8 @@ def diff(params_file):
             "plain: {shares: {plan: 0.5, code: null}}",
             ["-   shares: {code: 0.5}", "+   shares: {plan: 0.5}"],
         ),
+        ("plain: {via: {kd: [q8, q4]}}", ["-   via: {kd: q8}", "+   via: {kd: [q8, q4]}"]),
+        ("plain: {via: {b: [q4]}}", ["-   via: {kd: q8}", "+   via: {kd: q8, b: [q4]}"]),
         (
             'export: {q4: {bits: 4, from: "a:b"}}',
             ["+   q4:", "+     bits: 4", "+     from: a:b"],
@@ -233,6 +236,7 @@ def test_a_float_stays_a_float_for_every_reader(params_file):
         ("scores: null", "scores: got None"),
         ("scores: {q4: {tasks: {hard: many}}}", r"tasks\.hard: got 'many'"),
         ("distill: {new: 3}", r"distill\.new: got 3 \(int\)"),
+        ("plain: {via: {kd: [1]}}", r"plain\.via\.kd: got the element 1 \(int\)"),
         ("", "small.yaml holds a NoneType"),
         ("seed: [", "small.yaml is not YAML"),
     ],
@@ -302,6 +306,39 @@ def test_dvc_reads_what_it_makes_of_a_merged_preset(tmp_path):
     with modify_yaml(path) as tree:
         tree["seed"] = 7
     assert load_yaml(path) == yaml.safe_load(Path(path).read_text()) == {**merged, "seed": 7}
+
+
+def merged(tmp_path, *names):
+    """Return params.yaml with presets of the project."""
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "stages", tmp_path / "stages")
+    for name in names:
+        presets.apply(ROOT / f"presets/{name}.yaml", tmp_path / "params.yaml")
+    return yaml.safe_load((tmp_path / "params.yaml").read_text())
+
+
+def test_three_seeds_are_the_same_students_but_for_the_seed(tmp_path):
+    tree = merged(tmp_path, "three-seeds")
+    for seed in (1, 2):
+        for name in ("kd", "labels_only"):
+            same, export = tree["students"][name], tree["export"]
+            assert tree["seed"] == 0
+            assert tree["students"][f"{name}_s{seed}"] == {**same, "seed": seed}
+            assert (
+                export[f"{name}_s{seed}-q8_0"]["tasks"]["katas"]
+                == (export[f"{name}-q8_0"]["tasks"]["katas"])
+            )
+
+
+def test_the_control_of_equal_compute_has_the_steps_that_its_arithmetic_gives(tmp_path):
+    tree = merged(tmp_path, "equal-compute")
+    control, kd = tree["students"]["labels_compute"], tree["students"]["kd"]
+    batches = tree["cache_logits"]["max_rows"] / tree["training"]["batch_rows"]
+    weights = 106 / 99  # teacher over student, as the default cuts it
+    teacher = (tree["adapt_teacher"]["steps"] + batches / 3) * weights
+    assert control["steps"] == round(kd["steps"] + teacher)
+    assert control["max_rows"] == kd["max_rows"] + tree["adapt_teacher"]["max_rows"]
 
 
 @pytest.mark.slow

@@ -5,7 +5,8 @@ The merged params.yaml is an ordinary edit: `git diff params.yaml` and `dvc para
 
 A section whose keys are names of the user's own (variants that dvc.yaml makes, gates, tasks) may
 get new entries, and loses those that the preset sets to null; an entry may state what its siblings
-or the section that they share state. Everywhere else a key must exist and keep its type.
+or the section that they share state, and a list of texts may stand for one text or give way to it.
+Everywhere else a key must exist and keep its type.
 """
 
 import io
@@ -136,6 +137,8 @@ def _shown(value: object) -> str:
 
 def _check_type(old: object, new: object, path: tuple[str, ...], rules: _Rules) -> None:
     """Refuse a value of another type; a whole number may stand where a float does."""
+    if ".".join(path[:-1]) in rules.open and list in (type(old), type(new)):
+        old, new = (value if isinstance(value, list) else [value] for value in (old, new))
     if old is not None and type(new) not in _kinds(old):
         raise rules.refuse(
             path, f"got {_shown(new)}, params.yaml has {_shown(old)}; the type stays"
