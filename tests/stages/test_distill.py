@@ -168,6 +168,28 @@ def test_with_patience_the_weights_of_the_lowest_validation_loss_are_delivered(
     assert loaded["validation_nll_nats"] == metrics["validation_nll_nats"] == min(losses)
 
 
+def test_phases_choose_rows_by_what_the_data_set_says_of_them(
+    tiny_llama, dataset, logits, tmp_path
+):
+    rows = list(files.read_jsonl(dataset / "train.jsonl"))
+    origins = ["mined" if n % 2 else "teacher" for n in range(len(rows))]
+    told = (row | {"origin": origin} for row, origin in zip(rows, origins, strict=True))
+    files.write_jsonl(dataset / "train.jsonl", list(told))
+    tokens = tokens_of(dataset, tiny_llama, tmp_path / "told")
+    phases = [
+        {"steps": 2, "rows": {"origin": ["mined"]}, "learning_rate": 2e-2},
+        {"steps": 2, "rows": {"origin": ["teacher"]}},
+    ]
+    how = {"alpha": 1.0, "phases": phases}
+    metrics, history = train(tiny_llama, tokens, logits, tmp_path, "a", **how)
+    rates = [float(row["lr"]) for row in history]
+    assert rates == pytest.approx([2e-2, 2e-2, 1e-2, 1e-2])
+    assert metrics["learning_rate"] == 2e-2
+    phases[1] |= {"rows": {"origin": ["human"]}}
+    with pytest.raises(InputError, match=r"none of 12 rows has .*'human'.*'mined', 'teacher'"):
+        train(tiny_llama, tokens, logits, tmp_path, "b", **how)
+
+
 def test_logits_of_another_tokenizer_are_refused(tiny_qwen2, tokens, logits, tmp_path):
     with pytest.raises(InputError, match=r"tokenizer_sha256.*run cache_logits"):
         train(tiny_qwen2, tokens, logits, tmp_path, "a")

@@ -5,7 +5,7 @@ import random
 import pyarrow as pa
 import pytest
 from potstill.models.chat import ChatTokenizer
-from potstill.tokens import spans, table
+from potstill.tokens import columns, spans, table
 from potstill.tokens.examples import Example
 
 WORDS = ["def", "return", "text", "wrap", "x", "=", "1", "naïve", "日本", "🙂", "\n\n", "while"]
@@ -22,14 +22,17 @@ def say(number):
         ]
         turns += [turns[0], {"role": "assistant", "content": "done", "weights": {"turn": 2.0}}]
     language = {"language": ("python", "javascript")[number % 2]} if number % 3 else {}
-    return {"messages": turns, "group": f"gruppe {number % 7} é", **language}
+    origin = {"origin": ("mined", "teacher", "slip")[number % 3]} if number % 4 else {}
+    form = {"format": ("code", "plan")[number % 2]}
+    return {"messages": turns, "group": f"gruppe {number % 7} é", **language, **origin, **form}
 
 
 ROWS = [say(number) for number in range(90)]
 
 
 def in_memory(chat, rows=ROWS):
-    found = [(*spans.tokenise(chat, row), row["group"], row.get("language", "")) for row in rows]
+    texts = [[row.get(name, "") for name in columns.TEXTS] for row in rows]
+    found = [(*spans.tokenise(chat, row), *said) for row, said in zip(rows, texts, strict=True)]
     return [Example(tuple(ids), tuple(places), *texts) for ids, places, *texts in found]
 
 

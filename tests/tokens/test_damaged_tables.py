@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from potstill.errors import InputError
 from potstill.models.chat import ChatTokenizer
-from potstill.tokens import table
+from potstill.tokens import columns, table
 
 
 def test_a_file_that_is_missing_empty_foreign_or_cut_is_refused(path, chat, tmp_path):
@@ -112,7 +112,7 @@ def test_arrays_that_reach_too_far_are_refused(path, chat, tmp_path, name, chang
         table.open(out, chat)
 
 
-@pytest.mark.parametrize("name", ["group", "language"])
+@pytest.mark.parametrize("name", columns.TEXTS)
 def test_missing_cells_are_refused(path, chat, tmp_path, name):
     def lose(batch):
         made = pa.array([None, *batch.column(name).to_pylist()[1:]])
@@ -136,7 +136,8 @@ def test_ids_of_no_token_are_refused_when_their_row_is_made(path, chat, tmp_path
 def test_a_row_whose_json_is_wrong_is_refused_when_it_is_read(path, tiny_qwen2, tmp_path, text):
     def spoil(batch):
         made = pa.array([text] * batch.num_rows)
-        return batch.set_column(7, batch.schema.field("row"), made)
+        place = batch.schema.get_field_index("row")
+        return batch.set_column(place, batch.schema.field("row"), made)
 
     out = rewrite(path, tmp_path / "rows.arrow", spoil)
     with pytest.raises(InputError, match="row 0: no JSON"):

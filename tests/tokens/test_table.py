@@ -42,6 +42,23 @@ def test_a_slice_is_the_rows_of_it(rows, chat):
     assert list(rows[10:60][5:9]) == want[15:19]
 
 
+def test_rows_are_chosen_by_their_texts_in_their_order(rows, chat):
+    want = in_memory(chat)[:60]
+    wanted = {"origin": ["mined", "slip"], "format": ["plan"]}
+    chosen = examples.having(rows[:60], wanted)
+    assert list(chosen) == [
+        row for row in want if row.origin in ("mined", "slip") and row.format == "plan"
+    ]
+    assert list(chosen) == examples.having(want, wanted)
+    assert 0 < len(chosen) < 60
+    assert chosen.lengths.tolist() == [len(row.ids) for row in chosen]
+    assert list(examples.having(rows, {})) == list(rows)
+    with pytest.raises(
+        InputError, match=r"none of 90 rows .*they have .*\['', 'mined', 'slip', 'teacher'\]"
+    ):
+        examples.having(rows, {"origin": ["minde"]})
+
+
 def old_order(rows, batch_rows, seed, epoch):
     """The batches as they were when all rows were in memory."""
     source = random.Random(f"{seed}/{epoch}")
@@ -182,8 +199,8 @@ def test_no_row_left_is_an_error_that_counts(chat, tmp_path):
         table.write(tmp_path / "a.arrow", [], chat, 3)
 
 
-@pytest.mark.parametrize("name", ["group", "language"])
-def test_a_group_or_language_that_is_no_text_is_an_input_error(chat, tmp_path, name):
+@pytest.mark.parametrize("name", columns.TEXTS)
+def test_a_text_that_is_none_is_an_input_error(chat, tmp_path, name):
     with pytest.raises(InputError, match=f"{name} of a row is 3, not a text"):
         table.write(tmp_path / "a.arrow", [{**ROWS[0], name: 3}], chat, 512)
 

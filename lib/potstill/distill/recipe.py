@@ -12,6 +12,7 @@ from potstill.tokens.folds import FOLDS, Fold
 
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
+Names = Annotated[list[str], Field(min_length=1)]
 
 
 class Adapter(Section):
@@ -31,6 +32,26 @@ class Adapter(Section):
             if name not in known:
                 raise ValueError(f"no family has {name!r}; {closest(name, known)}")
         return names
+
+
+class Chosen(Section):
+    """Which rows a phase takes: those of these origins and formats; None is any."""
+
+    origin: Names | None = None  # mined, reference, teacher, ...
+    format: Names | None = None  # code, plan, reflect, decompose
+
+    def wanted(self) -> dict[str, list[str]]:
+        """Return the texts that are wanted, by name."""
+        return {name: texts for name, texts in self if texts is not None}
+
+
+class Phase(Section):
+    """A part of a training with rows and a rate of its own."""
+
+    steps: Positive
+    learning_rate: Annotated[float, Field(gt=0)] | None = None  # its peak; None: the training's
+    warmup_steps: Positive | None = None  # None: the training's
+    rows: Chosen = Chosen()
 
 
 class Training(Section):
@@ -58,6 +79,19 @@ class Training(Section):
     seed: int
     gradient_checkpointing: bool = False  # compute layers twice instead of keeping what they made
     adapter: Adapter | None = None  # None trains all weights
+    # One after another, with one optimiser; each has its own warm-up and cosine.
+    phases: Annotated[list[Phase], Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _divided(self) -> Self:
+        total = sum(phase.steps for phase in self.phases or ())
+        if self.phases and self.steps not in (0, total):
+            raise ValueError(f"steps is {self.steps}, those of the phases are {total} together")
+        if self.phases and self.patience:
+            raise ValueError(
+                "patience might end the training in its first phase: leave one of the two out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _measured(self) -> Self:

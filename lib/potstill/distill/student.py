@@ -7,7 +7,15 @@ from typing import Any
 import torch
 
 from potstill import files
-from potstill.distill import adapters, checkpoints, likelihood, optimisers, stopping, training
+from potstill.distill import (
+    adapters,
+    checkpoints,
+    likelihood,
+    optimisers,
+    phases,
+    stopping,
+    training,
+)
 from potstill.distill.objective import Objective
 from potstill.distill.recipe import Recipe, Training
 from potstill.loading import device, load
@@ -118,12 +126,13 @@ def train(
     checkpoint.write(out, dict(made.named_parameters()), config, beside=start)
     learnt = examples.folds(rows).tolist() if recipe.steps else []
     folds.record(out, [*folds.trained_on(start), *learnt])
+    rates = [optimisers.peak_rate(each, num_trained) for each in phases.recipes(recipe)]
     return {
         "steps": len(history),
         "delivered_step": best,
         "num_tokens": int(history[-1]["tokens"]) if history else 0,
         "train_loss_last": round(history[-1]["loss"], 6) if history else 0.0,
-        "learning_rate": optimisers.peak_rate(recipe, num_trained) if history else 0.0,
+        "learning_rate": max(rates) if history else 0.0,
         "num_trained": num_trained,
         "num_parameters": checkpoint.count_parameters(out),
         **{f"rows_rejected_{reason}": count for reason, count in rejected.items()},

@@ -5,6 +5,7 @@ functions of (seed, epoch) and step; what a run goes on from lies in `distill.ch
 """
 
 import hashlib
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 import torch
 
 from potstill import progress
-from potstill.distill import checkpoints, optimisers, stopping
+from potstill.distill import checkpoints, optimisers, phases, stopping
 from potstill.distill.objective import LossSums, Objective
 from potstill.distill.recipe import Training
 from potstill.errors import InputError
@@ -70,11 +71,12 @@ def train(
         validation_nll.
 
     Raises:
-        InputError: a loss or a gradient is no number, a checkpoint cannot be written, or the best
-            one is damaged.
+        InputError: a loss or a gradient is no number, a phase has no rows, a checkpoint cannot be
+            written, or the best one is damaged.
     """
     parameters = list(checkpoints.trained(model).values())
-    peak = optimisers.peak_rate(recipe, sum(p.numel() for p in parameters))
+    num_trained = sum(p.numel() for p in parameters)
+    parts = phases.parts(recipe, rows)
     optimiser = optimisers.make(parameters, recipe)
     history = checkpoints.resume(model, optimiser, scratch)
     first = len(history)
@@ -82,13 +84,13 @@ def train(
     if recipe.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     model.train()
-    stream = batches(rows, recipe, first)
+    stream = itertools.chain.from_iterable(_of_part(part, first) for part in parts)
     with progress.bar() as bar:
         task = bar.add_task("train", total=recipe.steps, completed=first, info="")
         for step in range(first, recipe.steps):
             if stopping.is_over(history, recipe):
                 break
-            rate = optimisers.learning_rate(recipe, peak, step)
+            rate = phases.at(parts, step).rate(step, num_trained)
             optimisers.set_rate(optimiser, rate)
             torch.manual_seed(_seed_of(recipe, step))
             row = _step(model, optimiser, next(stream), loss, recipe, step, dtype)
@@ -104,6 +106,12 @@ def train(
     if (best := stopping.delivered(history, recipe)) < len(history):
         checkpoints.load_weights(model, scratch, best)
     return history
+
+
+def _of_part(part: phases.Part, first: int) -> Iterator[list[Example]]:
+    """Yield the rows of each step of a phase that is not before `first`, a step of the training."""
+    whole = part.recipe.model_copy(update={"steps": part.seen + part.recipe.steps})
+    return batches(part.rows, whole, part.seen + max(0, first - part.first))
 
 
 def _is_saved(recipe: Training, history: checkpoints.History) -> bool:

@@ -1,13 +1,13 @@
 """The record batches of a table of tokenised rows: how rows are packed, and what is believed.
 
 Columns: `key` (16 bytes; the row's name in a logit store), `ids`, and of its spans `starts`, `ends`
-and `weights`; `group` and `language`; and `row`, the JSON of messages and tools, from which a model
-of another family tokenises the same rows again. Nothing may be missing.
+and `weights`; the texts of TEXTS; and `row`, the JSON of messages and tools, from which a model of
+another family tokenises the same rows again. Nothing may be missing.
 """
 
 import json
 from array import array
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,14 +24,15 @@ LISTS: dict[str, type[np.generic]] = {
     "ends": np.int32,
     "weights": np.float64,
 }
+# What a row says of itself: whose like it is, and what it can be chosen by; "" where it does not.
+TEXTS = ("group", "language", "origin", "format")
 _TYPES = {
     "key": pa.binary(16),
     **{
         name: pa.list_(pa.field("item", pa.from_numpy_dtype(kind), nullable=False))
         for name, kind in LISTS.items()
     },
-    "group": pa.string(),
-    "language": pa.string(),
+    **{name: pa.string() for name in TEXTS},
     "row": pa.string(),
 }
 SCHEMA = pa.schema([pa.field(name, kind, nullable=False) for name, kind in _TYPES.items()])
@@ -46,8 +47,7 @@ class Packed:
 
     def __init__(self) -> None:
         self._keys: list[bytes] = []
-        self._groups: list[str] = []
-        self._languages: list[str] = []
+        self._texts: dict[str, list[str]] = {name: [] for name in TEXTS}
         self._rows: list[str] = []
         # name -> (offsets, values)
         self._lists = {
@@ -62,8 +62,8 @@ class Packed:
     def add(self, example: Example, row: Mapping[str, Any]) -> None:
         """Take one row as ids and as the messages that they were made from."""
         self._keys.append(bytes.fromhex(example.key))
-        self._groups.append(example.group)
-        self._languages.append(example.language)
+        for name, texts in self._texts.items():
+            texts.append(getattr(example, name))
         # keys keep their order, which a template may show
         said = {name: row[name] for name in ("messages", "tools") if row.get(name) is not None}
         self._rows.append(json.dumps(said, ensure_ascii=False, separators=(",", ":")))
@@ -78,9 +78,7 @@ class Packed:
         for name, (offsets, values) in self._lists.items():
             parts = (pa.array(np.array(offsets, np.int32)), pa.array(np.array(values)))
             columns.append(pa.ListArray.from_arrays(*parts, type=_TYPES[name]))
-        columns += [
-            pa.array(texts, pa.string()) for texts in (self._groups, self._languages, self._rows)
-        ]
+        columns += [pa.array(texts, pa.string()) for texts in (*self._texts.values(), self._rows)]
         return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
@@ -117,6 +115,13 @@ class Views:
         used = slice(offsets[0], offsets[-1])
         return int((ends[used] - starts[used]).sum())
 
+    def one_of(self, name: str, wanted: Collection[str]) -> NDArray[np.bool_]:
+        """Say of each row [R] whether its text is one of some; each text is compared once."""
+        found = self.batch.column(name).dictionary_encode()
+        each = np.array([text in wanted for text in found.dictionary.to_pylist()], np.bool_)
+        chosen: NDArray[np.bool_] = each[_numbers(found.indices, np.int32)]
+        return chosen
+
     @property
     def folds(self) -> NDArray[np.int8]:
         """Fold of each row [R]; each group is hashed once."""
@@ -132,25 +137,25 @@ class Views:
         return cells
 
     def text(self, row: int, name: str) -> str:
-        """Return one row's group, language or JSON."""
+        """Return one row's text of a column, or its JSON."""
         return str(self.batch.column(name)[row].as_py())
 
     def example(self, row: int) -> Example:
         """Make one row."""
         ids, starts, ends, weights = (self.cells(row, name) for name in LISTS)
         spans = tuple(zip(starts, ends, weights, strict=True))
-        return Example(tuple(ids), spans, self.text(row, "group"), self.text(row, "language"))
+        return Example(tuple(ids), spans, *(self.text(row, name) for name in TEXTS))
 
 
 def view(batch: pa.RecordBatch) -> Views:
     """Return the views of a record batch; no ids and no JSON are read.
 
     Raises:
-        pa.ArrowException: an array reaches beyond its buffer, or a group or language is no text.
+        pa.ArrowException: an array reaches beyond its buffer, or a text is none.
         DamagedError: a cell is missing, or a span lies outside its row.
     """
     batch.validate()
-    for name in ("group", "language", *LISTS):
+    for name in (*TEXTS, *LISTS):
         batch.column(name).validate(full=True)
     batch.column("row").view(pa.binary()).validate(full=True)  # as bytes: only its offsets are read
     nulls = [column.null_count for column in batch.columns]

@@ -10,13 +10,14 @@ import itertools
 import random
 from abc import abstractmethod
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from potstill.errors import InputError
 from potstill.tokens.folds import fold_of
 from potstill.tokens.spans import Span
 
@@ -32,6 +33,8 @@ class Example:
     spans: tuple[Span, ...]  # first id, one past the last, weight; in order, apart
     group: str  # rows of one group are not independent: intervals are made over groups
     language: str = ""  # of its code, where the row says so
+    origin: str = ""  # mined, reference, teacher, ...
+    format: str = ""  # code, plan, reflect, ...
 
     @property
     def key(self) -> str:
@@ -72,6 +75,10 @@ class Rows(Sequence[Example]):
     def keys(self) -> NDArray[np.uint8]:
         """Bytes of each row's key [R, 16]."""
 
+    @abstractmethod
+    def having(self, wanted: Mapping[str, Collection[str]]) -> "Rows":
+        """Return the rows whose texts are among those that are wanted, in their order."""
+
     @property
     @abstractmethod
     def folds(self) -> NDArray[np.int8]:
@@ -91,6 +98,22 @@ def keys(rows: Sequence[Example]) -> NDArray[np.uint8]:
         return rows.keys
     packed = bytes.fromhex("".join(row.key for row in rows))
     return np.frombuffer(packed, np.uint8).reshape(-1, 16)
+
+
+def having(rows: Sequence[Example], wanted: Mapping[str, Collection[str]]) -> Sequence[Example]:
+    """Return the rows whose texts (`origin`, `format`) are among those wanted, in their order.
+
+    Raises:
+        InputError: there are none.
+    """
+    if isinstance(rows, Rows):
+        found: Sequence[Example] = rows.having(wanted)
+    else:
+        found = [row for row in rows if all(getattr(row, n) in some for n, some in wanted.items())]
+    if not found:
+        has = {name: sorted({getattr(row, name) for row in rows}) for name in wanted}
+        raise InputError(f"none of {len(rows)} rows has {dict(wanted)}; they have {has}")
+    return found
 
 
 def folds(rows: Sequence[Example]) -> NDArray[np.int8]:

@@ -38,13 +38,13 @@ def write(
 
     Args:
         path: the file, which its caller publishes.
-        rows: each with `messages`, `group`, `language` where it has one, and what else its template
-            shows.
+        rows: each with `messages`, `group`, the other texts of `columns.TEXTS` where it has them,
+            and what else its template shows.
         chat: whose ids they become.
         max_length: ids of the longest row that is kept.
 
     Raises:
-        InputError: no row is left, or a group or language is no text.
+        InputError: no row is left, or one of those texts is none.
     """
     rejected: Counter[str] = Counter()
     header = {"format": FORMAT, **chat.hashes(), "max_length": str(max_length)}
@@ -72,8 +72,8 @@ def _pack(
     """Yield the rows that are kept, a record batch at a time; count the others."""
     packed = columns.Packed()
     for row in rows:
-        language = row.get("language", "")
-        for name, value in (("group", row["group"]), ("language", language)):
+        texts = {name: row.get(name, "") for name in columns.TEXTS}
+        for name, value in texts.items():
             if not isinstance(value, str):
                 raise InputError(f"the {name} of a row is {value!r}, not a text: correct the row")
         try:
@@ -84,7 +84,7 @@ def _pack(
         if len(ids) > max_length:
             rejected["too_long"] += 1
             continue
-        packed.add(Example(tuple(ids), tuple(places), row["group"], language), row)
+        packed.add(Example(tuple(ids), tuple(places), **texts), row)
         if packed.num_ids >= BATCH_IDS:
             yield packed
             packed = columns.Packed()
@@ -133,6 +133,10 @@ class Table:
         """Return the fold of all rows [R]."""
         return np.concatenate([views.folds for views in self._views])
 
+    def one_of(self, name: str, wanted: Collection[str]) -> NDArray[np.bool_]:
+        """Say of all rows [R] whether a text of theirs is one of some."""
+        return np.concatenate([views.one_of(name, wanted) for views in self._views])
+
     def differs_from(self, chat: ChatTokenizer) -> str | None:
         """Return the first difference between the file's tokenizer and another; None if equal."""
         for name, wanted in chat.hashes().items():
@@ -149,12 +153,12 @@ class Table:
         return example
 
     def sources(self) -> Iterator[dict[str, Any]]:
-        """Yield what was tokenised: messages, group, language, and tools where there are some."""
+        """Yield what was tokenised: messages, the texts, and tools where there are some."""
         for number in range(len(self)):
             views, row = self._find(number)
             try:
                 said = json.loads(views.text(row, "row"))
-                texts = {name: views.text(row, name) for name in ("group", "language")}
+                texts = {name: views.text(row, name) for name in columns.TEXTS}
                 yield {**said, "messages": said["messages"], **texts}
             except (ValueError, KeyError, TypeError) as error:
                 raise InputError(
@@ -228,6 +232,13 @@ class MappedRows(Rows):
     def folds(self) -> NDArray[np.int8]:
         """Fold of each row [R]."""
         return self._table.folds()[self._numbers]
+
+    def having(self, wanted: Mapping[str, Collection[str]]) -> "MappedRows":
+        """Return the rows whose texts are among those that are wanted, in their order."""
+        chosen = np.ones(len(self), np.bool_)
+        for name, values in wanted.items():
+            chosen &= self._table.one_of(name, values)[self._numbers]
+        return MappedRows(self._table, self._numbers[chosen], self._num_ids)
 
     def of_folds(self, wanted: Collection[int], most: int | None = None) -> "MappedRows":
         """Return the rows of some folds in their order; with `most` the first of each fold.
