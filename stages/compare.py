@@ -1,7 +1,7 @@
 """Fan in what every stage measured: one table, gates in three states, one HTML report.
 
 Reads   one JSON file a stage, or a folder with one a variant (see the flags)
-        training, artefacts, scores: folders of what distill, export and score_code made
+        training, artefacts, scores: folders of what distill, export and score made
 Writes  headline_out the few numbers that `dvc exp show` has columns for, as JSON
         shown_out   folder: CSV for `dvc plots`, quality.svg and table.md for documents
         table_out   Markdown tables
@@ -31,7 +31,7 @@ def main(  # noqa: PLR0913 - one flag for each thing that is compared
     training: Path,
     export: Path,
     artefacts: Path,
-    score_code: Path,
+    score: Path,
     scores: Path,
     headline_out: Path,
     shown_out: Path,
@@ -43,7 +43,7 @@ def main(  # noqa: PLR0913 - one flag for each thing that is compared
         fetch_model=fetch_model, curate=curate, build_dataset=build_dataset,
         build_vocabulary=build_vocabulary, adapt_teacher=adapt_teacher, init_student=init_student,
         cache_logits=cache_logits, distill=distill, training=training, export=export,
-        artefacts=artefacts, score_code=score_code, scores=scores,
+        artefacts=artefacts, score=score, scores=scores,
     )  # fmt: skip
     view = View(load.load(sources, params.students, params.student), params)
     verdicts = gates.judge(view)

@@ -18,8 +18,9 @@ from pydantic import Field
 
 
 class Params(Section):
-    """Settings of `curate`."""
+    """Settings of `curate`, with the files of `benchmarks`."""
 
+    sources: dict[str, str]  # task -> the file that holds it: what must not be trained on
     policy: str  # subset policy
     max_code_characters: Annotated[int, Field(ge=1)]
     ngram_words: Annotated[int, Field(ge=4)]  # shared with a benchmark: contaminated
@@ -36,6 +37,7 @@ def main(
     tasks = {row["id"]: row for row in files.read_jsonl(prompts / "train.jsonl", ["id", "task"])}
     answers = files.read_jsonl(samples, ["id", "text", "finish"])
     mined = files.read_jsonl(functions, ["id", "name", "docstring", "code"])
+    texts = contamination.benchmark_texts(params.sources)
     result = curation.curate(
         [
             *candidates.answers(tasks, answers),
@@ -44,7 +46,7 @@ def main(
         ],
         policy=params.policy,
         max_code_characters=params.max_code_characters,
-        benchmark=contamination.NGramIndex(contamination.humaneval_texts(), params.ngram_words),
+        benchmark=contamination.NGramIndex(texts, params.ngram_words),
         limits=sandbox.Limits(cpu_s=params.cpu_s),
         workers=params.workers,
         mode=params.sandbox,
@@ -52,7 +54,7 @@ def main(
     out.mkdir()
     for name in ("accepted", "reflect", "rejected"):
         files.write_jsonl(out / f"{name}.jsonl", getattr(result, name))
-    return result.counts()
+    return result.counts() | {"benchmark_texts": len(texts)}
 
 
 if __name__ == "__main__":

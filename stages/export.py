@@ -25,7 +25,7 @@ class Params(Section):
     checkpoint: str  # folder below models/, taken from here by dvc.yaml as well
     format: str  # a key of potstill.export.FORMATS
     quantisation: str  # one of that format's QUANTISATIONS
-    tasks: dict[str, int]  # what score_code asks of it; nothing here depends on them
+    tasks: dict[str, int]  # what score asks of it; nothing here depends on them
     parity: parity.Settings
     latency: latency.Settings
 

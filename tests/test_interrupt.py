@@ -59,7 +59,7 @@ def case(request, tmp_path_factory):
     if not (ROOT / "presets/smoke.yaml").exists():
         pytest.skip("no presets/smoke.yaml here")
     prepare = ("python", "-m", "potstill.cli", "preset", "presets/smoke.yaml")
-    return Case(ROOT, prepare, (r"sample_teacher", r"distill@\S*kd", r"score_code@\S+"))
+    return Case(ROOT, prepare, (r"sample_teacher", r"distill@\S*kd", r"score@\S+"))
 
 
 def environment(clone):

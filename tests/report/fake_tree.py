@@ -63,6 +63,11 @@ def rate(key, value, half=0.06):
     return {key: value, f"{key}_low": max(0, value - half), f"{key}_high": min(1, value + half)}
 
 
+def score(key, value, half):
+    return {name.replace("_low", ".low").replace("_high", ".high"): number
+            for name, number in rate(key, value, half).items()}  # fmt: skip
+
+
 def write_tree(root):
     """Write every input of `compare` and return its flags as keyword arguments."""
     for name, values in single_files().items():
@@ -88,7 +93,7 @@ def write_tree(root):
     write_json(root / "metrics/init_student/pruned.json", start | {"num_parameters": 99_118_656})
     signal = {"num_tokens": 61_233, "kept_mass_mean": 0.9871, "bytes_per_token": 320.5}
     write_json(root / "metrics/cache_logits/adapted.json", signal)
-    folders = ("distill", "export", "score_code", "init_student", "cache_logits")
+    folders = ("distill", "export", "score", "init_student", "cache_logits")
     flags |= {name: root / f"metrics/{name}" for name in folders}
     return flags | {
         "training": root / "data/training",
@@ -179,10 +184,11 @@ def write_variant(root, variant):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     passed = sum(row["passed"] for row in rows) / katas
     human = 40 if owner == "teacher" else 0
-    write_json(root / f"metrics/score_code/{name}.json", {
-        **rate("katas_pass_at_1", passed, 0.85 / katas**0.5), "katas_n": katas,
-        "katas_families": 20, **rate("katas_inside_subset", 0.97, 0.02), "humaneval_n": human,
-        **(rate("humaneval_pass_at_1", 0.05, 0.05) if human else {}),
+    write_json(root / f"metrics/score/{name}.json", {
+        **score("katas.pass_at_1", passed, 0.85 / katas**0.5), "katas.n": katas,
+        "katas.families": 20, **score("katas.inside_subset", 0.97, 0.02), "katas.verdict": "run",
+        "humaneval.n": human, "humaneval.verdict": "run" if human else "not-run",
+        **(score("humaneval.pass_at_1", 0.05, 0.05) if human else {}),
     })  # fmt: skip
 
 
@@ -192,7 +198,7 @@ def scores(owner, solved, katas):
     for number in range(katas):
         level = 1 + number % 4
         rows.append({
-            "id": f"kata-{number}", "benchmark": "katas", "family": FAMILIES[number % 20],
+            "id": f"kata-{number}", "task": "katas", "family": FAMILIES[number % 20],
             "level": level, "language": "python", "inside_subset": True, "reason": "",
             "passed": chance.random() < solved * (2.2 - 0.48 * level),
         })  # fmt: skip

@@ -40,7 +40,7 @@ def test_only_common_problems_count(pair):
 
 def test_the_other_benchmark_is_not_mixed_in(pair):
     first, second = pair
-    extra = [row | {"benchmark": "humaneval", "id": f"h{row['id']}"} for row in first.rows]
+    extra = [row | {"task": "humaneval", "id": f"h{row['id']}"} for row in first.rows]
     mixed = replace(first, rows=first.rows + extra)
     assert between(mixed, second) == between(first, second)
     found = between(mixed, second, "humaneval")

@@ -95,7 +95,7 @@ def test_an_interval_that_reaches_zero_does_not_pass(look, tmp_path):
     assert states(verdicts, "katas_above_untrained") == {"kd minus untrained": "fail"}
 
 
-OTHER = {"id": "other", "benchmark": "katas", "family": "f", "level": 1, "passed": True}
+OTHER = {"id": "other", "task": "katas", "family": "f", "level": 1, "passed": True}
 
 
 @pytest.mark.parametrize("rows", ["", json.dumps(OTHER)])
@@ -141,11 +141,10 @@ def test_size_memory_and_subset_that_were_not_measured_never_pass(look, tmp_path
     change(tmp_path / "metrics/export/kd-q4_0.json", bytes=0)
     change(tmp_path / "metrics/export/kd-q4_k_m.json", "latency", peak_rss_mb=0.0)
     change(tmp_path / "metrics/export/kd-q4_0.json", latency={"n": 0})
-    change(tmp_path / "metrics/score_code/kd-q4_0.json", katas_n=0)
+    change(tmp_path / "metrics/score/kd-q4_0.json", **{"katas.verdict": "not-run"})
     change(
-        tmp_path / "metrics/score_code/kd-f16.json",
-        katas_inside_subset=0.0,
-        katas_inside_subset_low=0.0,
+        tmp_path / "metrics/score/kd-f16.json",
+        **{"katas.inside_subset": 0.0, "katas.inside_subset.low": 0.0},
     )
     verdicts = gates.judge(look())
     assert states(verdicts, "size")["kd-q4_0"] == "not-run"

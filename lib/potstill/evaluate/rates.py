@@ -1,65 +1,157 @@
 """From scored rows to the metrics of an artefact: rates, each with its n and interval."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from potstill import statistics
+from potstill.errors import InputError
+from potstill.evaluate.grader import FLAGS
+from potstill.evaluate.scoring import Scores
 from potstill.statistics import Interval
 
 Row = dict[str, Any]
+MAX_CUT = 0.02  # share of answers cut off by the cap above which a task counts as not run
 MEASURES = {
     "pass_at_1": ("passed",),
+    "pass_at_1_lenient": ("lenient_passed",),
     "inside_subset": ("inside_subset",),
     "pass_at_1_and_inside": ("passed", "inside_subset"),
+    "malformed": ("malformed",),
+    "repeats": ("repeats",),
 }
+BREAKDOWNS = ("level", "language")
+KS = (1, 10, 100)
 
 
-def summary(rows: Sequence[Row]) -> dict[str, float]:
-    """Return the flat metrics of `score_code`.
+def summary(scores: Scores) -> dict[str, Any]:
+    """Return the flat metrics of `score`.
 
-    For each benchmark: `<name>_n`, `<name>_families`, and with `_low` and `_high`
-    `<name>_pass_at_1`, `<name>_inside_subset` (share of all answers inside) and
-    `<name>_pass_at_1_and_inside`. A benchmark that was not run has `_n` 0 and no rates: a missing
-    rate is never a pass. Katas come by level and language too. Intervals: see `share`.
+    For each task: `<task>.verdict`, run or not-run with `<task>.reason`; `<task>.n` answers to
+    `<task>.problems`, of `<task>.families`; `<task>.list_sha256` of the list they were drawn from
+    and `<task>.max_tokens`. A task that was run has the MEASURES, each with `.low` and `.high`, and
+    pass_at_k where there are k samples; with several levels or languages also
+    `<task>.pass_at_1[level=1]` and the like, with `.n`. Where more than MAX_CUT of the answers were
+    cut off, only `hit_limit` is said: the rates would be of the cap and not of the model.
+
+    Raises:
+        InputError: a row says neither true nor false where it must.
     """
-    metrics: dict[str, float] = {}
-    for benchmark in ("katas", "humaneval"):
-        metrics |= _benchmark(benchmark, [row for row in rows if row["benchmark"] == benchmark])
-    if rows:
-        metrics["hit_length_limit_share"] = share(rows, "hit_length_limit").value
-    return {key: round(value, 6) for key, value in metrics.items()}
+    metrics: dict[str, Any] = {}
+    for name, facts in scores.facts.items():
+        rows = [row for row in scores.rows if row["task"] == name]
+        found = {"n": len(rows)} | facts | _task(rows, facts)
+        metrics |= {f"{name}.{key}": value for key, value in found.items()}
+    return metrics
+
+
+def _task(rows: Sequence[Row], facts: dict[str, Any]) -> dict[str, Any]:
+    if "reason" in facts:
+        return {"verdict": "not-run"}
+    if not rows:
+        return {"verdict": "not-run", "reason": "no problems were tried"}
+    _check(rows)
+    metrics: dict[str, Any] = {
+        "problems": len({row["id"] for row in rows}),
+        "families": len({row["family"] for row in rows}),
+        **_with_ends("hit_limit", share(rows, "hit_limit")),
+    }
+    cut = metrics["hit_limit"]
+    if cut > MAX_CUT:
+        reason = (
+            f"{cut:.1%} of the answers were cut off at {facts['max_tokens']} tokens, more than "
+            f"{MAX_CUT:.0%}: raise scoring.max_tokens, or scoring.context"
+        )
+        return metrics | {"verdict": "not-run", "reason": reason}
+    metrics["verdict"] = "run"
+    for measure, keys in MEASURES.items():
+        metrics |= _with_ends(measure, share(rows, *keys))
+    samples = min(_samples(rows).values())
+    for k in sorted({*KS, samples} - {1}):
+        if k <= samples:
+            metrics |= _with_ends(f"pass_at_{k}", pass_at(rows, k))
+    return metrics | _breakdowns(rows)
+
+
+def _breakdowns(rows: Sequence[Row]) -> dict[str, Any]:
+    metrics: dict[str, Any] = {}
+    for key in BREAKDOWNS:
+        values = sorted({row[key] for row in rows})
+        for value in values if len(values) > 1 else ():
+            part = [row for row in rows if row[key] == value]
+            label = f"pass_at_1[{key}={value}]"
+            metrics |= _with_ends(label, share(part, "passed")) | {f"{label}.n": len(part)}
+    return metrics
 
 
 def share(rows: Sequence[Row], *keys: str) -> Interval:
     """Return the share of rows in which all keys are true, with its interval.
 
-    Families are resampled. Where each row is a family of its own, and where all rows are alike and
-    resampling would give an interval of no width, it is Wilson's, over the families.
+    Problems weigh the same, whatever their samples. Families are resampled; see `_interval`.
     """
-    values = [all(row[key] for key in keys) for row in rows]
-    families = [row["family"] for row in rows]
+    return _by_problem(rows, lambda flags: sum(flags) / len(flags), *keys)
+
+
+def pass_at(rows: Sequence[Row], k: int) -> Interval:
+    """Return the chance that one of k answers passes, with its interval."""
+    return _by_problem(rows, lambda flags: estimate_pass_at(len(flags), sum(flags), k), "passed")
+
+
+def estimate_pass_at(n: int, passed: int, k: int) -> float:
+    """Return the unbiased estimate of pass@k from `passed` of n samples, n at least k.
+
+    1 - C(n - passed, k) / C(n, k). Source: Chen et al. 2021, section 2.1.
+    """
+    if not 0 <= passed <= n or not 0 < k <= n:
+        raise ValueError(f"pass@{k} of {passed} of {n}")
+    return (
+        float(1.0 - np.prod(1.0 - k / np.arange(n - passed + 1, n + 1))) if n - passed >= k else 1.0
+    )
+
+
+def _by_problem(
+    rows: Sequence[Row], measure: Callable[[Sequence[bool]], float], *keys: str
+) -> Interval:
+    flags: dict[str, list[bool]] = {}
+    families: dict[str, str] = {}
+    for row in rows:
+        flags.setdefault(row["id"], []).append(all(row[key] for key in keys))
+        families[row["id"]] = row["family"]
+    values = [measure(found) for found in flags.values()]
+    return _interval(values, list(families.values()), len(rows))
+
+
+def _interval(values: Sequence[float], families: Sequence[str], n: int) -> Interval:
+    """Return a mean over problems: families are resampled.
+
+    Where each problem is a family of its own and passes or does not, and where all are alike, so
+    that resampling would give an interval of no width, it is Wilson's, over the families.
+    """
     num_families = len(set(families))
-    if len(set(values)) > 1 and num_families < len(rows):
-        return statistics.cluster_mean([float(value) for value in values], families)
-    rate = sum(values) / len(rows)
+    whole = set(values) <= {0.0, 1.0}
+    if len(set(values)) > 1 and not (whole and num_families == len(values)):
+        found = statistics.cluster_mean(values, families)
+        return Interval(found.value, found.low, found.high, n)
+    rate = sum(values) / len(values)
     wilson = statistics.wilson(round(rate * num_families), num_families)
-    return Interval(rate, wilson.low, wilson.high, len(rows))
+    return Interval(rate, wilson.low, wilson.high, n)
 
 
-def _benchmark(name: str, rows: Sequence[Row]) -> dict[str, float]:
-    metrics: dict[str, float] = {f"{name}_n": len(rows)}
-    if not rows:
-        return metrics
-    metrics[f"{name}_families"] = len({row["family"] for row in rows})
-    for measure, keys in MEASURES.items():
-        rate = share(rows, *keys)
-        label = f"{name}_{measure}"
-        metrics |= {label: rate.value, f"{label}_low": rate.low, f"{label}_high": rate.high}
-    if name == "katas":
-        for key in ("level", "language"):
-            for value in sorted({row[key] for row in rows}):
-                part = [row for row in rows if row[key] == value]
-                label = f"level_{value}" if key == "level" else value
-                metrics[f"{name}_pass_at_1_{label}"] = share(part, "passed").value
-                metrics[f"{name}_n_{label}"] = len(part)
-    return metrics
+def _with_ends(name: str, found: Interval) -> dict[str, float]:
+    ends = {name: found.value, f"{name}.low": found.low, f"{name}.high": found.high}
+    return {key: round(value, 6) for key, value in ends.items()}
+
+
+def _samples(rows: Sequence[Row]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row["id"]] = counts.get(row["id"], 0) + 1
+    return counts
+
+
+def _check(rows: Sequence[Row]) -> None:
+    for row in rows:
+        for key in FLAGS:
+            if not isinstance(row.get(key), bool):
+                raise InputError(f"row {row['id']}: {key} is {row.get(key)!r}, not true or false")

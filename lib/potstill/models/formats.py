@@ -73,3 +73,9 @@ def extract_code(answer: str) -> str:
     """
     match = _FENCE.search(answer)
     return (match.group(1) if match else answer).strip("\n").rstrip()
+
+
+def has_closed_block(answer: str) -> bool:
+    """Say whether the first fenced block is whole: what follows does not change `extract_code`."""
+    match = _FENCE.search(answer)
+    return match is not None and answer.startswith("```", match.end(1))

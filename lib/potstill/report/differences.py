@@ -24,7 +24,7 @@ def between(first: Variant | None, second: Variant | None, benchmark: str = "kat
     if first is None or second is None:
         return Difference(None, "no such artefact")
     tried = {
-        variant.name: {row["id"]: row for row in variant.rows if row["benchmark"] == benchmark}
+        variant.name: {row["id"]: row for row in variant.rows if row["task"] == benchmark}
         for variant in (first, second)
     }
     for name, rows in tried.items():

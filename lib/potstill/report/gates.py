@@ -120,7 +120,7 @@ def _parity(view: View, _: Gate) -> Iterator[Measured]:
 
 
 def _katas_drop(view: View, _: Gate) -> Iterator[Measured]:
-    solves = any(row["passed"] for row in view.baseline.rows if row["benchmark"] == "katas")
+    solves = any(row["passed"] for row in view.baseline.rows if row["task"] == "katas")
     for name, difference in view.over_baseline.items():
         if difference.estimate is None:
             yield Measured(name, None, difference.reason)

@@ -9,7 +9,7 @@ import csv
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from potstill import files
 from potstill.errors import InputError
@@ -17,6 +17,7 @@ from potstill.report import lineage
 from potstill.report.record import Record
 from potstill.report.results import (
     Curated,
+    Estimate,
     History,
     Latency,
     Likelihood,
@@ -27,7 +28,7 @@ from potstill.report.results import (
 )
 
 LIKELIHOOD_KEYS = ("id", "group", "nll_nats", "tokens")
-ROW_KEYS = ("id", "benchmark", "family", "level", "passed")
+ROW_KEYS = ("id", "task", "family", "level", "passed")
 HISTORY_KEYS = ("step", "ce", "validation_nll")
 VERDICTS = ("pass", "fail", "not-run")
 
@@ -47,7 +48,7 @@ class Sources:
     training: Path
     export: Path
     artefacts: Path
-    score_code: Path
+    score: Path
     scores: Path
 
 
@@ -162,9 +163,8 @@ def _cell(path: Path, row: dict[str, str], key: str) -> float:
 def _variant(sources: Sources, name: str) -> Variant:
     exported = Record.read(sources.export / f"{name}.json")
     described = Record.read(sources.artefacts / name / "artifact.json")
-    scores = sources.score_code / f"{name}.json"
+    scores = sources.score / f"{name}.json"
     scored = Record.read(scores) if scores.exists() else None
-    katas = scored.estimate("katas_pass_at_1", "katas_n") if scored else None
     return Variant(
         name=name,
         checkpoint=exported.text("checkpoint"),
@@ -173,11 +173,11 @@ def _variant(sources: Sources, name: str) -> Variant:
         size_bytes=exported.whole("bytes"),
         sha256=described.hashes(),
         parity=_parity(exported.part("parity")),
-        katas=katas,
-        humaneval=scored.estimate("humaneval_pass_at_1", "humaneval_n") if scored else None,
-        inside_subset=scored.estimate("katas_inside_subset", "katas_n") if scored else None,
+        katas=_rate(scored, "katas", "pass_at_1"),
+        humaneval=_rate(scored, "humaneval", "pass_at_1"),
+        inside_subset=_rate(scored, "katas", "inside_subset"),
         latency=_latency(exported.part("latency")),
-        rows=_rows(sources.scores / f"{name}.jsonl"),
+        rows=_rows(sources.scores / f"{name}.jsonl", scored),
     )
 
 
@@ -205,8 +205,23 @@ def _latency(record: Record) -> Latency | None:
     )
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
-    return list(files.read_jsonl(path, ROW_KEYS)) if path.exists() else []
+def _rate(record: Record | None, task: str, measure: str) -> Estimate | None:
+    if not _was_run(record, task):
+        return None
+    name = f"{task}.{measure}"
+    value, low, high = (record.number(name + end) for end in ("", ".low", ".high"))
+    return Estimate(value, low, high, record.whole(f"{task}.n"))
+
+
+def _was_run(record: Record | None, task: str) -> TypeGuard[Record]:
+    return record is not None and record.values.get(f"{task}.verdict") == "run"
+
+
+def _rows(path: Path, scored: Record | None) -> list[dict[str, Any]]:
+    """Return the rows of tasks that count as run."""
+    if not path.exists():
+        return []
+    return [row for row in files.read_jsonl(path, ROW_KEYS) if _was_run(scored, row["task"])]
 
 
 def _curated(record: Record) -> Curated:

@@ -184,7 +184,7 @@ def _by_level(item: Variant) -> dict[int, tuple[int, int]]:
     """Return level -> katas passed and tried."""
     found: dict[int, list[bool]] = defaultdict(list)
     for row in item.rows:
-        if row["benchmark"] == "katas":
+        if row["task"] == "katas":
             found[row["level"]].append(row["passed"])
     return {level: (sum(passed), len(passed)) for level, passed in sorted(found.items())}
 

@@ -1,6 +1,6 @@
 """What every runtime offers: from an artefact to token ids, logits and answers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -8,6 +8,8 @@ from typing import Protocol
 import numpy as np
 
 from potstill.runtime.request import Answer, Chunk, Request
+
+Done = Callable[[int, Answer], None]  # is given the place of a request, and its answer
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,8 @@ class Runtime(Protocol):
         """Yield an answer as it is made; the last chunk, and no other, has a finish."""
         ...
 
-    def generate(self, requests: Sequence[Request]) -> list[Answer]:
-        """Return the answers in order.
+    def generate(self, requests: Sequence[Request], *, done: Done | None = None) -> list[Answer]:
+        """Return the answers in order; `done` is called with each of them as soon as it ends.
 
         Requests may share a batch, so logits may differ from `stream` in their last digits.
         """

@@ -20,7 +20,7 @@ import numpy as np
 from potstill.errors import InputError
 from potstill.models import gguf_header
 from potstill.runtime import artifact
-from potstill.runtime.base import Capabilities
+from potstill.runtime.base import Capabilities, Done
 from potstill.runtime.constraint import Constraints
 from potstill.runtime.llama_decoder import BATCH, Decoder
 from potstill.runtime.llama_library import take_errors
@@ -114,9 +114,19 @@ class LlamaCpp:
                 scores = decoder.step([writer.ids[-1]], [0], [writer.position], 1)[0]
                 yield writer.take(scores)
 
-    def generate(self, requests: Sequence[Request], *, parallel: int = PARALLEL) -> list[Answer]:
+    def generate(
+        self, requests: Sequence[Request], *, done: Done | None = None, parallel: int = PARALLEL
+    ) -> list[Answer]:
         """Return the answers in order; `parallel` of them share one batch."""
         writers = [self._writer(request) for request in requests]
+        places = {writer: place for place, writer in enumerate(writers)}
+
+        def tell(ended: list[Writer]) -> None:
+            if done is not None:
+                for writer in ended:
+                    done(places[writer], writer.answer())
+
+        tell([writer for writer in writers if writer.ended])
         waiting = deque(writer for writer in writers if not writer.ended)
         running: dict[int, Writer] = {}  # by slot
         num_slots = min(parallel, len(waiting))
@@ -125,28 +135,31 @@ class LlamaCpp:
             with closing(self._decoder(length, num_slots=num_slots)) as decoder:
                 while waiting or running:
                     for slot in set(range(num_slots)) - running.keys():
-                        self._admit(decoder, slot, waiting, running)
-                    self._advance(decoder, running)
+                        tell(self._admit(decoder, slot, waiting, running))
+                    tell(self._advance(decoder, running))
         return [writer.answer() for writer in writers]
 
     @staticmethod
     def _admit(
         decoder: Decoder, slot: int, waiting: "deque[Writer]", running: "dict[int, Writer]"
-    ) -> None:
-        """Let a free slot read prompts until one of them has an answer that goes on."""
+    ) -> list[Writer]:
+        """Let a free slot read prompts until an answer goes on; return the writers that ended."""
+        ended = []
         while waiting:
             writer = waiting.popleft()
             writer.take(decoder.read(slot, writer.request.prompt))
             if not writer.ended:
                 running[slot] = writer
-                return
+                break
+            ended.append(writer)
+        return ended
 
     @staticmethod
-    def _advance(decoder: Decoder, running: "dict[int, Writer]") -> None:
-        """Add one id to every running answer and free the slots of those that end."""
+    def _advance(decoder: Decoder, running: "dict[int, Writer]") -> list[Writer]:
+        """Add one id to every running answer; free the slots of those that end, and return them."""
         slots = sorted(running)
         if not slots:
-            return
+            return []
         open_ = [running[slot] for slot in slots]
         last, positions = [w.ids[-1] for w in open_], [w.position for w in open_]
         scores = decoder.step(last, slots, positions, len(slots))
@@ -154,6 +167,7 @@ class LlamaCpp:
             writer.take(row)
             if writer.ended:
                 del running[slot]
+        return [writer for writer in open_ if writer.ended]
 
     def close(self) -> None:
         """Free the model."""

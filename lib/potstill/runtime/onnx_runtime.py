@@ -10,7 +10,7 @@ import tokenizers
 
 from potstill.errors import InputError
 from potstill.runtime import artifact, pieces
-from potstill.runtime.base import Capabilities
+from potstill.runtime.base import Capabilities, Done
 from potstill.runtime.constraint import Constraints
 from potstill.runtime.request import Answer, Chunk, Request, collect
 from potstill.runtime.writer import Writer
@@ -90,9 +90,14 @@ class OnnxRuntime:
             yield writer.take(logits[0, -1])
             new = writer.ids[-1:]
 
-    def generate(self, requests: Sequence[Request]) -> list[Answer]:
-        """Return the answers in order."""
-        return [collect(list(self.stream(request))) for request in requests]
+    def generate(self, requests: Sequence[Request], *, done: Done | None = None) -> list[Answer]:
+        """Return the answers in order; see `potstill.runtime.base`."""
+        answers = []
+        for place, request in enumerate(requests):
+            answers.append(collect(list(self.stream(request))))
+            if done is not None:
+                done(place, answers[-1])
+        return answers
 
     def close(self) -> None:
         """Free the model."""

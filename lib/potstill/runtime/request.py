@@ -1,6 +1,6 @@
 """What is asked of a runtime, and what it answers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -9,7 +9,7 @@ from pydantic import Field
 from potstill.errors import InputError
 from potstill.params import Section
 
-# stop_id: an end token, which is not shown; stop_text: a text of `Request.stops`;
+# stop_id: an end token, which is not shown; stop_text: a text of `Request.stops`, or `until`;
 # length: `max_tokens` were made; context: the runtime's context is full.
 Finish = Literal["stop_id", "stop_text", "length", "context"]
 
@@ -44,6 +44,7 @@ class Request:
         sampling: how ids are chosen.
         sample: number among several answers to one prompt: each draws anew.
         stops: texts that end the answer and are not part of it; see `stops.Stops` for the rule.
+        until: is shown the text so far after each id; true ends the answer, and cuts nothing off.
         logprobs: None for none, else how many of the likeliest ids are told at each position.
         constraint: what the text must be.
 
@@ -56,6 +57,7 @@ class Request:
     sampling: Sampling = field(default_factory=Sampling)
     sample: int = 0
     stops: Sequence[str] = ()
+    until: Callable[[str], bool] | None = None
     logprobs: int | None = None
     constraint: Constraint | None = None
 

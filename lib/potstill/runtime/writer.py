@@ -44,6 +44,7 @@ class Writer:
         self._stop_ids, self._pieces, self._mask = stop_ids, pieces, mask
         self._sampler = Sampler(request.sampling, request.prompt, request.sample)
         self._stops = Stops(request.stops)
+        self._text = ""
         self._begun = False
         if self._limit == 0:
             self._end(None, "", self._full)
@@ -71,7 +72,9 @@ class Writer:
         if self.request.logprobs is not None:
             logprob, top = logprobs(logits_V, token, self.request.logprobs)
         text = self._stops.add(self._bytes(token))
-        if self._stops.found:
+        self._text += text
+        until = self.request.until
+        if self._stops.found or (text and until is not None and until(self._text)):
             return self._end(token, text, "stop_text", logprob, top)
         if len(self.ids) == self._limit:
             return self._end(token, text, self._full, logprob, top)

@@ -39,15 +39,21 @@ class Case:
 
     language: str  # one of LANGUAGES
     code: str
-    # [{"args", "expected"}] of JSON values, or Python source that defines check(candidate)
+    # [{"args", "expected"}] of JSON values, or source: Python that defines check(candidate), or
+    # JavaScript whose console.assert must hold
     tests: Tests | None = None
     entry_point: str | None = None  # the function that the tests call
     stdin: str | None = None
     limits: Limits = field(default_factory=Limits)
+    tests_language: str = "python"  # of tests given as source
 
     def __post_init__(self) -> None:
         if self.language not in LANGUAGES:
             raise InputError(f"language {self.language!r}: {' or '.join(LANGUAGES)} is allowed")
+        if self.tests_language not in LANGUAGES:
+            raise InputError(
+                f"tests_language {self.tests_language!r}: {' or '.join(LANGUAGES)} is allowed"
+            )
         if self.tests is None:
             return
         if self.entry_point is None or not _NAME.fullmatch(self.entry_point):

@@ -39,7 +39,7 @@ def execute(server: Server, case: Case) -> RunResult:
 def _grader(case: Case, server: Server) -> Grader:
     name = case.entry_point or ""
     if isinstance(case.tests, str):
-        return SourceGrader(case.language, case.code, case.tests, name, server)
+        return SourceGrader(case, case.tests, server)
     if case.tests is not None:
         return CallsGrader(case.language, case.code, case.tests, name)
     return ScriptGrader(case.language, case.code)

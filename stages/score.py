@@ -1,0 +1,49 @@
+"""Let an artefact solve tasks through its own runtime, and count what passes.
+
+Reads   artefact    exported artefact
+        prompts     folder of task rows by split
+Writes  out         JSONL: one row an answer, with its code and why it failed
+        metrics     of each task: a verdict, rates with 95 % intervals, what they were measured on
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from potstill import files, runtime, stage, tasks
+from potstill.evaluate import rates, scoring
+from potstill.models.chat import ChatTokenizer
+from pydantic import Field, model_validator
+
+
+class Params(scoring.Settings):
+    """What exports share from `benchmarks` and `scoring`; other keys are tasks of this one."""
+
+    tasks: dict[str, Annotated[int, Field(ge=0)]]  # task -> how many of its problems
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, values: dict[str, Any]) -> dict[str, Any]:
+        settings = {name: value for name, value in values.items() if name in cls.model_fields}
+        asked = {name: value for name, value in values.items() if name not in settings}
+        for name in asked:
+            tasks.check_name(name, "tasks")
+        return {"tasks": asked} | settings
+
+
+def main(
+    params: Params, *, artefact: Path, prompts: Path, out: Path, scratch: Path
+) -> dict[str, Any]:
+    """Generate, execute, count."""
+    model = runtime.load(artefact, threads=params.threads, context=params.context)
+    try:
+        scores = scoring.score(
+            model, ChatTokenizer(artefact), params.tasks, params, prompts=prompts, scratch=scratch
+        )
+    finally:
+        model.close()
+    files.write_jsonl(out, scores.rows)
+    return rates.summary(scores)
+
+
+if __name__ == "__main__":
+    stage.run(main, Params)
