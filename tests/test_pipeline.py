@@ -23,7 +23,7 @@ LIB = ROOT / "lib/potstill"
 ROOMS = """
 models katas subset sandbox
 sources loading tokens
-runtime data mining
+runtime data mining tasks
 students logits sampling curation
 distill
 export

@@ -178,3 +178,38 @@ def test_a_caller_can_ask_what_a_format_can_do_before_loading():
         }  # fmt: skip
     assert runtime.RUNTIMES["gguf"].CAPABILITIES.batches
     assert not runtime.RUNTIMES["onnx"].CAPABILITIES.batches
+
+
+def test_an_answer_ends_where_its_asker_has_seen_enough(loaded):
+    for n in range(6):
+        free = loaded.generate([Request(PROMPTS[n], 24, sampling=HOT)])[0]
+        seen = []
+
+        def enough(text, seen=seen):
+            seen.append(text)
+            return len(text) >= 6
+
+        answer = loaded.generate([Request(PROMPTS[n], 24, sampling=HOT, until=enough)])[0]
+        assert answer.ids == free.ids[: len(answer.ids)]
+        assert free.text.startswith(answer.text.rstrip("\ufffd"))  # half a character may end it
+        if len(answer.ids) < len(free.ids):
+            assert answer.finish == "stop_text"
+            assert answer.text.startswith(seen[-1])
+            assert [len(text) >= 6 for text in seen] == [False] * (len(seen) - 1) + [True]
+
+
+def test_each_answer_is_told_once_and_as_it_is_returned(loaded):
+    requests = [Request(ids, n, sampling=HOT) for n, ids in enumerate(PROMPTS * 2)]
+    told = []
+    answers = loaded.generate(requests, done=lambda place, answer: told.append((place, answer)))
+    assert sorted(place for place, _ in told) == list(range(len(requests)))
+    assert all(answers[place] == answer for place, answer in told)
+
+
+def test_a_caller_that_fails_ends_the_call(loaded):
+    def fail(place, answer):
+        raise KeyError(place, answer)
+
+    with pytest.raises(KeyError):
+        loaded.generate([Request(PROMPTS[0], 4)], done=fail)
+    assert loaded.generate([Request(PROMPTS[0], 4)])

@@ -7,6 +7,7 @@ from potstill.curation import contamination
 from stages.curate import Params, main
 
 SETTINGS = {
+    "sources": {},
     "policy": "edgecoder",
     "max_code_characters": 200,
     "ngram_words": 12,
@@ -48,7 +49,7 @@ def curated(tmp_path):
     samples = [{"id": name, "text": text, "finish": "stop"} for name, text in ANSWERS.items()]
     samples[-1]["id"] = "good"  # the reference of `good` comes later and is a copy of it
     files.write_jsonl(tmp_path / "s.jsonl", samples)
-    text = contamination.humaneval_texts()[1]
+    text = contamination.benchmark_texts({})[1]
     mined = {
         "id": "m1",
         "name": "f",

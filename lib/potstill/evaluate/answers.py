@@ -12,7 +12,10 @@ from collections.abc import Iterator
 from potstill import subset
 from potstill.models import formats
 
-_TAIL, _PERIOD, _TIMES = 240, 80, 4  # of a loop: characters
+# Characters of a loop: so many that generation stops, and so many that an answer at its cap is in
+# one. Of 2,600 reference solutions none has a place like the former, 14 have one like the latter.
+SURE, LIKELY = 240, 100
+_PERIOD, _TIMES = 80, 4
 _SEEN = 16  # characters at the end that stand once more before
 _NUMBER = re.compile(r"\d+")
 _DEFINED = r"^(?:async\s+)?(?:(?:def|function)\s+{0}\s*\(|(?:(?:const|let|var)\s+)?{0}\s*=[^=])"
@@ -28,21 +31,20 @@ def decided(answer: str) -> bool:
     return formats.has_closed_block(answer) or repeats(answer)
 
 
-def repeats(answer: str) -> bool:
+def repeats(answer: str, least: int = SURE) -> bool:
     """Say whether an answer has run into a loop, which greedy decoding does not leave.
 
-    Its last _TAIL characters, or _TIMES times the period if that is more, repeat a text of at most
-    _PERIOD characters; numbers count as equal, since loops count up. No reference solution of any
-    task has such a place.
+    Its last `least` characters, or _TIMES times the period if that is more, repeat a text of at
+    most _PERIOD characters; numbers count as equal, since loops count up.
     """
     near = _NUMBER.sub("0", answer[-2 * _PERIOD :])
     if (
         near[-_SEEN:] not in near[:-1]
     ):  # what nearly every call ends with: it is made for each token
         return False
-    tail = _NUMBER.sub("0", answer[-4 * _TAIL :])
+    tail = _NUMBER.sub("0", answer[-4 * SURE :])
     for period in range(1, _PERIOD + 1):
-        length = max(_TAIL, _TIMES * period)
+        length = max(least, _TIMES * period)
         if len(tail) >= length and tail[-length:-period] == tail[-length + period :]:
             return True
     return False

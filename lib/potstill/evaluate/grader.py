@@ -104,8 +104,9 @@ class Grader:
             lenient_inside = subset.check(problem.language, lenient, self._rules.policy).supported
             lenient_passed = lenient_passed and lenient_inside
         closed = formats.has_closed_block(answer.text)
-        repeats = not closed and answers.repeats(answer.text)
         cut = answer.finish in ("length", "context")
+        least = answers.LIKELY if cut else answers.SURE
+        repeats = not closed and answers.repeats(answer.text, least)
         return {
             "id": problem.id,
             "task": problem.task,

@@ -17,7 +17,10 @@ def problems(where: Where) -> list[Problem]:
     """Return the rows of the split that have tests."""
     if where.prompts is None:
         raise UnavailableError("the folder of prompts that the pipeline makes is not given")
-    rows = files.read_jsonl(where.prompts / f"{where.split}.jsonl", KEYS)
+    path = where.prompts / f"{where.split}.jsonl"
+    if not path.is_file():
+        raise UnavailableError(f"{path} is missing: run collect_prompts")
+    rows = files.read_jsonl(path, KEYS)
     return [
         Problem(
             id=row["id"],
