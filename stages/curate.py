@@ -36,13 +36,12 @@ def main(
     """Judge every candidate and write both sides."""
     tasks = {row["id"]: row for row in files.read_jsonl(prompts / "train.jsonl", ["id", "task"])}
     answers = files.read_jsonl(samples, ["id", "text", "finish"])
-    mined = files.read_jsonl(functions, ["id", "name", "docstring", "code"])
     texts = contamination.benchmark_texts(params.sources)
     result = curation.curate(
         [
             *candidates.answers(tasks, answers),
             *candidates.references(tasks, params.slips),
-            *candidates.mined(mined),
+            *candidates.mined(files.read_jsonl(functions, ["id", "name", "docstring", "code"])),
         ],
         policy=params.policy,
         max_code_characters=params.max_code_characters,

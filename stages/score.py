@@ -25,8 +25,7 @@ class Params(scoring.Settings):
     def _gather(cls, values: dict[str, Any]) -> dict[str, Any]:
         settings = {name: value for name, value in values.items() if name in cls.model_fields}
         asked = {name: value for name, value in values.items() if name not in settings}
-        for name in asked:
-            tasks.check_name(name, "tasks")
+        tasks.check_names(asked)
         return {"tasks": asked} | settings
 
 

@@ -175,12 +175,12 @@ def test_several_samples_differ_and_repeat(inputs, tmp_path):
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
-        ({"humanevl": 3}, r"a\.tasks: tasks: unknown task 'humanevl'; .*did you mean humaneval"),
+        ({"humanevl": 3}, r"a\.tasks: unknown task 'humanevl'; .*did you mean humaneval"),
         ({"katas": -1}, "-1"),
         ({"katas": "all"}, "'all'"),
         ({"samples": 3}, "samples is 3 at temperature 0"),
-        ({"max_tokens": {"kata": 3}}, "max_tokens: unknown task 'kata'"),
-        ({"sources": {"mbp": "x"}}, "sources: unknown task 'mbp'"),
+        ({"max_tokens": {"kata": 3}}, "unknown task 'kata'"),
+        ({"sources": {"mbp": "x"}}, "unknown task 'mbp'"),
     ],
 )
 def test_wrong_settings_are_one_line(sections, message):

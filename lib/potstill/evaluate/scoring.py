@@ -50,9 +50,7 @@ class Settings(Section):
                 f"samples is {self.samples} at temperature 0, where all are equal: raise "
                 "temperature, or take one sample"
             )
-        for where, names in (("sources", self.sources), ("max_tokens", self.max_tokens)):
-            for name in names:
-                tasks.check_name(name, where)
+        tasks.check_names([*self.sources, *self.max_tokens])
         return self
 
 

@@ -5,7 +5,7 @@ runtime and no model; `potstill.evaluate.scoring` asks and counts. Its name stan
 here and in params.yaml, nowhere else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from potstill.errors import InputError
@@ -53,7 +53,8 @@ TASKS: Registry[Task] = Registry(
 )
 
 
-def check_name(name: str, where: str) -> None:
-    """Raise InputError where a name is no task's; `where` says what the message shall name."""
-    if name not in TASKS:
-        raise InputError(f"{where}: unknown task {name!r}; {closest(name, TASKS)}")
+def check_names(names: Iterable[str]) -> None:
+    """Raise InputError for the first name that is no task's."""
+    for name in names:
+        if name not in TASKS:
+            raise InputError(f"unknown task {name!r}; {closest(name, TASKS)}")
