@@ -254,7 +254,7 @@ def at(path, value):
         ("export/kd-f16/quantisation", "q8", "export.kd-f16.quantisation is .*did you mean q8_0"),
         ("export/kd-f16/checkpoint", "students/kdd", "checkpoint is 'students/kdd'.*students/kd"),
         ("export/kd-f16/checkpoint", "starts/pruned", "teacher_adapted and students/NAME can be"),
-        ("export/kd-f16/tasks", {"kata": 1}, "export.kd-f16.tasks: unknown task .*did you mean katas"),
+        ("export/kd-f16/tasks", {"kata": 1}, "export.kd-f16.tasks: unknown .*did you mean katas"),
         ("compare/baseline", "untrained-q8_0", "baseline is .*made of students/untrained"),
         ("compare/teacher", "kd-q8_0", "teacher is 'kd-q8_0', which is made of students/kd"),
         ("compare/students/kd", "kd-q9", "compare.students.kd is 'kd-q9'.*did you mean kd-q"),

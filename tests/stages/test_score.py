@@ -100,7 +100,7 @@ def test_the_references_score_one(inputs, tmp_path, monkeypatch):
     assert metrics["katas.verdict"] == "run"
     assert metrics["katas.pass_at_1"] == metrics["katas.inside_subset"] == 1
     assert metrics["katas.malformed"] == metrics["katas.hit_limit"] == 0
-    assert metrics["katas.problems"] == 40
+    assert (metrics["katas.problems"], metrics["katas.split"]) == (40, "test")
     longest = max(len(row["code"]) for row in rows)
     assert metrics["katas.max_tokens"] >= longest / 4
     assert {row["sample"] for row in rows} == {0}

@@ -60,8 +60,8 @@ class Scores:
 
     Attributes:
         rows: one an answer, by task, problem and sample; see `grader.Grader.row`.
-        facts: task -> what is known of it besides: max_tokens, list_sha256, problems; or the
-            reason why it was not run.
+        facts: task -> what is known of it besides: split, max_tokens, list_sha256, and how many
+            problems the list has; or the reason why it was not run.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -102,6 +102,7 @@ def score(
                 scores.facts[name] = {"reason": str(error)}
                 continue
             scores.facts[name] = {
+                "split": how.split,
                 "max_tokens": cap,
                 "list_sha256": list_sha256(found),
                 "problems": len(found),
