@@ -66,7 +66,8 @@ class Grader:
         return (problem.task, problem.id, sample) in self._finished
 
     def take(self, problem: Problem, sample: int, answer: Answer) -> None:
-        """Grade an answer some time soon."""
+        """Grade an answer some time soon; an error in grading an earlier one is raised here."""
+        self._pending = [future for future in self._pending if not _is_graded(future)]
         self._pending.append(self._threads.submit(self._grade, problem, sample, answer))
 
     def rows(self, wanted: Sequence[tuple[Problem, int]]) -> list[Row]:
@@ -127,6 +128,12 @@ class Grader:
     def _run(self, problem: Problem, code: str) -> sandbox.RunResult:
         case = problem.case(code, sandbox.Limits(cpu_s=self._rules.cpu_s))
         return sandbox.run_many([case], 1, mode=self._rules.sandbox)[0]
+
+
+def _is_graded(future: Future[None]) -> bool:
+    if future.done():
+        future.result()  # raises what went wrong
+    return future.done()
 
 
 def _key(row: Row) -> tuple[str, str, int]:
