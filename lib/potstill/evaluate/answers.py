@@ -15,7 +15,7 @@ from potstill.models import formats
 # Characters of a loop: so many that generation stops, and so many that an answer at its cap is in
 # one. Of 2,600 reference solutions none has a place like the former, 14 have one like the latter.
 SURE, LIKELY = 240, 100
-_PERIOD, _TIMES = 80, 4
+_PERIOD, _TIMES = 160, 4
 _SEEN = 16  # characters at the end that stand once more before
 _NUMBER = re.compile(r"\d+")
 _DEFINED = r"^(?:async\s+)?(?:(?:def|function)\s+{0}\s*\(|(?:(?:const|let|var)\s+)?{0}\s*=[^=])"
