@@ -1,12 +1,14 @@
 """Fan in what every stage measured: one table, gates in three states, one HTML report.
 
-Reads   one JSON file a stage, or a folder with one a variant (see the flags)
-        training, artefacts, scores: folders of what distill, export and score made
+Reads   teacher     metrics of the model that teaches, as it was fetched
+        metrics_in  folder of one JSON file a stage, or a folder with one a variant
+        data        folder of what training and scoring made row by row
+        models      folder with the artefacts' descriptions
 Writes  headline_out the few numbers that `dvc exp show` has columns for, as JSON
         shown_out   folder: CSV for `dvc plots`, quality.svg and table.md for documents
         table_out   Markdown tables
         report_out  self-contained HTML
-        metrics     gates by state, perplexity ratios, differences in pass@1 with intervals
+        metrics     gates by state, every difference with its interval and p
 """
 
 from pathlib import Path
@@ -17,35 +19,21 @@ from potstill.report.comparison import View
 from potstill.report.settings import Comparison as Params
 
 
-def main(  # noqa: PLR0913 - one flag for each thing that is compared
+def main(  # noqa: PLR0913 - four things that are read, four that are written
     params: Params,
     *,
-    fetch_model: Path,
-    curate: Path,
-    build_dataset: Path,
-    build_vocabulary: Path,
-    adapt_teacher: Path,
-    init_student: Path,
-    cache_logits: Path,
-    distill: Path,
-    training: Path,
-    export: Path,
-    artefacts: Path,
-    score: Path,
-    scores: Path,
+    teacher: Path,
+    metrics_in: Path,
+    data: Path,
+    models: Path,
     headline_out: Path,
     shown_out: Path,
     table_out: Path,
     report_out: Path,
 ) -> dict[str, float]:
     """Compare, judge and write."""
-    sources = load.Sources(
-        fetch_model=fetch_model, curate=curate, build_dataset=build_dataset,
-        build_vocabulary=build_vocabulary, adapt_teacher=adapt_teacher, init_student=init_student,
-        cache_logits=cache_logits, distill=distill, training=training, export=export,
-        artefacts=artefacts, score=score, scores=scores,
-    )  # fmt: skip
-    view = View(load.load(sources, params.students, params.student), params)
+    sources = load.Sources(teacher=teacher, metrics=metrics_in, data=data, models=models)
+    view = View(load.load(sources, params), params)
     verdicts = gates.judge(view)
     gates.stop_unless_passed(verdicts, params)
     files.write_text(headline_out, headline.text(view, verdicts))

@@ -27,6 +27,15 @@ def unchanged(tmp_path_factory):
     return read(fake_tree.write_tree(tmp_path_factory.mktemp("tree")))
 
 
+@pytest.fixture(scope="session")
+def seeded(tmp_path_factory):
+    """The view of a tree whose students were trained from three seeds: do not change it."""
+    flags = fake_tree.write_tree(tmp_path_factory.mktemp("seeded"), seeds=3)
+    return read(flags, **fake_tree.SEEDED)
+
+
 def read(flags, **changes):
     settings = Comparison.model_validate(fake_tree.SETTINGS | changes)
-    return View(load.load(load.Sources(**flags), settings.students, settings.student), settings)
+    named = flags | {"metrics": flags["metrics_in"]}
+    del named["metrics_in"]
+    return View(load.load(load.Sources(**named), settings), settings)

@@ -106,31 +106,52 @@ def _exports(tree: Tree) -> Iterator[str]:
 
 
 def _roles(tree: Tree) -> Iterator[str]:
-    """The report's roles: students that exist, each through an export of its own."""
+    """The report's roles: students that exist, each through exports of its own, a task they try."""
     roles, students, export = (_section(tree, n) for n in ("compare", "students", "export"))
     shown = _section(roles, "students")
-    for student, variant in shown.items():
+    of_student: list[Any] = []
+    for student, exports in shown.items():
         where = f"params.yaml: compare.students.{student}"
-        if student not in students:
+        if isinstance(exports, list):  # one for each training seed
+            owners = [f"students/{name}" for name in students]
+            for variant in exports:
+                yield from _role(where, variant, owners, export)
+        elif student not in students:
             allowed = closest(student, students)
             yield f"{where}: `students` has no {student}: remove it there and from gates; {allowed}"
         else:
-            yield from _role(where, variant, f"students/{student}", export)
+            yield from _role(where, exports, [f"students/{student}"], export)
+        if student == roles.get("student"):
+            of_student = exports if isinstance(exports, list) else [exports]
     where = "params.yaml: compare.teacher"
-    yield from _role(where, roles.get("teacher"), "teacher_adapted", export)
-    if roles.get("student") in shown:
-        owner = f"students/{roles['student']}"
-        yield from _role("params.yaml: compare.baseline", roles.get("baseline"), owner, export)
+    yield from _role(where, roles.get("teacher"), ["teacher_adapted"], export)
+    made_of = [export[name].get("checkpoint") for name in of_student[:1] if name in export]
+    if made_of:
+        yield from _role("params.yaml: compare.baseline", roles.get("baseline"), made_of, export)
+    yield from _asked(roles, [name for name in of_student if name in export], export)
 
 
-def _role(where: str, variant: object, owner: str, export: Tree) -> Iterator[str]:
-    of_owner = [n for n, item in export.items() if item.get("checkpoint") == owner]
+def _role(where: str, variant: object, owners: list[str], export: Tree) -> Iterator[str]:
+    of_owner = [n for n, item in export.items() if item.get("checkpoint") in owners]
     hint = closest(str(variant), of_owner)
     if variant not in export:
         yield f"{where} is {variant!r}, which `export` does not have; {hint}"
     elif variant not in of_owner:
-        made_of = export[variant].get("checkpoint")
+        made_of, owner = export[variant].get("checkpoint"), " or ".join(owners)
         yield f"{where} is {variant!r}, which is made of {made_of}, not of {owner}; {hint}"
+
+
+def _asked(roles: Tree, delivered: list[str], export: Tree) -> Iterator[str]:
+    """What the report judges by is a task that the delivered export tries."""
+    places = {"primary": _section(roles, "primary")}
+    places |= {f"gates.{name}": gate for name, gate in _section(roles, "gates").items()}
+    for place, values in places.items():
+        task = values.get("task")
+        for name in delivered if task is not None else ():
+            tried = [key for key, count in (export[name].get("tasks") or {}).items() if count]
+            if task not in tried:
+                where = f"params.yaml: compare.{place}.task is {task!r}"
+                yield f"{where}, which export.{name}.tasks does not try; {closest(str(task), tried)}"
 
 
 def _section(tree: Tree, name: str) -> Tree:

@@ -2,8 +2,9 @@
 
 A measure gives each of its subjects a value or the reason why there is none. Zero is no value for a
 size or a memory: it means that nothing was measured. A drop from a baseline that solves nothing is
-no value either: there was nothing to lose. A comparison of students is judged by the end of its
-interval that speaks against the student, so that noise does not pass.
+no value either: there was nothing to lose. A difference is judged by the end of its interval that
+speaks against the student, so that noise does not pass: the low end of a gain, the high end of a
+drop. A bound that no outcome could fail decides nothing and is not-run.
 """
 
 import math
@@ -13,9 +14,10 @@ from typing import Literal
 
 from potstill.errors import InputError
 from potstill.report import text
+from potstill.report.claims import MIN_SEEDS, Claim, few_seeds
 from potstill.report.comparison import View
-from potstill.report.differences import Difference
-from potstill.report.results import Estimate, Variant
+from potstill.report.differences import between
+from potstill.report.results import PERPLEXITY, Estimate, Variant
 from potstill.report.settings import Comparison, Gate
 
 State = Literal["pass", "fail", "not-run"]
@@ -67,77 +69,88 @@ def passing(view: View, verdicts: list[Verdict]) -> list[Variant]:
 
 
 def _verdict(name: str, gate: Gate, item: Measured) -> Verdict:
-    bound = "pass" if gate.measure == "parity" else f"{gate.sign} {_show(gate.measure, gate.bound)}"
-    if item.value is None:
-        return Verdict(name, item.subject, "not-run", "-", bound, item.reason)
-    if not math.isfinite(item.value):
-        return Verdict(name, item.subject, "not-run", "-", bound, f"measured {item.value}")
-    if item.n is not None and item.n < gate.min_n:
-        reason = f"n {item.n}; the gate asks for {gate.min_n}"
+    bound = "pass" if gate.measure == "parity" else f"{gate.sign} {_show(gate, gate.bound)}"
+    reason = _why_not(gate, item)
+    if item.value is None or reason:
         return Verdict(name, item.subject, "not-run", "-", bound, reason)
     state: State = "pass" if gate.holds(item.value) else "fail"
-    return Verdict(name, item.subject, state, _show(gate.measure, item.value), bound, item.reason)
+    return Verdict(name, item.subject, state, _show(gate, item.value), bound, item.reason)
 
 
-def _show(measure: str, value: float) -> str:
-    if measure == "parity":
+def _why_not(gate: Gate, item: Measured) -> str:
+    """Return why a value decides nothing; empty where it does."""
+    if item.value is None:
+        return item.reason
+    if not math.isfinite(item.value):
+        return f"measured {item.value}"
+    if item.n is not None and item.n < gate.min_n:
+        return f"n {item.n}; the gate asks for {gate.min_n}"
+    return "" if gate.decides else "no outcome could fail this bound"
+
+
+def _show(gate: Gate, value: float) -> str:
+    if gate.measure == "parity":
         return "pass" if value else "fail"
-    if measure == "inside_subset":
+    if gate.measure == "rate":
         return text.percent(value)
-    if measure.startswith("katas"):
+    if gate.measure in ("difference_low", "drop_high"):
         return f"{text.signed(value).removeprefix('+')}{text.GLUE}points"
-    return f"{value:.3f}" if measure == "perplexity_ratio_high" else f"{value:.1f}{text.GLUE}MB"
+    return f"{value:.3f}" if gate.measure == "ratio_high" else f"{value:.1f}{text.GLUE}MB"
 
 
-def _perplexity_ratio_high(view: View, gate: Gate) -> Iterator[Measured]:
-    subject = f"{view.settings.student} over {gate.against}"
-    found = view.perplexity_over[str(gate.against)]
-    yield _end_of(subject, found, lambda e: e.high, text.ratio)
+def _ratio_high(view: View, gate: Gate) -> Iterator[Measured]:
+    yield _of_claim(view.claim(PERPLEXITY, str(gate.against)), "over", lambda e: e.high, text.ratio)
 
 
-def _katas_difference_low(view: View, gate: Gate) -> Iterator[Measured]:
-    subject = f"{view.settings.student} minus {gate.against}"
-    found = view.over_students[str(gate.against)]
-    yield _end_of(subject, found, lambda e: e.low, text.points)
+def _difference_low(view: View, gate: Gate) -> Iterator[Measured]:
+    claim = view.over(str(gate.task), str(gate.of), str(gate.against))
+    yield _of_claim(claim, "minus", lambda e: e.low, text.points)
 
 
-def _end_of(
-    subject: str,
-    found: Difference,
-    end: Callable[[Estimate], float],
-    shown: Callable[[Estimate], str],
+def _of_claim(
+    claim: Claim, sign: str, end: Callable[[Estimate], float], shown: Callable[[Estimate], str]
 ) -> Measured:
-    if found.estimate is None:
-        return Measured(subject, None, found.reason)
-    reason = f"of {shown(found.estimate)}"
-    return Measured(subject, end(found.estimate), reason, found.estimate.n)
+    """Judge the recipe and not one model of it: that takes several training seeds."""
+    subject, estimate = f"{claim.first} {sign} {claim.second}", claim.found.estimate
+    if estimate is None:
+        return Measured(subject, None, claim.found.reason)
+    if claim.seeds is not None and claim.seeds < MIN_SEEDS:
+        return Measured(subject, None, f"{few_seeds(claim.seeds)}; measured {shown(estimate)}")
+    return Measured(subject, end(estimate), f"of {shown(estimate)}", estimate.n)
+
+
+def _drop_high(view: View, gate: Gate) -> Iterator[Measured]:
+    """Non-inferiority: an export may lose so much to the baseline, its whole interval."""
+    task, measure = str(gate.task), str(gate.of)
+    base = view.baseline.rate(task, measure)
+    for item in view.delivered:
+        if item.name == view.baseline.name:
+            continue
+        found = between([item], [view.baseline], task, measure)
+        if found.estimate is None:
+            yield Measured(item.name, None, found.reason)
+        elif base is None or base.value <= 0:
+            yield Measured(item.name, None, f"{view.baseline.name} has none: nothing to lose")
+        else:
+            reason = f"difference {text.points(found.estimate)}"
+            yield Measured(item.name, -found.estimate.low, reason, found.estimate.n)
+
+
+def _rate(view: View, gate: Gate) -> Iterator[Measured]:
+    task, measure = str(gate.task), str(gate.of)
+    for item in view.delivered:
+        found = item.rate(task, measure)
+        if found is None:
+            reason = item.why_not(task) or f"{measure} was not measured"
+            yield Measured(item.name, None, f"{task}: {reason}")
+        else:
+            yield Measured(item.name, found.value, text.rate(found), found.n)
 
 
 def _parity(view: View, _: Gate) -> Iterator[Measured]:
     for item in view.variants:
         value = {"pass": 1.0, "fail": 0.0, "not-run": None}[item.parity.verdict]
         yield Measured(item.name, value, item.parity.reason)
-
-
-def _katas_drop(view: View, _: Gate) -> Iterator[Measured]:
-    solves = any(row["passed"] for row in view.baseline.rows if row["task"] == "katas")
-    for name, difference in view.over_baseline.items():
-        if difference.estimate is None:
-            yield Measured(name, None, difference.reason)
-        elif not solves:
-            yield Measured(name, None, f"{view.baseline.name} solves nothing: nothing to lose")
-        else:
-            reason = f"difference {text.points(difference.estimate)}"
-            yield Measured(name, -difference.estimate.value, reason, difference.estimate.n)
-
-
-def _inside_subset(view: View, _: Gate) -> Iterator[Measured]:
-    for item in view.delivered:
-        inside = item.inside_subset
-        if inside is None:
-            yield Measured(item.name, None, f"{item.name} tried no katas")
-        else:
-            yield Measured(item.name, inside.value, text.rate(inside), inside.n)
 
 
 def _size_mb(view: View, _: Gate) -> Iterator[Measured]:
@@ -160,11 +173,11 @@ def _positive(subject: str, value: float, what: str) -> Measured:
 
 
 MEASURES: dict[str, Callable[[View, Gate], Iterator[Measured]]] = {
-    "perplexity_ratio_high": _perplexity_ratio_high,
-    "katas_difference_low": _katas_difference_low,
+    "difference_low": _difference_low,
+    "ratio_high": _ratio_high,
+    "drop_high": _drop_high,
+    "rate": _rate,
     "parity": _parity,
-    "katas_drop": _katas_drop,
-    "inside_subset": _inside_subset,
     "size_mb": _size_mb,
     "peak_rss_mb": _peak_rss_mb,
 }

@@ -2,18 +2,17 @@
 
 All are of the delivered artefact: `compare.students` names the export of `compare.student`. Names
 are short, since the terminal shows them side by side, and hold no variant's name, so that
-experiments with other variants still share their columns. What was not measured has no key: DVC
-shows a dash.
+experiments with other variants still share their columns; that of the first is the primary
+endpoint's task. What was not measured has no key: DVC shows a dash.
 """
 
 import json
 from collections import Counter
-from collections.abc import Callable
 
-from potstill.report.comparison import View
-from potstill.report.differences import Difference
+from potstill.report.claims import Claim
+from potstill.report.comparison import TEACHER, View
 from potstill.report.gates import Verdict
-from potstill.report.results import Estimate
+from potstill.report.results import PERPLEXITY, Estimate
 
 MOST_NUMBERS = 25
 
@@ -27,65 +26,61 @@ def headline(view: View, verdicts: list[Verdict]) -> dict[str, float]:
     """Return at most 25 flat numbers in reading order.
 
     Keys:
-        katas, katas_low, katas_high: pass@1 in per cent, with its 95 % interval.
-        vs_teacher, vs_control: points above the teacher, and above the strongest control.
-        pass, fail, not_run: gates by state.
+        <task>, low, high: the primary endpoint's measure in per cent, with its 95 % interval.
+        gain, gain_low, gain_high: points above the primary endpoint's control, over all seeds.
+        seeds: training seeds behind the gain; below three nothing is established.
+        pass, fail, not_run: gates by state; one that could not decide is not run.
         mb, tok_s, rss_mb, first_ms: size, decoding speed, peak memory, wait for the first token.
-        inside: per cent of answers inside the subset.
+        inside: per cent of the task's answers inside the subset.
         top1: per cent of positions with the checkpoint's most probable token.
-        ppl, ppl_control, ppl_teacher: test perplexity; over the strongest control's, and over
-            the teacher's: below 1 is better.
+        ppl, ppl_ctrl, ppl_teach: test perplexity; over the control's, and over the teacher's:
+            below 1 is better.
+        vs_teach: points above the teacher.
         steps, tokens: optimiser steps, and answer tokens trained on.
+        <other task>: the same measure of it, as many as there is room for.
     """
-    student, item = view.student, view.scored(view.settings.student)
-    run, agreement = item.latency, item.parity.top1_agreement
-    controls = view.settings.controls
-    counts = Counter(verdict.state for verdict in verdicts)
+    primary, item, run = view.settings.primary, view.item, view.student.runs[0]
+    cost, agreement = item.latency, item.parity.top1_agreement
+    claim, counts = view.claims[0], Counter(verdict.state for verdict in verdicts)
+    rate, gain = item.rate(primary.task, primary.measure), claim.found.estimate
+    inside = item.rate(primary.task, "inside_subset")
     found = {
-        **_percent("katas", item.katas),
-        "vs_teacher": _points(view.over_students.get("teacher")),
-        "vs_control": _points(_strongest(view.over_students, controls, min)),
+        **_percent(primary.task, "", rate),
+        **_percent("gain", "gain_", gain),
+        "seeds": claim.seeds if gain else None,
         "pass": counts["pass"],
         "fail": counts["fail"],
         "not_run": counts["not-run"],
         "mb": item.size_bytes / 1e6,
-        "tok_s": run.tokens_per_s if run else None,
-        "rss_mb": run.peak_rss_mb if run else None,
-        "first_ms": run.first_token_ms_p50 if run else None,
-        "inside": 100 * item.inside_subset.value if item.inside_subset else None,
+        "tok_s": cost.tokens_per_s if cost else None,
+        "rss_mb": cost.peak_rss_mb if cost else None,
+        "first_ms": cost.first_token_ms_p50 if cost else None,
+        "inside": 100 * inside.value if inside else None,
         "top1": 100 * agreement.value if agreement else None,
-        "ppl": student.perplexity.value,
-        "ppl_control": _value(_strongest(view.perplexity_over, controls, max)),
-        "ppl_teacher": _value(view.perplexity_over.get("teacher")),
-        "steps": student.steps,
-        "tokens": student.num_tokens,
+        "ppl": run.perplexity.value,
+        "ppl_ctrl": _value(view.claim(PERPLEXITY, primary.against)),
+        "ppl_teach": _value(view.claim(PERPLEXITY, TEACHER)),
+        "vs_teach": _value(view.claim(primary.task, TEACHER), 100),
+        "steps": run.steps,
+        "tokens": run.num_tokens,
     }
+    for task in view.tasks[1:]:
+        if len(found) < MOST_NUMBERS and task not in found:
+            other = item.rate(task, primary.measure)
+            found[task] = 100 * other.value if other else None
     assert len(found) <= MOST_NUMBERS
     return {name: _short(value) for name, value in found.items() if value is not None}
 
 
-def _percent(name: str, estimate: Estimate | None) -> dict[str, float]:
+def _percent(name: str, prefix: str, estimate: Estimate | None) -> dict[str, float]:
     if estimate is None:
         return {}
-    ends = {"": estimate.value, "_low": estimate.low, "_high": estimate.high}
-    return {name + end: 100 * value for end, value in ends.items()}
+    ends = {name: estimate.value, f"{prefix}low": estimate.low, f"{prefix}high": estimate.high}
+    return {end: 100 * value for end, value in ends.items()}
 
 
-def _strongest(
-    found: dict[str, Difference], controls: list[str], worst: Callable[..., Difference]
-) -> Difference | None:
-    """Return the comparison with the control that leaves the student least."""
-    measured = [found[name] for name in controls if found[name].estimate]
-    return worst(measured, key=_value) if measured else None
-
-
-def _value(found: Difference | None) -> float | None:
-    return found.estimate.value if found and found.estimate else None
-
-
-def _points(found: Difference | None) -> float | None:
-    value = _value(found)
-    return None if value is None else 100 * value
+def _value(claim: Claim, unit: float = 1) -> float | None:
+    return unit * claim.found.estimate.value if claim.found.estimate else None
 
 
 def _short(value: float) -> float:

@@ -25,7 +25,7 @@ def render(view: View, verdicts: list[Verdict]) -> str:
         artefacts=tables.artefacts(view),
         plots={plot.name: plot for plot in plots.all_plots(view)},
         lineage=view.results.lineage,
-        student=view.settings.student,
+        seeds=len(view.student.runs),
         baseline=view.baseline.name,
     )
     return page.rstrip() + "\n"

@@ -9,88 +9,101 @@ import csv
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from potstill import files
 from potstill.errors import InputError
+from potstill.params import closest
 from potstill.report import lineage
 from potstill.report.record import Record
 from potstill.report.results import (
+    PAIRED,
     Curated,
-    Estimate,
     History,
     Latency,
     Likelihood,
     Parity,
     Results,
-    Student,
+    Run,
+    Score,
+    Teacher,
     Variant,
 )
+from potstill.report.settings import Comparison
 
 LIKELIHOOD_KEYS = ("id", "group", "nll_nats", "tokens")
-ROW_KEYS = ("id", "task", "family", "level", "passed")
+ROW_KEYS = ("id", "task", "family", *sorted({key for keys in PAIRED.values() for key in keys}))
 HISTORY_KEYS = ("step", "ce", "validation_nll")
 VERDICTS = ("pass", "fail", "not-run")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """Where the other stages' results lie: a file each, or a folder with a file a variant."""
+    """Where the other stages' results lie."""
 
-    fetch_model: Path
-    curate: Path
-    build_dataset: Path
-    build_vocabulary: Path
-    adapt_teacher: Path
-    init_student: Path
-    cache_logits: Path
-    distill: Path
-    training: Path
-    export: Path
-    artefacts: Path
-    score: Path
-    scores: Path
+    teacher: Path  # metrics of fetch_model, of the model that teaches
+    metrics: Path
+    data: Path
+    models: Path
+
+    def stage(self, name: str) -> Path:
+        """Return the metrics of a stage or, as `stage/variant`, of one of its variants."""
+        return self.metrics / f"{name}.json"
+
+    def training(self, run: str) -> Path:
+        """Return the folder of what was measured while a checkpoint was trained."""
+        return self.data / "training" / run
 
 
-def load(sources: Sources, students: dict[str, str], delivered: str) -> Results:
+def load(sources: Sources, settings: Comparison) -> Results:
     """Read everything.
 
-    Args:
-        sources: where it lies.
-        students: name of each student -> the variant through which it is scored.
-        delivered: the student whose start the lineage shows.
-
     Raises:
-        InputError: a file, key or row that is needed is missing or no number.
+        InputError: a file, key or row that is needed is missing or no number, or a role of the
+            settings names an export that there is not.
     """
-    adapted = Record.read(sources.adapt_teacher)
-    student = Record.read(sources.distill / f"{delivered}.json")
-    start, signals = student.text("start"), filter(None, student.text("signals").split(","))
+    variants = {
+        path.stem: _variant(sources, path.stem)
+        for path in sorted((sources.metrics / "export").glob("*.json"))
+        # git keeps the metrics of a variant that was removed; its artefact is gone
+        if (sources.models / "artefacts" / path.stem).is_dir()
+    }
+    roles = {f"students.{name}": exports for name, exports in settings.students.items()}
+    roles |= {"teacher": [settings.teacher], "baseline": [settings.baseline]}
+    for role, exports in roles.items():
+        for name in exports:
+            if name not in variants:
+                known = closest(name, variants)
+                raise InputError(f"params.yaml: compare.{role}: no variant {name!r}; {known}")
+    shown = [variants[name] for exports in settings.students.values() for name in exports]
+    runs = {item.owner: _run(sources, item.owner) for item in shown}
+    student = runs[variants[settings.students[settings.student][0]].owner]
+    adapted = Record.read(sources.stage("adapt_teacher/adapted"))
+    test_rows = sources.training(variants[settings.teacher].owner) / "test.jsonl"
     return Results(
-        students={name: _student(sources, name) for name in students},
-        variants={
-            path.stem: _variant(sources, path.stem)
-            for path in sorted(sources.export.glob("*.json"))
-            # git keeps the metrics of a variant that was removed; its artefact is gone
-            if (sources.artefacts / path.stem).is_dir()
-        },
-        teacher_perplexity=adapted.estimate("test_perplexity", "test_rows"),
-        teacher_validation_nats=adapted.number("validation_nll_nats"),
-        teacher_test_rows=_likelihoods(sources.training / "teacher_adapted/test.jsonl"),
-        curated=_curated(Record.read(sources.curate)),
+        runs=runs,
+        variants=variants,
+        teacher=Teacher(
+            adapted.estimate("test_perplexity", "test_rows"),
+            adapted.number("validation_nll_nats"),
+            _likelihoods(test_rows),
+        ),
+        curated=_curated(Record.read(sources.stage("curate"))),
         lineage=lineage.facts(
-            teacher=Record.read(sources.fetch_model),
-            dataset=Record.read(sources.build_dataset),
-            vocabulary=Record.read(sources.build_vocabulary),
+            teacher=Record.read(sources.teacher),
+            dataset=Record.read(sources.stage("build_dataset")),
+            vocabulary=Record.read(sources.stage("build_vocabulary")),
             adapted=adapted,
-            start=Record.read(sources.init_student / f"{start}.json"),
-            cached={n: Record.read(sources.cache_logits / f"{n}.json") for n in signals},
+            start=Record.read(sources.stage(f"init_student/{student.start}")),
+            cached={
+                name: Record.read(sources.stage(f"cache_logits/{name}")) for name in student.signals
+            },
         ),
     )
 
 
-def _student(sources: Sources, name: str) -> Student:
-    record = Record.read(sources.distill / f"{name}.json")
+def _run(sources: Sources, name: str) -> Run:
+    record = Record.read(sources.stage(f"distill/{name}"))
     perplexity = record.estimate("test_perplexity", "test_rows")
     if perplexity is None:
         raise InputError(f"{record.path}: no test rows: raise build_dataset.max_test_rows")
@@ -99,15 +112,16 @@ def _student(sources: Sources, name: str) -> Student:
             f"{record.path}: test_perplexity is {perplexity.value}; it is at least 1: "
             "find out why in the log of distill"
         )
-    return Student(
+    return Run(
         name=name,
         start=record.text("start"),
+        signals=[name for name in record.text("signals").split(",") if name],
         steps=record.whole("steps"),
         num_tokens=record.whole("num_tokens"),
         perplexity=perplexity,
         validation_nats=record.number("validation_nll_nats"),
-        history=read_history(sources.training / name / "history.csv"),
-        test_rows=_likelihoods(sources.training / name / "test.jsonl"),
+        history=read_history(sources.training(name) / "history.csv"),
+        test_rows=_likelihoods(sources.training(name) / "test.jsonl"),
     )
 
 
@@ -161,10 +175,8 @@ def _cell(path: Path, row: dict[str, str], key: str) -> float:
 
 
 def _variant(sources: Sources, name: str) -> Variant:
-    exported = Record.read(sources.export / f"{name}.json")
-    described = Record.read(sources.artefacts / name / "artifact.json")
-    scores = sources.score / f"{name}.json"
-    scored = Record.read(scores) if scores.exists() else None
+    exported = Record.read(sources.stage(f"export/{name}"))
+    described = Record.read(sources.models / "artefacts" / name / "artifact.json")
     return Variant(
         name=name,
         checkpoint=exported.text("checkpoint"),
@@ -173,11 +185,8 @@ def _variant(sources: Sources, name: str) -> Variant:
         size_bytes=exported.whole("bytes"),
         sha256=described.hashes(),
         parity=_parity(exported.part("parity")),
-        katas=_rate(scored, "katas", "pass_at_1"),
-        humaneval=_rate(scored, "humaneval", "pass_at_1"),
-        inside_subset=_rate(scored, "katas", "inside_subset"),
+        scores=_scores(sources, name),
         latency=_latency(exported.part("latency")),
-        rows=_rows(sources.scores / f"{name}.jsonl", scored),
     )
 
 
@@ -205,23 +214,40 @@ def _latency(record: Record) -> Latency | None:
     )
 
 
-def _rate(record: Record | None, task: str, measure: str) -> Estimate | None:
-    if not _was_run(record, task):
-        return None
-    name = f"{task}.{measure}"
-    value, low, high = (record.number(name + end) for end in ("", ".low", ".high"))
-    return Estimate(value, low, high, record.whole(f"{task}.n"))
-
-
-def _was_run(record: Record | None, task: str) -> TypeGuard[Record]:
-    return record is not None and record.values.get(f"{task}.verdict") == "run"
-
-
-def _rows(path: Path, scored: Record | None) -> list[dict[str, Any]]:
-    """Return the rows of tasks that count as run."""
+def _scores(sources: Sources, name: str) -> dict[str, Score]:
+    path = sources.stage(f"score/{name}")
     if not path.exists():
-        return []
-    return [row for row in files.read_jsonl(path, ROW_KEYS) if _was_run(scored, row["task"])]
+        return {}
+    rows: dict[str, list[dict[str, Any]]] = {}
+    answers = sources.data / "scores" / f"{name}.jsonl"
+    for row in files.read_jsonl(answers, ROW_KEYS) if answers.exists() else ():
+        rows.setdefault(str(row["task"]), []).append(row)
+    record = Record.read(path)
+    tasks = [key.removesuffix(".verdict") for key in record.values if key.endswith(".verdict")]
+    return {task: _score(record, task, rows.get(task, [])) for task in tasks}
+
+
+def _score(record: Record, task: str, rows: list[dict[str, Any]]) -> Score:
+    verdict = record.text(f"{task}.verdict")
+    if verdict not in ("run", "not-run"):
+        raise InputError(f"{record.path}: {task}.verdict is {verdict!r}; allowed: run, not-run")
+    count = record.whole(f"{task}.n")
+    if verdict == "not-run":
+        return Score(task, record.text(f"{task}.reason"), {}, [])
+    if count == 0:
+        return Score(task, "no problems were tried", {}, [])
+    if len(rows) != count:
+        return Score(task, f"{len(rows)} rows of {count}: run score again", {}, [])
+    measures = {}
+    for key in record.values:
+        name, _, measure = key.removesuffix(".low").partition(".")
+        if name == task and key.endswith(".low"):
+            label = f"{task}.{measure}"
+            own = f"{label}.n" if f"{label}.n" in record.values else f"{task}.n"  # of a part
+            found = record.estimate(label, own, sign=".")
+            if found is not None:
+                measures[measure] = found
+    return Score(task, "", measures, rows)
 
 
 def _curated(record: Record) -> Curated:

@@ -1,15 +1,15 @@
 """The plots: quality against size and speed, loss curves, rejections, levels."""
 
 import math
+import re
 import textwrap
-from collections import defaultdict
 from typing import Any
 
 from potstill.report import figure, text
 from potstill.report.comparison import View
 from potstill.report.figure import Plot, drawing, to_svg
 from potstill.report.labels import Box, Label, fix_layout, place
-from potstill.report.results import Latency, Variant
+from potstill.report.results import Estimate, Latency, Variant
 
 MOST_REASONS = 12
 
@@ -32,25 +32,27 @@ def colour(view: View, owner: str) -> str:
 
 
 def against_size(view: View) -> Plot:
-    """Pass@1 of every export over its size."""
-    points = [(item.size_bytes / 1e6, item) for item in view.variants if item.katas]
-    best = max(view.delivered, key=lambda item: item.katas.value if item.katas else -1.0)
+    """The primary measure of every export over its size."""
+    points = [(item.size_bytes / 1e6, item) for item in view.variants if _rate(view, item)]
+    best = max(view.delivered, key=lambda item: rate.value if (rate := _rate(view, item)) else -1.0)
     smallest = view.delivered[-1]
     title = (
         f"From {text.megabytes(view.delivered[0].size_bytes)} to "
         f"{text.megabytes(smallest.size_bytes)}: {smallest.name} solves "
-        f"{_share(smallest)} of the katas, {best.name} {_share(best)}"
+        f"{_share(view, smallest)} of {view.settings.primary.task}, {best.name} "
+        f"{_share(view, best)}"
     )
     note = "Bars are 95 % intervals. Exports of nearly one size are moved apart sideways."
     return _scatter(view, "quality-size", title, note, points, "Size, MB")
 
 
 def against_speed(view: View) -> Plot:
-    """Pass@1 over decoding speed, without the controls: they have the student's shape."""
+    """The primary measure over decoding speed; the controls have the student's shape."""
     points = [(run.tokens_per_s, item) for item, run in _timed(view)]
     fast = max(points, key=lambda point: point[0], default=None)
     title = (
-        f"Fastest: {fast[1].name}, {fast[0]:.0f} tokens/s at {_share(fast[1])} of the katas"
+        f"Fastest: {fast[1].name}, {fast[0]:.0f} tokens/s at {_share(view, fast[1])} of "
+        f"{view.settings.primary.task}"
         if fast
         else "Speed was not measured"
     )
@@ -59,7 +61,7 @@ def against_speed(view: View) -> Plot:
 
 
 def against_first_token(view: View) -> Plot:
-    """Pass@1 over the time to the first token."""
+    """The primary measure over the time to the first token."""
     points = [(run.first_token_ms_p50, item) for item, run in _timed(view)]
     fast = min(points, key=lambda point: point[0], default=None)
     title = (
@@ -71,13 +73,24 @@ def against_first_token(view: View) -> Plot:
     return _scatter(view, "quality-first-token", title, note, points, "Time to first token, ms")
 
 
-def _share(item: Variant) -> str:
-    return text.percent(item.katas.value) if item.katas else "an unknown share"
+def _rate(view: View, item: Variant) -> Estimate | None:
+    """Return an export's primary measure."""
+    return item.rate(view.settings.primary.task, view.settings.primary.measure)
+
+
+def _axis(view: View) -> str:
+    primary = view.settings.primary
+    return f"{primary.task} {text.measure(primary.measure)}, %"
+
+
+def _share(view: View, item: Variant) -> str:
+    found = _rate(view, item)
+    return text.percent(found.value) if found else "an unknown share"
 
 
 def _timed(view: View) -> list[tuple[Variant, Latency]]:
     shown = [item for item in view.variants if view.role(item) in ("student", "teacher")]
-    return [(item, item.latency) for item in shown if item.katas and item.latency]
+    return [(item, item.latency) for item in shown if _rate(view, item) and item.latency]
 
 
 def _scatter(
@@ -87,11 +100,12 @@ def _scatter(
         return Plot(name, title, None, "No export has both numbers.")
     with drawing(name) as (figure_, axes):
         axes.set_xlabel(x_label)
-        axes.set_ylabel("Katas pass@1, %")
+        axes.set_ylabel(_axis(view))
         labels = []
         for x, item in points:
-            assert item.katas is not None
-            y, low, high = (100 * v for v in (item.katas.value, item.katas.low, item.katas.high))
+            rate = _rate(view, item)
+            assert rate is not None
+            y, low, high = (100 * v for v in (rate.value, rate.low, rate.high))
             paint = colour(view, view.role(item))
             labels.append((x, y, low, high, item.name, paint))
         _frame(axes, labels)
@@ -128,20 +142,22 @@ def _draw_points(figure_: Any, axes: Any, points: list[Any]) -> None:  # noqa: A
 
 def loss_curves(view: View) -> Plot:
     """Training and validation loss of every student; one that was not trained is a level line."""
-    mine = view.student
+    mine = view.student.runs[0]
     end = f"{mine.validation_nats:.2f} nats a validation token"
     title = f"{mine.name} ends at {end} after {mine.steps} steps"
     with drawing("loss") as (figure_, axes):
-        for name, student in view.results.students.items():
+        for name, student in view.students.items():
             paint = colour(view, name)
             label = f"{name} (validation)"
-            if not student.history.losses:
-                axes.axhline(student.validation_nats, color=paint, linestyle="--", label=label)
-                continue
-            axes.plot(*zip(*student.history.losses, strict=True), color=paint, alpha=0.35)
-            steps, losses = [[pair[i] for pair in student.history.validation] for i in (0, 1)]
-            axes.plot(steps, losses, color=paint, marker="o", markersize=5, label=label)
-        level = view.results.teacher_validation_nats
+            for run in student.runs:
+                if not run.history.losses:
+                    axes.axhline(run.validation_nats, color=paint, linestyle="--", label=label)
+                else:
+                    axes.plot(*zip(*run.history.losses, strict=True), color=paint, alpha=0.35)
+                    steps, losses = [[pair[i] for pair in run.history.validation] for i in (0, 1)]
+                    axes.plot(steps, losses, color=paint, marker="o", markersize=5, label=label)
+                label = "_"  # the legend names a student once
+        level = view.results.teacher.validation_nats
         axes.axhline(level, color=figure.TEACHER, linestyle=":", label="teacher (validation)")
         axes.set_xlabel("Step")
         axes.set_ylabel("Cross-entropy, nats a token")
@@ -151,42 +167,43 @@ def loss_curves(view: View) -> Plot:
 
 
 def levels(view: View) -> Plot:
-    """Pass rate by the katas' level, for the students and the teacher."""
-    shown = {"teacher": view.teacher} | {n: view.scored(n) for n in view.results.students}
-    rates = {name: _by_level(item) for name, item in shown.items()}
+    """The primary measure by the task's level, for the students and the teacher."""
+    primary = view.settings.primary
+    shown = {"teacher": view.teacher} | {n: s.variants[0] for n, s in view.students.items()}
+    rates = {name: _by_level(item, primary.task) for name, item in shown.items()}
     rates = {name: found for name, found in rates.items() if found}
     every = sorted({level for found in rates.values() for level in found})
     mine = rates.get(view.settings.student)
     if not mine:
-        return Plot("levels", "Levels were not measured", None, "The student tried no katas.")
+        nothing = f"{primary.task} has no levels, or the student was not scored on it."
+        return Plot("levels", "Levels were not measured", None, nothing)
     first, last = min(mine), max(mine)
     title = (
-        f"{view.settings.student} solves {text.percent(mine[first][0] / mine[first][1])} at level "
-        f"{first} and {text.percent(mine[last][0] / mine[last][1])} at level {last}"
+        f"{view.item.name} solves {text.percent(mine[first].value)} of {primary.task} at level "
+        f"{first} and {text.percent(mine[last].value)} at level {last}"
     )
     width = 0.8 / len(rates)
     with drawing("levels") as (figure_, axes):
         for place_, (name, found) in enumerate(rates.items()):
             xs = [every.index(level) + (place_ - (len(rates) - 1) / 2) * width for level in found]
-            heights = [100 * passed / tried for passed, tried in found.values()]
+            heights = [100 * rate.value for rate in found.values()]
             axes.bar(xs, heights, 0.88 * width, color=colour(view, name), label=name)
-        counts = [max(found.get(level, (0, 0))[1] for found in rates.values()) for level in every]
+        counts = [max(f[level].n if level in f else 0 for f in rates.values()) for level in every]
         ticks = [f"level {level}\nn {n}" for level, n in zip(every, counts, strict=True)]
         axes.set_xticks(range(len(every)), ticks)
-        axes.set_ylabel("Katas pass@1, %")
+        axes.set_ylabel(f"{primary.task} pass@1, %")
         axes.grid(visible=False, axis="x")
         figure_.legend(loc="outside upper left", ncols=4, fontsize=8)
-        note = "Levels go by how hard a kata is to write; n is the number of katas tried."
+        note = "Levels go by how hard a problem is to solve; n is the number of problems tried."
         return Plot("levels", title, to_svg(figure_, "levels", title), note)
 
 
-def _by_level(item: Variant) -> dict[int, tuple[int, int]]:
-    """Return level -> katas passed and tried."""
-    found: dict[int, list[bool]] = defaultdict(list)
-    for row in item.rows:
-        if row["task"] == "katas":
-            found[row["level"]].append(row["passed"])
-    return {level: (sum(passed), len(passed)) for level, passed in sorted(found.items())}
+def _by_level(item: Variant, task: str) -> dict[int, Estimate]:
+    """Return level -> pass@1 there."""
+    score = item.scores.get(task)
+    measures = score.measures if score else {}
+    found = ((re.fullmatch(r"pass_at_1\[level=(\d+)\]", name), r) for name, r in measures.items())
+    return dict(sorted((int(match[1]), rate) for match, rate in found if match))
 
 
 def rejections(view: View) -> Plot:

@@ -55,12 +55,12 @@ class Record:
         """Return a value as text."""
         return str(self._get(key))
 
-    def estimate(self, key: str, count_key: str) -> Estimate | None:
+    def estimate(self, key: str, count_key: str, sign: str = "_") -> Estimate | None:
         """Return a number with its interval and count; None where the count is absent or 0."""
         count = int(self.optional(count_key) or 0)
         if count == 0:
             return None
-        low, high = self.number(f"{key}_low"), self.number(f"{key}_high")
+        low, high = self.number(f"{key}{sign}low"), self.number(f"{key}{sign}high")
         return Estimate(self.number(key), low, high, count)
 
     def hashes(self) -> dict[str, str]:

@@ -1,7 +1,22 @@
-"""What the report is about, as typed values; None stands for what was not measured."""
+"""What the report is about, as typed values; None stands for what was not measured.
+
+The report knows tasks and measures by the names that the scores bear, and no others.
+"""
 
 from dataclasses import dataclass
 from typing import Any
+
+PERPLEXITY = "perplexity"
+# Measures that two artefacts can be compared in, problem by problem: what a row must say for it.
+PAIRED = {
+    "pass_at_1": ("passed",),
+    "pass_at_1_lenient": ("lenient_passed",),
+    "inside_subset": ("inside_subset",),
+    "pass_at_1_and_inside": ("passed", "inside_subset"),
+    "malformed": ("malformed",),
+    "hit_limit": ("hit_limit",),
+}
+LESS_IS_BETTER = {PERPLEXITY, "malformed", "hit_limit"}
 
 
 @dataclass(frozen=True)
@@ -33,17 +48,27 @@ class Likelihood:
 
 
 @dataclass(frozen=True)
-class Student:
-    """A trained student or a control, measured as a checkpoint."""
+class Run:
+    """A student or a control as it was trained from one seed, measured as a checkpoint."""
 
     name: str
     start: str
+    signals: list[str]  # of its teachers; none for labels alone
     steps: int
     num_tokens: int
     perplexity: Estimate  # on test
     validation_nats: float  # a token
     history: History
     test_rows: list[Likelihood]  # for paired comparison
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """The adapted teacher, measured as a checkpoint."""
+
+    perplexity: Estimate | None  # on test
+    validation_nats: float
+    test_rows: list[Likelihood]
 
 
 @dataclass(frozen=True)
@@ -69,26 +94,47 @@ class Latency:
 
 
 @dataclass(frozen=True)
+class Score:
+    """What an artefact made of one task; a task that was not run has no measures.
+
+    Attributes:
+        reason: why it was not run; empty where it was.
+        measures: pass_at_1, inside_subset, pass_at_1[level=2], ... as the metrics name them.
+        rows: one an answer, for paired differences.
+    """
+
+    task: str
+    reason: str
+    measures: dict[str, Estimate]
+    rows: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
 class Variant:
     """One exported artefact, measured through its own runtime."""
 
     name: str
-    checkpoint: str
+    checkpoint: str  # folder below models/
     format: str
     quantisation: str
     size_bytes: int
     sha256: dict[str, str]  # file -> hash
     parity: Parity
-    katas: Estimate | None
-    humaneval: Estimate | None
-    inside_subset: Estimate | None
+    scores: dict[str, Score]
     latency: Latency | None
-    rows: list[dict[str, Any]]  # one a problem, for paired differences
 
     @property
     def owner(self) -> str:
-        """The teacher's or student's name: the last part of the checkpoint's path."""
+        """The name of the training run: the last part of the checkpoint's path."""
         return self.checkpoint.rsplit("/", 1)[-1]
+
+    def rate(self, task: str, measure: str) -> Estimate | None:
+        """Return a measure of a task; None where it was not run."""
+        return self.scores[task].measures.get(measure) if task in self.scores else None
+
+    def why_not(self, task: str) -> str:
+        """Return why a task was not run; empty where it was."""
+        return self.scores[task].reason if task in self.scores else "it was not tried"
 
 
 @dataclass(frozen=True)
@@ -104,10 +150,8 @@ class Curated:
 class Results:
     """Everything that was measured."""
 
-    students: dict[str, Student]
+    runs: dict[str, Run]  # name of a checkpoint below models/students
     variants: dict[str, Variant]
-    teacher_perplexity: Estimate | None  # on test
-    teacher_validation_nats: float
-    teacher_test_rows: list[Likelihood]
+    teacher: Teacher
     curated: Curated
     lineage: list[tuple[str, str]]  # what it is, what it was

@@ -1,24 +1,31 @@
-"""Settings of the comparison: who is compared with whom, and what has to hold."""
+"""Settings of the comparison: who is compared with whom, on what, and what has to hold."""
 
 import math
 import operator
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from potstill.params import Section, closest
+from potstill.report.results import LESS_IS_BETTER, PAIRED, PERPLEXITY
 
 Measure = Literal[
-    "perplexity_ratio_high",
-    "katas_difference_low",
-    "parity",
-    "katas_drop",
-    "inside_subset",
-    "size_mb",
-    "peak_rss_mb",
+    "difference_low", "ratio_high", "drop_high", "rate", "parity", "size_mb", "peak_rss_mb"
 ]
-AGAINST_A_CONTROL = ("perplexity_ratio_high", "katas_difference_low")
+# What a measure needs beside its bound, and the values that it can have.
+NEEDS = {
+    "difference_low": {"task", "of", "against"},
+    "ratio_high": {"of", "against"},
+    "drop_high": {"task", "of"},
+    "rate": {"task", "of"},
+}
+RANGES = {
+    "difference_low": (-1.0, 1.0),
+    "drop_high": (-1.0, 1.0),
+    "rate": (0.0, 1.0),
+    "parity": (0.0, 1.0),
+}
 BOUNDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
     "below": ("<", operator.lt),
     "at_most": ("≤", operator.le),
@@ -31,6 +38,8 @@ class Gate(Section):
     """One requirement: a measure and one bound."""
 
     measure: Measure
+    task: str | None = None
+    of: str | None = None  # what of the task: pass_at_1, inside_subset, ...; of a ratio: perplexity
     against: str | None = None  # control; for measures of one student against another
     below: float | None = None
     at_most: float | None = None
@@ -45,10 +54,18 @@ class Gate(Section):
             raise ValueError(f"give one of {', '.join(BOUNDS)}, not {len(given)}")
         if not math.isfinite(self.bound):
             raise ValueError(f"{given[0]} must be a finite number")
-        if (self.against is None) == (self.measure in AGAINST_A_CONTROL):
-            raise ValueError(
-                f"`against` belongs to {' and '.join(AGAINST_A_CONTROL)}, and only there"
-            )
+        return self
+
+    @model_validator(mode="after")
+    def _what_it_needs(self) -> "Gate":
+        needs = NEEDS.get(self.measure, set())
+        given = {name for name in ("task", "of", "against") if getattr(self, name) is not None}
+        if given != needs:
+            raise ValueError(f"{self.measure} needs {_listed(needs)}, got {_listed(given)}")
+        more_is_better = [name for name in PAIRED if name not in LESS_IS_BETTER]
+        allowed = [PERPLEXITY] if self.measure == "ratio_high" else more_is_better
+        if self.of is not None and self.measure != "rate" and self.of not in allowed:
+            raise ValueError(f"of {self.of!r}: {closest(self.of, allowed)}")
         return self
 
     @property
@@ -66,33 +83,70 @@ class Gate(Section):
         """Return the comparison as a sign."""
         return BOUNDS[self.kind][0]
 
+    @property
+    def decides(self) -> bool:
+        """Say whether some outcome could fail."""
+        ends = RANGES.get(self.measure, (0.0, math.inf))
+        return not all(self.holds(end) for end in ends)
+
     def holds(self, value: float) -> bool:
-        """Say whether a finite value satisfies the bound."""
+        """Say whether a value satisfies the bound."""
         return BOUNDS[self.kind][1](value, self.bound)
+
+
+def _listed(names: set[str]) -> str:
+    return ", ".join(sorted(names)) or "nothing beside its bound"
+
+
+class Primary(Section):
+    """The one comparison that was chosen before the results were seen."""
+
+    task: str
+    measure: str
+    against: str  # control
+
+    @field_validator("measure")
+    @classmethod
+    def _can_be_paired(cls, measure: str) -> str:
+        if measure not in PAIRED:
+            raise ValueError(closest(measure, PAIRED))
+        return measure
+
+
+def _as_list(value: Any) -> Any:  # noqa: ANN401 - whatever stands in params.yaml
+    return [value] if isinstance(value, str) else value
+
+
+Exports = Annotated[list[str], Field(min_length=1), BeforeValidator(_as_list)]
 
 
 class Comparison(Section):
     """Settings of `compare`."""
 
     student: str  # the student that is delivered; the other students are its controls
-    students: dict[str, str]  # student -> the exported variant through which it is scored
-    teacher: str  # variant
-    baseline: str  # variant; the student's other variants are measured against it
+    # student -> the export through which it is scored, or a list with one for each training seed
+    students: dict[str, Exports]
+    teacher: str  # export
+    baseline: str  # export; the other exports of the delivered checkpoint are measured against it
+    primary: Primary  # all other differences are exploratory
     on_failure: Literal["report", "stop"]  # stop: an error unless every gate passes
     gates: dict[str, Gate]
 
     @field_validator("students")
     @classmethod
-    def _has_students(cls, students: dict[str, str]) -> dict[str, str]:
+    def _has_students(cls, students: dict[str, list[str]]) -> dict[str, list[str]]:
         if not students:
             raise ValueError("at least the delivered student is needed")
         return students
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Comparison":
-        named = {gate.against for gate in self.gates.values() if gate.against} | {self.student}
-        for name in sorted(named - set(self.students)):
-            raise ValueError(f"no student {name}; {closest(name, self.students)}")
+        named = {gate.against for gate in self.gates.values() if gate.against}
+        for name in sorted(named | {self.student, self.primary.against}):
+            if name not in self.students:
+                raise ValueError(f"no student {name}; {closest(name, self.students)}")
+        if self.student in {gate.against for gate in self.gates.values()} | {self.primary.against}:
+            raise ValueError(f"against {self.student}: it is the delivered student, not a control")
         return self
 
     @property

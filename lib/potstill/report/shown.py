@@ -13,13 +13,14 @@ def write(view: View, folder: Path) -> None:
     """Write the folder; equal numbers give equal bytes.
 
     validation_loss.csv: student, step, nats (a validation token).
-    quality.csv: export, role, katas, low, high (per cent), mb, tok_s; without speed an empty cell.
+    quality.csv: export, role, rate, low, high (per cent, of the primary endpoint's measure), mb,
+        tok_s; without speed an empty cell.
     rejections.csv: reason, rows.
     quality.svg: pass rate over size, with intervals. table.md: at most six exports.
     """
     folder.mkdir()
     _write(folder / "validation_loss.csv", ("student", "step", "nats"), _losses(view))
-    head = ("export", "role", "katas", "low", "high", "mb", "tok_s")
+    head = ("export", "role", "rate", "low", "high", "mb", "tok_s")
     _write(folder / "quality.csv", head, _quality(view))
     rejected = view.results.curated.rejected.items()
     ranked = sorted(rejected, key=lambda item: (-item[1], item[0]))
@@ -32,24 +33,21 @@ def write(view: View, folder: Path) -> None:
 
 def _losses(view: View) -> Iterable[tuple[str, float, float]]:
     """Return the validation loss of every student; step 0 is that of one without training."""
-    students = view.results.students
-    starts = {
-        student.start: student.validation_nats
-        for student in students.values()
-        if student.steps == 0
-    }
-    for name, student in students.items():
-        if student.start in starts:
-            yield name, 0, round(starts[student.start], 4)
-        for step, nats in student.history.validation:
-            yield name, int(step), round(nats, 4)
+    runs = [run for student in view.students.values() for run in student.runs]
+    starts = {run.start: run.validation_nats for run in runs if run.steps == 0}
+    for run in runs:
+        if run.start in starts:
+            yield run.name, 0, round(starts[run.start], 4)
+        for step, nats in run.history.validation:
+            yield run.name, int(step), round(nats, 4)
 
 
 def _quality(view: View) -> Iterable[tuple[str | float, ...]]:
     for item in view.variants:
-        if item.katas is None:
+        found = item.rate(view.settings.primary.task, view.settings.primary.measure)
+        if found is None:
             continue
-        rates = (item.katas.value, item.katas.low, item.katas.high)
+        rates = (found.value, found.low, found.high)
         speed = round(item.latency.tokens_per_s, 1) if item.latency else ""
         size = round(item.size_bytes / 1e6, 1)
         shown = (round(100 * rate, 1) for rate in rates)

@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from potstill.report import text
-from potstill.report.comparison import View
-from potstill.report.differences import Difference
+from potstill.report.claims import Claim
+from potstill.report.comparison import TEACHER, View
 from potstill.report.gates import Verdict
-from potstill.report.results import Estimate
+from potstill.report.results import PERPLEXITY, Estimate, Variant
+from potstill.report.verdict import words
 
 NONE = "-"
 
@@ -31,114 +32,157 @@ class Table:
 
 def all_tables(view: View, verdicts: list[Verdict]) -> list[Table]:
     """Return the tables of results in reading order."""
-    return [students(view), quality(view), cost(view), gates(verdicts)]
+    return [
+        students(view), differences(view), quality(view), scores(view), cost(view), gates(verdicts),
+    ]  # fmt: skip
 
 
 def short(view: View, most: int = 6) -> Table:
-    """The teacher, a control, and the student's exports, the delivered one and the smallest."""
-    strongest = max(
-        (view.scored(name) for name in view.settings.controls),
-        key=lambda item: item.katas.value if item.katas else -1.0,
-        default=None,
-    )
-    others = [view.teacher, *([strongest] if strongest else [])]
-    mine = view.scored(view.settings.student)
-    chosen = [item for item in view.delivered if item is not mine][-(most - len(others) - 1) :]
-    shown = [*others, *(item for item in view.delivered if item is mine or item in chosen)]
+    """The teacher, the primary endpoint's control, and the student's exports to the smallest."""
+    task, measure = view.settings.primary.task, view.settings.primary.measure
+    others = [view.teacher, view.exports(view.settings.primary.against)[0]]
+    chosen = [item for item in view.delivered if item is not view.item][-(most - len(others) - 1) :]
+    shown = [*others, *(item for item in view.delivered if item is view.item or item in chosen)]
     rows = []
     for item in shown:
-        run, inside = item.latency, item.inside_subset
+        run, inside = item.latency, item.rate(task, "inside_subset")
         rows.append((
             item.name, text.megabytes(item.size_bytes),
-            f"{run.tokens_per_s:.0f}" if run else text.NOT_RUN, text.rate(item.katas),
+            f"{run.tokens_per_s:.0f}" if run else text.NOT_RUN, _rate(item, task, measure),
             text.percent(inside.value) if inside else text.NOT_RUN, item.parity.verdict,
         ))  # fmt: skip
     return Table(
         "Exports",
-        "Katas of families that were not trained on, 95 % intervals.",
-        ("Export", "Size", "Tokens/s", "Katas pass@1", "Inside the subset", "Parity"),
+        "Problems of families that were not trained on, 95 % intervals.",
+        (
+            "Export", "Size", "Tokens/s", f"{task} {text.measure(measure)}", "Inside the subset",
+            "Parity",
+        ),
         rows,
-    )
+    )  # fmt: skip
 
 
 def students(view: View) -> Table:
     """The student beside its controls and the teacher."""
-    settings = view.settings
-    rows = []
-    for name in view.results.students:
-        student, variant = view.results.students[name], view.scored(name)
+    primary, rows = view.settings.primary, []
+    for name in [*view.students, TEACHER]:
+        runs = [] if name == TEACHER else view.students[name].runs
+        others = [
+            text.rate(view.rate(name, task, primary.measure))
+            if all(task in item.scores for item in view.exports(name))
+            else NONE
+            for task in view.tasks
+        ]
         rows.append((
-            name, text.whole(student.num_tokens), text.plain(student.perplexity),
-            _ratio(view.perplexity_over.get(name)), text.rate(variant.katas),
-            _points(view.over_students.get(name)), text.rate(variant.humaneval),
+            f"{name} ({view.teacher.name})" if name == TEACHER else name,
+            str(len(runs)) if runs and view.students[name].is_trained else NONE,
+            text.whole(runs[0].num_tokens) if runs else NONE,
+            text.plain(view.perplexity(name)), *others,
         ))  # fmt: skip
-    teacher = view.teacher
-    rows.append((
-        f"teacher ({teacher.name})", NONE, text.plain(view.results.teacher_perplexity),
-        _ratio(view.perplexity_over["teacher"]), text.rate(teacher.katas),
-        _points(view.over_students["teacher"]), text.rate(teacher.humaneval),
-    ))  # fmt: skip
-    shown = ", ".join(sorted({view.scored(name).name for name in settings.students}))
+    shown = ", ".join(dict.fromkeys(v.name for s in view.students.values() for v in s.variants))
     return Table(
         "Students",
-        f"Scored through {shown}. Perplexity is the checkpoint's, its ratio is taken row by row, "
-        f"on {text.whole(view.student.perplexity.n)} test rows; the teacher's is that of its "
-        "trimmed vocabulary.",
+        f"Scored through {shown}; rates and perplexities are over all training seeds. Perplexity "
+        f"is the checkpoint's on {text.whole(view.student.runs[0].perplexity.n)} test rows; the "
+        "teacher's is that of its trimmed vocabulary.",
         (
-            "Student",
-            "Tokens trained on",
-            "Test perplexity",
-            f"{settings.student} over this",
-            "Katas pass@1",
-            f"{settings.student} minus this, points",
-            "HumanEval pass@1",
+            "Student", "Seeds", "Tokens trained on", "Test perplexity",
+            *(f"{task} {text.measure(primary.measure)}" for task in view.tasks),
         ),
         rows,
+    )  # fmt: skip
+
+
+def differences(view: View) -> Table:
+    """Every difference, with what it establishes; the primary endpoint first."""
+    rows = []
+    for claim in view.claims:
+        sign = "over" if claim.task == PERPLEXITY else "minus"
+        what = claim.task if claim.task == PERPLEXITY else _endpoint(claim)
+        found = claim.found.estimate
+        shown = (text.ratio if claim.task == PERPLEXITY else text.points)(found)
+        rows.append((
+            what, f"{claim.first} {sign} {claim.second}", words(claim), shown,
+            NONE if claim.seeds is None else str(claim.seeds),
+            f"{claim.found.p:.2g}" if found else NONE, f"{claim.p:.2g}" if found else NONE,
+        ))  # fmt: skip
+    return Table(
+        "Differences",
+        "The first row is the primary endpoint, chosen before the run; all others are exploratory, "
+        "and their p-values are corrected for their number by Holm's method. Rates in points, "
+        "perplexities as ratios, below 1 is better.",
+        ("On", "Of", "The first is", "Difference", "Seeds", "p", "p, corrected"),
+        rows,
+        left=3,
     )
+
+
+def _endpoint(claim: Claim) -> str:
+    return f"{claim.task} {text.measure(claim.measure)}" + ", primary" * claim.is_primary
 
 
 def quality(view: View) -> Table:
     """What each export can do."""
-    rows = []
+    task, measure, rows = view.settings.primary.task, view.settings.primary.measure, []
+    over = {claim.first: claim for claim in view.claims if claim.second == view.baseline.name}
     for item in view.variants:
         agreement = item.parity.top1_agreement
-        inside = text.rate(item.inside_subset) if item.inside_subset else NONE
+        difference = over.get(item.name)
         rows.append((
             item.name, item.format, item.parity.verdict,
-            text.rate(agreement) if agreement else NONE, text.rate(item.katas),
-            _points(view.over_baseline.get(item.name)), inside,
+            text.rate(agreement) if agreement else NONE, _rate(item, task, measure),
+            _paired(difference, text.points) if difference else NONE,
         ))  # fmt: skip
     return Table(
         "Exports: quality",
         "Each artefact answers through its own runtime. Parity compares it with the checkpoint "
-        f"that it came from; the difference is to {view.baseline.name} on the katas both tried.",
+        f"that it came from; the difference is to {view.baseline.name} on the problems both tried.",
         (
-            "Export",
-            "Format",
-            "Parity",
-            "Same top token",
-            "Katas pass@1",
+            "Export", "Format", "Parity", "Same top token", f"{task} {text.measure(measure)}",
             f"Minus {view.baseline.name}, points",
-            "Inside the subset",
         ),
         rows,
         left=3,
         state=2,
-    )
+    )  # fmt: skip
 
 
-def _points(found: Difference | None) -> str:
-    return _paired(found, text.points)
-
-
-def _ratio(found: Difference | None) -> str:
-    return _paired(found, lambda estimate: text.plain(estimate, 3))
-
-
-def _paired(found: Difference | None, shown: Callable[[Estimate], str]) -> str:
-    if found is None:
-        return NONE
+def _paired(claim: Claim, shown: Callable[[Estimate], str]) -> str:
+    found = claim.found
     return shown(found.estimate) if found.estimate else _not_run(found.reason)
+
+
+def _rate(item: Variant, task: str, measure: str) -> str:
+    found = item.rate(task, measure)
+    return text.rate(found) if found else _not_run(item.why_not(task) or "not measured")
+
+
+def scores(view: View) -> Table:
+    """Every measure of every task that an export tried."""
+    found = {
+        (task, item.name): item.scores[task]
+        for task in view.tasks
+        for item in view.variants
+        if task in item.scores
+    }
+    # a part of a task bears its name in brackets, and is drawn
+    names = {name: None for score in found.values() for name in score.measures if "[" not in name}
+    rows = []
+    for (task, item), score in found.items():
+        first = next(iter(score.measures.values()), None)
+        cells = [score.measures.get(name) for name in names]
+        rows.append((
+            item, task, score.reason or NONE, str(first.n) if first else NONE,
+            *(text.percent(cell.value) if cell else NONE for cell in cells),
+        ))  # fmt: skip
+    return Table(
+        "Scores",
+        "Shares of all answers. A task is not run, and has no numbers, where its answers were cut "
+        "off or nothing was tried.",
+        ("Export", "Task", "Not run because", "n", *(text.measure(n).capitalize() for n in names)),
+        rows,
+        left=3,
+    )
 
 
 def cost(view: View) -> Table:

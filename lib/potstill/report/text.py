@@ -1,10 +1,18 @@
 """Numbers as people read them; every table, sentence and label goes through here."""
 
+import re
+
 from potstill.report.results import Estimate
 
 NOT_RUN = "not run"
 MINUS = "\N{MINUS SIGN}"
 GLUE = "\N{NO-BREAK SPACE}"  # keeps a number and its unit on one line
+
+
+def measure(name: str) -> str:
+    """Return a measure of the scores as people call it: pass_at_1_and_inside, inside_subset, ..."""
+    known = {"hit_limit": "cut off", "pass_at_1_lenient": "pass@1, lenient"}
+    return known.get(name) or re.sub(r"^pass at (\d+)", r"pass@\1", name.replace("_", " "))
 
 
 def whole(value: float) -> str:

@@ -1,73 +1,89 @@
-"""The outcome in words: what the intervals allow to say, and no more."""
+"""The outcome in words: what the intervals and the seeds allow to say, and no more."""
 
 from collections import Counter
+from collections.abc import Iterator
 
 from potstill.report import text
-from potstill.report.comparison import View
-from potstill.report.differences import Difference
+from potstill.report.claims import Claim
+from potstill.report.comparison import TEACHER, View
 from potstill.report.gates import Verdict, passing
-from potstill.report.results import Estimate
+from potstill.report.results import PERPLEXITY
+
+BEATS = {"better": "beats", "worse": "is beaten by"}
 
 
 def headline(view: View, verdicts: list[Verdict]) -> str:
-    """Return the result in one sentence."""
+    """Return the result in one sentence: the primary endpoint's, and the gates'."""
     counts = Counter(verdict.state for verdict in verdicts)
-    beaten = [name for name in view.settings.controls if _beaten(view.perplexity_over[name])]
-    lost = [name for name in view.settings.controls if name not in beaten]
-    against = f"beats {_list(beaten)}" if beaten else "beats no control"
-    if not view.settings.controls:
-        against = "was compared with no control"
-    against += f", but not {_list(lost)}," if beaten and lost else ""
-    return (
-        f"{view.settings.student} {against} on test perplexity; "
-        f"{counts['pass']} of {len(verdicts)} gates pass"
-    )
-
-
-def _beaten(ratio: Difference) -> bool:
-    return ratio.estimate is not None and ratio.estimate.high < 1
+    claim = view.claims[0]
+    on = f"{claim.task} {text.measure(claim.measure)}"
+    if claim.word == "not established":
+        said = f"that {claim.first} beats {claim.second} on {on} is not established"
+        said = f"{said} ({claim.why_not})"
+    else:
+        said = f"{claim.first} {BEATS[claim.word]} {claim.second} on {on}"
+    gates = f"{counts['pass']} of {counts['pass'] + counts['fail']} gates that could be judged pass"
+    return f"{said[0].upper() if said.startswith('that') else said[0]}{said[1:]}; {gates}"
 
 
 def sentences(view: View, verdicts: list[Verdict]) -> list[str]:
     """Return what a reader should know before the tables."""
+    others = [c for c in view.claims[1:] if c.first == view.settings.student]
     return [
+        f"Primary endpoint: {_difference(view.claims[0])}",
         _perplexity(view),
-        *(_katas(view, name) for name in [*view.settings.controls, "teacher"]),
+        *(_difference(claim) for claim in others if claim.task != PERPLEXITY),
+        *_not_run(view),
         _exports(view, verdicts),
         _gates(verdicts),
     ]
 
 
+def _difference(claim: Claim) -> str:
+    other = "the teacher" if claim.second == TEACHER else claim.second
+    on = f"{claim.task} {text.measure(claim.measure)}, {claim.first} against {other}"
+    estimate = claim.found.estimate
+    if estimate is None:
+        return f"{on}: not run ({claim.found.reason})."
+    return f"{on}: {text.sentence(estimate)}: {words(claim)}."
+
+
+def words(claim: Claim) -> str:
+    """Return what a comparison establishes, or why it establishes nothing."""
+    return claim.word + (f", {claim.why_not}" if claim.why_not else "")
+
+
 def _perplexity(view: View) -> str:
-    students, mine = view.results.students, view.student
-    values = {name: students[name].perplexity.value for name in view.settings.controls}
-    if view.results.teacher_perplexity:
-        values["teacher"] = view.results.teacher_perplexity.value
-    parts = []
-    for name, value in values.items():
-        ratio = view.perplexity_over[name].estimate
+    """The student's perplexity as a share of each other's."""
+    mine, parts, said = view.perplexity(view.settings.student), [], []
+    assert mine is not None  # a student without test rows is an error
+    for name in [*view.settings.controls, TEACHER]:
+        claim, other = view.claim(PERPLEXITY, name), view.perplexity(name)
+        if other is None:
+            continue
+        ratio = claim.found.estimate
         shown = text.plain(ratio, 3) if ratio else "not to be compared with that"
-        parts.append(f"{shown} of {'the ' * (name == 'teacher')}{name}'s {value:.2f}")
+        parts.append(f"{shown} of {'the ' * (name == TEACHER)}{name}'s {other.value:.2f}")
+        said.append(words(claim))
+    if len(set(said)) > 1:
+        parts = [f"{part} ({word})" for part, word in zip(parts, said, strict=True)]
+    else:
+        parts[-1] += f": {said[0]}"
     return (
-        f"Test perplexity over {text.whole(mine.perplexity.n)} rows: {mine.name} "
-        f"{mine.perplexity.value:.2f}, which is {_list(parts)}."
+        f"Test perplexity over {text.whole(mine.n)} rows: {view.settings.student} "
+        f"{mine.value:.2f}, which is {'; '.join(parts)}."
     )
 
 
-def _katas(view: View, name: str) -> str:
-    found, mine = view.over_students[name], view.settings.student
-    if found.estimate is None:
-        return f"Katas, {mine} against {name}: not run ({found.reason})."
-    other = "the teacher" if name == "teacher" else name
-    return f"Katas: {mine} {_compared(found.estimate)} {other}, {text.sentence(found.estimate)}."
-
-
-def _compared(estimate: Estimate) -> str:
-    if estimate.low > 0:
-        return "solves more than"
-    if estimate.high < 0:
-        return "solves fewer than"
-    return "cannot be told from"
+def _not_run(view: View) -> Iterator[str]:
+    """Tasks that were asked for and gave no rates, once for each reason."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for item in view.variants:
+        for task, score in item.scores.items():
+            if score.reason:
+                reasons.setdefault((task, score.reason), []).append(item.name)
+    for (task, reason), names in reasons.items():
+        yield f"{task} was not run for {', '.join(names)}: {reason}."
 
 
 def _exports(view: View, verdicts: list[Verdict]) -> str:
@@ -84,7 +100,3 @@ def _exports(view: View, verdicts: list[Verdict]) -> str:
 def _gates(verdicts: list[Verdict]) -> str:
     counts = Counter(verdict.state for verdict in verdicts)
     return f"Gates: {counts['pass']} pass, {counts['fail']} fail, {counts['not-run']} not run."
-
-
-def _list(names: list[str]) -> str:
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
