@@ -78,3 +78,101 @@ def test_equal_rows_differ_by_nothing_and_order_of_arguments_flips_the_sign():
 def test_rows_that_do_not_fit_are_refused(tops, bottoms, groups):
     with pytest.raises(ValueError, match=r"rows are needed|must be positive"):
         statistics.cluster_ratio(tops, bottoms, groups)
+
+
+def runs(generator, seeds, effect, of_seed, rows=4):
+    """Values of some seeds: families differ, seeds differ, and both differ together."""
+    each = []
+    for _ in range(seeds):
+        family = effect + of_seed * (generator.normal() + 0.3 * generator.normal(size=len(effect)))
+        each.append(np.repeat(family, rows) + generator.normal(size=len(effect) * rows))
+    return each
+
+
+@pytest.mark.parametrize(
+    ("seeds", "of_seed", "families"),
+    [((1, 1), 0.0, 40), ((1, 1), 0.0, 12), ((3, 3), 1.0, 40), ((3, 3), 0.2, 40), ((3, 1), 1.0, 40)],
+)
+def test_intervals_and_p_values_of_runs_are_calibrated(seeds, of_seed, families):
+    """Without a difference: the interval holds 0 and p is below a in no more cases than it says.
+
+    A side of one seed is a model that is given, so that it has no variance of its own.
+    """
+    generator, held, p_values, repeats = np.random.default_rng(7), 0, [], 200
+    groups = np.repeat(np.arange(families), 4).astype(str)
+    for _ in range(repeats):
+        effect = generator.normal(size=families)
+        first = runs(generator, seeds[0], effect, of_seed)
+        second = runs(generator, seeds[1], 0 * effect, of_seed if seeds[1] > 1 else 0.0)
+        tested = statistics.paired_runs(first, second, groups)
+        held += tested.low <= 0 <= tested.high
+        p_values.append(tested.p)
+    assert held / repeats >= 0.9
+    for level in (0.05, 0.2, 0.5):
+        share = np.mean(np.asarray(p_values) <= level)
+        assert share <= level + 3 * (level * (1 - level) / repeats) ** 0.5
+    if seeds == (1, 1):  # an exact test: p is uniform, and not only large
+        assert stats.kstest(p_values, "uniform").pvalue > 0.01
+
+
+def test_a_true_difference_is_found_and_more_seeds_narrow_the_interval():
+    generator = np.random.default_rng(2)
+    groups, effect = np.repeat(np.arange(40), 4).astype(str), generator.normal(size=40)
+    sides = [runs(generator, 8, effect + shift, 0.5) for shift in (2.0, 0.0)]
+    widths = []
+    for seeds in (3, 8):
+        tested = statistics.paired_runs(*(side[:seeds] for side in sides), groups)
+        assert tested.low > 0
+        assert tested.p < 0.05
+        widths.append(tested.high - tested.low)
+    assert widths[1] < widths[0]
+
+
+def test_one_seed_a_side_is_the_paired_difference_and_weights_the_cluster_ratio():
+    generator = np.random.default_rng(4)
+    a, b = generator.normal(size=(2, 60))
+    groups = [str(n % 15) for n in range(60)]
+    tested = statistics.paired_runs([a], [b], groups)
+    assert tested[:4] == pytest.approx(statistics.paired_difference(a, b, groups))
+    weights = generator.integers(1, 9, size=60)
+    tested = statistics.paired_runs([a], [b], groups, weights)
+    assert tested[:4] == pytest.approx(statistics.cluster_ratio(list(a - b), list(weights), groups))
+
+
+def test_the_p_value_of_few_groups_is_that_of_all_signs():
+    """Of 6 groups there are 64 sign vectors: those as far out can be counted."""
+    sums = np.array([3.0, 1.0, 2.0, -0.5, 1.5, 0.7])
+    signs = np.array(np.meshgrid(*[[-1, 1]] * 6)).reshape(6, -1)
+    exact = np.mean(np.abs(sums @ signs) >= abs(sums.sum()) - 1e-9)
+    tested = statistics.paired_runs([list(sums)], [[0.0] * 6], list("abcdef"))
+    assert tested.p == pytest.approx(exact, abs=0.02)
+    assert statistics.paired_runs([[0.0] * 6], [[0.0] * 6], list("abcdef")).p == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "groups", "weights"),
+    [
+        ([], [[1.0]], ["a"], None),
+        ([[]], [[]], [], None),
+        ([[1.0]], [[1.0, 2.0]], ["a"], None),
+        ([[1.0]], [[1.0]], ["a", "b"], None),
+        ([[1.0]], [[1.0]], ["a"], [0.0]),
+    ],
+)
+def test_runs_that_do_not_fit_are_refused(first, second, groups, weights):
+    with pytest.raises(ValueError, match=r"rows are needed|needs all rows|must be positive"):
+        statistics.paired_runs(first, second, groups, weights)
+
+
+@pytest.mark.parametrize(
+    ("p_values", "want"),
+    [
+        ([0.01, 0.04, 0.03, 0.005], [0.03, 0.06, 0.06, 0.02]),  # R: p.adjust(p, "holm")
+        ([0.01, 0.02, 0.03, 0.04, 0.05], [0.05, 0.08, 0.09, 0.09, 0.09]),
+        ([0.6, 0.5], [1.0, 1.0]),
+        ([0.2], [0.2]),
+        ([], []),
+    ],
+)
+def test_holm_is_that_of_r(p_values, want):
+    assert statistics.holm(p_values) == pytest.approx(want)

@@ -6,7 +6,8 @@ from html.parser import HTMLParser
 import pytest
 from potstill.report import gates, html, summary, verdict
 
-from tests.report.fake_tree import change, write_test_rows
+from tests.report.conftest import read
+from tests.report.fake_tree import SEEDED, change, not_run, rescore, write_tree
 
 VOID = {"meta", "link", "br", "img", "hr", "path", "use", "rect"}
 
@@ -55,7 +56,7 @@ def test_the_page_is_well_formed_and_fetches_nothing(page):
     assert set(found.elements) & {"script", "link", "img", "iframe", "object", "form"} == set()
     assert all(link.startswith("#") for link in found.links)
     assert found.elements.count("svg") == 6
-    assert found.elements.count("table") == 5
+    assert found.elements.count("table") == 7
     assert not re.search(r"@import|url\((?!#)", page)
     assert "prefers-color-scheme: dark" in page
     assert 'name="viewport"' in page
@@ -78,7 +79,7 @@ def test_everything_a_reader_needs_is_there(page, unchanged):
 def test_markup_in_names_and_reasons_is_text(look, tmp_path):
     bad = "<img src=x onerror=alert(1)>\"'|`\n--> </svg></script>"
     change(tmp_path / "metrics/export/kd-q4_0.json", "parity", verdict="fail", reason=bad)
-    change(tmp_path / "metrics/fetch_model.json", source=bad)
+    change(tmp_path / "metrics/fetch_model/smollm2.json", source=bad)
     change(tmp_path / "metrics/curate.json", **{f"rejected_{bad}": 900})
     change(tmp_path / "metrics/export/kd-q4_0.json", format=bad)
     change(tmp_path / "metrics/export/kd-q4_0.json", "latency", cpu=bad)
@@ -89,33 +90,51 @@ def test_markup_in_names_and_reasons_is_text(look, tmp_path):
     assert "<img" not in table.replace("\\<img", "")
     heads = [line for line in table.splitlines() if line.startswith("|")]
     widths = {len(re.findall(r"(?<!\\)\|", line)) for line in heads}
-    assert widths == {7, 8}  # no cell breaks out of its column or line
+    assert widths == {7, 8, 10}  # no cell breaks out of its column or line
 
 
-def test_the_words_follow_the_intervals(look, tmp_path):
-    view = look()
-    said = " ".join(verdict.sentences(view, gates.judge(view)))
-    assert "kd solves more than untrained" in said
-    assert "kd cannot be told from labels_only" in said
+def test_the_words_follow_the_intervals_and_the_seeds(seeded):
+    verdicts = gates.judge(seeded)
+    said = " ".join(verdict.sentences(seeded, verdicts))
+    assert "Primary endpoint: chores pass@1, kd against untrained: +" in said
+    assert "n\N{NO-BREAK SPACE}200): better." in said
+    assert "kd against labels_only: +3.8" in said
+    assert "not established, the interval includes no difference" in said
     assert "kd-q4_k_m, 73.4\N{NO-BREAK SPACE}MB" in said
-    assert verdict.headline(view, gates.judge(view)).startswith(
-        "kd beats labels_only and untrained"
-    )
+    assert "essays was not run for kd-q8_0: 26.7% of the answers were cut off" in said
+    assert verdict.headline(seeded, verdicts).startswith("kd beats untrained on chores pass@1; ")
 
 
-def test_a_lost_comparison_is_said(look, tmp_path):
-    write_test_rows(tmp_path, "labels_only", 4.0)
-    (tmp_path / "data/scores/labels_only-q8_0.jsonl").write_text("")
-    swap = [tmp_path / f"data/scores/{name}-q8_0.jsonl" for name in ("kd", "untrained")]
-    texts = [path.read_text() for path in swap]
-    for path, text in zip(swap, reversed(texts), strict=True):
-        path.write_text(text)
-    view = look()
+def test_one_seed_beats_nothing(unchanged, page):
+    """No sentence, table or title of one seed claims a difference."""
+    verdicts = gates.judge(unchanged)
+    said = verdict.sentences(unchanged, verdicts)
+    assert "That kd beats untrained on chores pass@1 is not established (one training seed" in page
+    assert sum("not established, one training seed of the three" in line for line in said) == 4
+    text = html.markdown(unchanged, verdicts)
+    assert not re.search(r"kd beats (?!untrained on chores pass@1 is not established)", text)
+    assert not re.search(r"\b(better|worse)\b(?! *\.)", text.replace("below 1 is better", ""))
+    assert "One training seed: the intervals cover the choice" in page
+
+
+def test_three_seeds_are_not_called_one(seeded):
+    page = render(seeded)
+    assert "One training seed" not in page
+    assert "better" in page
+
+
+def test_a_lost_comparison_is_said(tmp_path):
+    flags = write_tree(tmp_path, seeds=3)
+    for name in ("kd-q8_0", "kd-s1-q8_0", "kd-s2-q8_0"):
+        rescore(tmp_path, name, lambda row: {"passed": row["level"] == 4 and row["passed"]})
+    change(tmp_path / "metrics/score/labels_only-q8_0.json", **not_run("chores", 200))
+    view = read(flags, **SEEDED)
     verdicts = gates.judge(view)
-    assert "beats untrained, but not labels_only," in verdict.headline(view, verdicts)
+    assert verdict.headline(view, verdicts).startswith("kd is beaten by untrained on chores")
     said = " ".join(verdict.sentences(view, verdicts))
-    assert "kd solves fewer than untrained" in said
-    assert "kd against labels_only: not run" in said
+    assert "kd against untrained: \N{MINUS SIGN}" in said
+    assert "): worse." in said
+    assert "kd against labels_only: not run (labels_only-q8_0, chores: 26.7%" in said
 
 
 def test_no_passing_export_is_said_and_has_no_number(look):
@@ -135,5 +154,5 @@ def test_without_any_scores_there_is_still_a_report(look, tmp_path, empty):
     view = look()
     parse(render(view))
     numbers = summary.summary(view, gates.judge(view))
-    assert numbers["kd_minus_untrained_pass_at_1_n"] == 0
-    assert "kd_minus_untrained_pass_at_1" not in numbers
+    assert numbers["kd_minus_untrained.chores.pass_at_1.n"] == 0
+    assert "kd_minus_untrained.chores.pass_at_1" not in numbers

@@ -6,17 +6,17 @@ import pytest
 from potstill.errors import InputError
 from potstill.report import load
 
-from tests.report.fake_tree import change
+from tests.report.fake_tree import SETTINGS, change, not_run
 
 
 def test_numbers_arrive_as_they_were_written(look, tmp_path):
     results = look().results
-    assert results.students["kd"].perplexity.value == 4.1
-    assert [step for step, _ in results.students["kd"].history.validation] == [20, 40]
-    assert results.students["untrained"].history.losses == []
+    assert results.runs["kd"].perplexity.value == 4.1
+    assert [step for step, _ in results.runs["kd"].history.validation] == [20, 40]
+    assert results.runs["untrained"].history.losses == []
     assert results.variants["kd-q4_0"].size_bytes == 61_112_332
     assert results.variants["kd-q4_0"].latency.tokens_per_s == 219.0
-    assert results.variants["kd-q4_0"].humaneval is None
+    assert results.variants["kd-q4_0"].rate("essays", "pass_at_1") is None
     assert results.curated.rejected["tests_failed"] == 171
     assert ("Revision", "0.1.2") in results.lineage
 
@@ -30,15 +30,16 @@ def test_keys_that_nobody_asks_for_do_not_matter(look, tmp_path):
 @pytest.mark.parametrize(
     ("file", "key"),
     [
-        ("fetch_model", "revision"),
+        ("fetch_model/smollm2", "revision"),
         ("curate", "num_in"),
         ("build_vocabulary", "test_kept_share"),
         ("cache_logits/adapted", "bytes_per_token"),
         ("distill/kd", "test_perplexity_low"),
         ("export/kd-f16", "bytes"),
         ("export/kd-f16", "parity"),
-        ("score/kd-f16", "katas.pass_at_1.high"),
-        ("score/kd-f16", "katas.inside_subset"),
+        ("score/kd-f16", "chores.pass_at_1.high"),
+        ("score/kd-f16", "chores.inside_subset"),
+        ("score/kd-f16", "chores.n"),
         ("export/kd-f16", "latency"),
     ],
 )
@@ -67,7 +68,7 @@ def test_a_part_that_is_no_object_is_named(look, tmp_path, value):
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), "4.1", True, [4.1]])
 @pytest.mark.parametrize("file", ["distill/kd", "score/kd-q8_0"])
 def test_what_is_no_number_is_named_with_its_file(look, tmp_path, file, value):
-    key = {"distill/kd": "test_perplexity", "score/kd-q8_0": "katas.pass_at_1"}[file]
+    key = {"distill/kd": "test_perplexity", "score/kd-q8_0": "chores.pass_at_1"}[file]
     change(tmp_path / f"metrics/{file}.json", **{key: value})
     with pytest.raises(InputError, match=rf"{file}\.json: {key} is"):
         look()
@@ -102,20 +103,17 @@ def test_a_variant_without_scores_and_runtime_is_kept_as_not_measured(look, tmp_
     change(tmp_path / "metrics/export/kd-q4_0.json", parity=absent, latency={"n": 0})
     (tmp_path / "data/scores/kd-q4_0.jsonl").unlink()
     variant = look().results.variants["kd-q4_0"]
-    assert (variant.katas, variant.humaneval, variant.latency) == (None, None, None)
-    assert variant.inside_subset is None
-    assert variant.rows == []
+    assert (variant.scores, variant.latency) == ({}, None)
+    assert variant.why_not("chores") == "it was not tried"
     assert (variant.parity.verdict, variant.parity.reason) == ("not-run", "no runtime")
 
 
 def test_no_problems_and_no_runs_are_not_measured(look, tmp_path):
-    change(
-        tmp_path / "metrics/score/kd-q4_0.json",
-        **{"katas.verdict": "not-run", "katas.pass_at_1": 0.0},
-    )
+    change(tmp_path / "metrics/score/kd-q4_0.json", **{"chores.n": 0, "chores.pass_at_1": 0.0})
     change(tmp_path / "metrics/export/kd-q4_0.json", "latency", n=0, tokens_per_s_p50=0.0)
     variant = look().results.variants["kd-q4_0"]
-    assert (variant.katas, variant.inside_subset, variant.latency) == (None, None, None)
+    assert (variant.rate("chores", "pass_at_1"), variant.latency) == (None, None)
+    assert variant.why_not("chores") == "no problems were tried"
 
 
 def test_an_unknown_verdict_is_refused(look, tmp_path):
@@ -180,6 +178,53 @@ def test_a_history_without_its_columns_is_refused(tmp_path):
         load.read_history(tmp_path / "kd.csv")
 
 
+def test_a_task_that_was_not_run_has_its_reason_and_no_number(look, tmp_path):
+    path = tmp_path / "metrics/score/kd-q8_0.json"
+    change(path, **not_run("chores", 200))  # the rates are still in the file
+    score = look().results.variants["kd-q8_0"].scores["chores"]
+    assert (score.measures, score.rows) == ({}, [])
+    assert "cut off" in score.reason
+    change(path, **{"chores.reason": None})
+    with pytest.raises(InputError, match=r"kd-q8_0\.json has no chores\.reason"):
+        look()
+    change(path, **{"chores.verdict": "perhaps"})
+    with pytest.raises(InputError, match="'perhaps'; allowed: run, not-run"):
+        look()
+
+
+@pytest.mark.parametrize("keep", [0, 199])
+def test_rows_that_are_missing_make_a_task_not_run(look, tmp_path, keep):
+    path = tmp_path / "data/scores/kd-q8_0.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:keep]))
+    variant = look().results.variants["kd-q8_0"]
+    assert variant.why_not("chores") == f"{keep} rows of 200: run score again"
+    assert variant.rate("chores", "pass_at_1") is None
+
+
+def test_a_part_of_a_task_has_its_own_count(look):
+    measures = look().results.variants["kd-q8_0"].scores["chores"].measures
+    assert (measures["pass_at_1"].n, measures["pass_at_1[level=2]"].n) == (200, 50)
+
+
+def test_the_owner_of_every_checkpoint_is_known(look, tmp_path):
+    path = tmp_path / "metrics/export/kd-q4_0.json"
+    change(path, checkpoint="compressed/kd-awq")
+    with pytest.raises(InputError, match=r"export\.kd-q4_0 is made of compressed/kd-awq, which is"):
+        look()
+
+
+def test_no_checkpoint_plays_two_roles(look, tmp_path):
+    students = SETTINGS["students"] | {"labels_only": "kd-q4_0"}
+    with pytest.raises(InputError, match="kd and labels_only are both scored through students/kd"):
+        look(students=students)
+    with pytest.raises(InputError, match="kd and kd are both"):
+        look(students=SETTINGS["students"] | {"kd": ["kd-q8_0", "kd-q4_0"]})
+    with pytest.raises(InputError, match="teacher and kd are both"):
+        look(students=SETTINGS["students"] | {"kd": "kd-q8_0"}, teacher="kd-q4_0")
+    with pytest.raises(InputError, match=r"baseline: untrained-q8_0 is made of students/untr"):
+        look(baseline="untrained-q8_0")
+
+
 def test_the_tree_of_these_tests_is_json_as_the_stages_write_it(flags):
-    for path in flags["score"].glob("*.json"):
+    for path in (flags["metrics_in"] / "score").glob("*.json"):
         json.dumps(json.loads(path.read_text()), allow_nan=False)

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 from potstill.report import figure, labels, plots
 
-from tests.report.fake_tree import change
+from tests.report.fake_tree import change, not_run
 
 PLOTS = ["quality-size", "quality-speed", "quality-first-token", "loss", "levels", "rejections"]
 
@@ -45,7 +45,7 @@ def test_the_page_decides_the_colours(drawn):
 
 def test_equal_numbers_give_equal_bytes_and_another_number_another_plot(look, drawn, tmp_path):
     assert plots.against_size(look()) == drawn["quality-size"]
-    change(tmp_path / "metrics/score/kd-q4_0.json", **{"katas.pass_at_1.high": 0.9})
+    change(tmp_path / "metrics/score/kd-q4_0.json", **{"chores.pass_at_1.high": 0.9})
     assert plots.against_size(look()) != drawn["quality-size"]
 
 
@@ -66,7 +66,7 @@ def test_what_was_not_measured_is_said_and_not_drawn(look, tmp_path):
 
 
 def test_levels_without_scores_and_no_rejections_are_said(look, tmp_path):
-    (tmp_path / "data/scores/kd-q8_0.jsonl").write_text("")
+    change(tmp_path / "metrics/score/kd-q8_0.json", **not_run("chores", 200))
     view = look()
     assert plots.levels(view).svg is None
     nothing = replace(view.results.curated, rejected={"empty": 0})

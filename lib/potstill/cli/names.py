@@ -150,8 +150,8 @@ def _asked(roles: Tree, delivered: list[str], export: Tree) -> Iterator[str]:
         for name in delivered if task is not None else ():
             tried = [key for key, count in (export[name].get("tasks") or {}).items() if count]
             if task not in tried:
-                where = f"params.yaml: compare.{place}.task is {task!r}"
-                yield f"{where}, which export.{name}.tasks does not try; {closest(str(task), tried)}"
+                where = f"params.yaml: compare.{place}.task is {task!r}, which export.{name}.tasks"
+                yield f"{where} does not try; {closest(str(task), tried)}"
 
 
 def _section(tree: Tree, name: str) -> Tree:

@@ -71,7 +71,7 @@ class Claim:
 def few_seeds(seeds: int) -> str:
     """Return what is said of too few seeds."""
     word = NUMBERS[seeds]
-    return f"{word} training seed{'s' * (seeds > 1)}; {NUMBERS[MIN_SEEDS]} are needed"
+    return f"{word} training seed{'s' * (seeds > 1)} of the {NUMBERS[MIN_SEEDS]} that are needed"
 
 
 def corrected(claims: Iterable[Claim]) -> list[Claim]:
