@@ -68,7 +68,7 @@ def test_only_common_problems_count(pair):
 def test_each_measure_is_compared_by_its_own_flag(pair, measure):
     first, second = pair
     keys = PAIRED[measure]
-    worse = with_rows(second, [row | {key: False for key in keys} for row in rows_of(second)])
+    worse = with_rows(second, [row | dict.fromkeys(keys, False) for row in rows_of(second)])
     found = compare(first, worse, measure=measure).estimate
     share = sum(all(row[key] for key in keys) for row in rows_of(first)) / 200
     assert found.value == pytest.approx(share)

@@ -7,7 +7,6 @@ from potstill.report.settings import Comparison
 
 from tests.report.fake_tree import SETTINGS
 
-
 RATIO = {"measure": "ratio_high", "of": "perplexity", "against": "untrained", "below": 1.0}
 DROP = {"measure": "drop_high", "task": "chores", "of": "pass_at_1", "at_most": 0.1}
 PRIMARY = SETTINGS["primary"]
