@@ -85,12 +85,9 @@ def test_several_samples_of_a_problem_weigh_as_one(pair):
 def test_seeds_are_meaned_and_their_differences_widen_the_interval(pair):
     first, second = pair
     rows = rows_of(first)
-    better = with_rows(
-        first, [row | {"passed": row["passed"] or row["level"] == 2} for row in rows]
-    )
-    worse = with_rows(
-        first, [row | {"passed": row["passed"] and row["level"] != 1} for row in rows]
-    )
+    more = [row | {"passed": row["passed"] or row["level"] == 2} for row in rows]
+    fewer = [row | {"passed": row["passed"] and row["level"] != 1} for row in rows]
+    better, worse = with_rows(first, more), with_rows(first, fewer)
     found = between([first, better, worse], [second], "chores", "pass_at_1").estimate
     each = [compare(item, second).estimate for item in (first, better, worse)]
     assert found.value == pytest.approx(sum(one.value for one in each) / 3)

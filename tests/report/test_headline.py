@@ -48,9 +48,8 @@ def test_the_first_columns_fit_a_terminal(seeded):
 
 def test_other_tasks_have_a_column_while_there_is_room(look, tmp_path):
     path = tmp_path / "metrics/score/kd-q8_0.json"
-    rows = [
-        json.loads(x) for x in (tmp_path / "data/scores/kd-q8_0.jsonl").read_text().splitlines()
-    ]
+    lines = (tmp_path / "data/scores/kd-q8_0.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
     for number in range(6):
         again = [row | {"task": f"task_{number}"} for row in rows]
         rows += again if number == 0 else []

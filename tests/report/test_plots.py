@@ -55,6 +55,13 @@ def test_every_export_is_named_once(drawn, look):
     assert ">untrained-q8_0<" not in drawn["quality-speed"].svg
 
 
+def test_of_several_training_seeds_the_first_is_drawn_as_exports_and_all_as_curves(seeded):
+    drawn = {plot.name: plot.svg for plot in plots.all_plots(seeded)}
+    assert "kd-q8_0<" in drawn["quality-size"]
+    assert "kd-s1-q8_0" not in "".join(drawn.values())
+    assert drawn["loss"].count(">kd (validation)<") == 1
+
+
 def test_what_was_not_measured_is_said_and_not_drawn(look, tmp_path):
     for name in look().results.variants:
         change(tmp_path / f"metrics/export/{name}.json", latency={"n": 0})

@@ -114,6 +114,12 @@ class View:
         )
 
     @cached_property
+    def drawn(self) -> list[Variant]:
+        """All exports without those of further training seeds, which would cover each other."""
+        first = {student.variants[0].checkpoint for student in self.students.values()}
+        return [v for v in self.variants if v.checkpoint in first | {self.teacher.checkpoint}]
+
+    @cached_property
     def delivered(self) -> list[Variant]:
         """The exports of the delivered checkpoint, from large to small."""
         return [item for item in self.variants if item.checkpoint == self.item.checkpoint]

@@ -33,7 +33,7 @@ def colour(view: View, owner: str) -> str:
 
 def against_size(view: View) -> Plot:
     """The primary measure of every export over its size."""
-    points = [(item.size_bytes / 1e6, item) for item in view.variants if _rate(view, item)]
+    points = [(item.size_bytes / 1e6, item) for item in view.drawn if _rate(view, item)]
     best = max(view.delivered, key=lambda item: rate.value if (rate := _rate(view, item)) else -1.0)
     smallest = view.delivered[-1]
     title = (
@@ -42,7 +42,10 @@ def against_size(view: View) -> Plot:
         f"{_share(view, smallest)} of {view.settings.primary.task}, {best.name} "
         f"{_share(view, best)}"
     )
-    note = "Bars are 95 % intervals. Exports of nearly one size are moved apart sideways."
+    note = (
+        "Bars are 95 % intervals of one training seed. Exports of nearly one size are moved apart "
+        "sideways."
+    )
     return _scatter(view, "quality-size", title, note, points, "Size, MB")
 
 
@@ -89,7 +92,7 @@ def _share(view: View, item: Variant) -> str:
 
 
 def _timed(view: View) -> list[tuple[Variant, Latency]]:
-    shown = [item for item in view.variants if view.role(item) in ("student", "teacher")]
+    shown = [item for item in view.drawn if view.role(item) in ("student", "teacher")]
     return [(item, item.latency) for item in shown if _rate(view, item) and item.latency]
 
 

@@ -43,7 +43,7 @@ def _losses(view: View) -> Iterable[tuple[str, float, float]]:
 
 
 def _quality(view: View) -> Iterable[tuple[str | float, ...]]:
-    for item in view.variants:
+    for item in view.drawn:
         found = item.rate(view.settings.primary.task, view.settings.primary.measure)
         if found is None:
             continue
