@@ -110,7 +110,7 @@ def paired_runs(
     The value is sum(mean over seeds of first - mean over seeds of second) / sum(weights). The
     interval resamples seeds above groups, each side for itself: every seed answered the same rows.
     Few seeds vary too little under resampling, so that their deviations are widened to Student's
-    interval (Hesterberg 2015, section 4.1); a side of one seed is taken as it is, and the interval
+    interval (Hesterberg 2015); a side of one seed is taken as it is, and the interval
     then speaks of that very model. With one seed a side it is `paired_difference`.
 
     p: how often groups with random signs, with seeds resampled around their mean as above, give a

@@ -201,6 +201,15 @@ def test_rows_that_are_missing_make_a_task_not_run(look, tmp_path, keep):
     assert variant.rate("chores", "pass_at_1") is None
 
 
+@pytest.mark.parametrize("value", [float("nan"), None, 1, "true"])
+def test_a_verdict_that_is_none_is_named_with_its_row(look, tmp_path, value):
+    path = tmp_path / "data/scores/kd-q8_0.jsonl"
+    first, *others = path.read_text().splitlines(keepends=True)
+    path.write_text(json.dumps(json.loads(first) | {"passed": value}) + "\n" + "".join(others))
+    with pytest.raises(InputError, match=r"kd-q8_0\.jsonl: row chore-0: passed is"):
+        look()
+
+
 def test_a_part_of_a_task_has_its_own_count(look):
     measures = look().results.variants["kd-q8_0"].scores["chores"].measures
     assert (measures["pass_at_1"].n, measures["pass_at_1[level=2]"].n) == (200, 50)

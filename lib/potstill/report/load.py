@@ -32,7 +32,8 @@ from potstill.report.results import (
 from potstill.report.settings import Comparison
 
 LIKELIHOOD_KEYS = ("id", "group", "nll_nats", "tokens")
-ROW_KEYS = ("id", "task", "family", *sorted({key for keys in PAIRED.values() for key in keys}))
+FLAGS = sorted({key for keys in PAIRED.values() for key in keys})
+ROW_KEYS = ("id", "task", "family", *FLAGS)
 HISTORY_KEYS = ("step", "ce", "validation_nll")
 VERDICTS = ("pass", "fail", "not-run")
 
@@ -222,6 +223,9 @@ def _scores(sources: Sources, name: str) -> dict[str, Score]:
     answers = sources.data / "scores" / f"{name}.jsonl"
     for row in files.read_jsonl(answers, ROW_KEYS) if answers.exists() else ():
         rows.setdefault(str(row["task"]), []).append(row)
+        for key in FLAGS:
+            if not isinstance(row[key], bool):
+                raise InputError(f"{answers}: row {row['id']}: {key} is {row[key]!r}, no verdict")
     record = Record.read(path)
     tasks = [key.removesuffix(".verdict") for key in record.values if key.endswith(".verdict")]
     return {task: _score(record, task, rows.get(task, [])) for task in tasks}
