@@ -20,6 +20,7 @@ class Table:
     Attributes:
         left: how many columns are text; the others are numbers and stand to the right.
         state: the column that holds pass, fail or not-run; -1 for none.
+        words: the column that holds a sentence; -1 for none but the last.
     """
 
     title: str
@@ -28,6 +29,7 @@ class Table:
     rows: Sequence[tuple[str, ...]]
     left: int = 1
     state: int = -1
+    words: int = -1
 
 
 def all_tables(view: View, verdicts: list[Verdict]) -> list[Table]:
@@ -114,6 +116,7 @@ def differences(view: View) -> Table:
         ("On", "Of", "The first is", "Difference", "Seeds", "p", "p, corrected"),
         rows,
         left=3,
+        words=2,
     )
 
 
@@ -182,6 +185,7 @@ def scores(view: View) -> Table:
         ("Export", "Task", "Not run because", "n", *(text.measure(n).capitalize() for n in names)),
         rows,
         left=3,
+        words=2,
     )
 
 
