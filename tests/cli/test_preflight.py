@@ -259,6 +259,8 @@ def at(path, value):
         ("compare/teacher", "kd-q8_0", "teacher is 'kd-q8_0', which is made of students/kd"),
         ("compare/students/kd", "kd-q9", "compare.students.kd is 'kd-q9'.*did you mean kd-q"),
         ("compare/students/kd", ["kd-q8_0", "kd-q9"], "students.kd is 'kd-q9'.*did you mean kd-q"),
+        ("compare/students/untrained", None, "no student untrained; allowed"),
+        ("export/kd-f16/checkpoint", "students/kd_2", "export.kd-f16 is made of students/kd_2, wh"),
         (
             "compare/primary/task",
             "kata",

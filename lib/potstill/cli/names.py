@@ -129,6 +129,7 @@ def _roles(tree: Tree) -> Iterator[str]:
     if made_of:
         yield from _role("params.yaml: compare.baseline", roles.get("baseline"), made_of, export)
     yield from _asked(roles, [name for name in of_student if name in export], export)
+    yield from _owned(shown, export)
 
 
 def _role(where: str, variant: object, owners: list[str], export: Tree) -> Iterator[str]:
@@ -139,6 +140,19 @@ def _role(where: str, variant: object, owners: list[str], export: Tree) -> Itera
     elif variant not in of_owner:
         made_of, owner = export[variant].get("checkpoint"), " or ".join(owners)
         yield f"{where} is {variant!r}, which is made of {made_of}, not of {owner}; {hint}"
+
+
+def _owned(shown: Tree, export: Tree) -> Iterator[str]:
+    """What is exported is of the teacher or of a student that the report shows."""
+    listed = [v for one in shown.values() for v in (one if isinstance(one, list) else [one])]
+    owners = {export[name].get("checkpoint") for name in listed if name in export}
+    for name, item in export.items():
+        checkpoint = str(item.get("checkpoint"))
+        if checkpoint.startswith("students/") and checkpoint not in owners:
+            yield (
+                f"params.yaml: export.{name} is made of {checkpoint}, which compare.students does "
+                "not show: list an export of it there, or remove this one"
+            )
 
 
 def _asked(roles: Tree, delivered: list[str], export: Tree) -> Iterator[str]:
