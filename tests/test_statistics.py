@@ -98,7 +98,7 @@ def test_intervals_and_p_values_of_runs_are_calibrated(seeds, of_seed, families)
 
     A side of one seed is a model that is given, so that it has no variance of its own.
     """
-    generator, held, p_values, repeats = np.random.default_rng(7), 0, [], 200
+    generator, held, p_values, repeats = np.random.default_rng(7), 0, [], 100
     groups = np.repeat(np.arange(families), 4).astype(str)
     for _ in range(repeats):
         effect = generator.normal(size=families)

@@ -4,9 +4,12 @@ import json
 
 import pytest
 from potstill.errors import InputError
+from potstill.evaluate import rates
+from potstill.evaluate.scoring import Scores
 from potstill.report import load
+from potstill.report.results import PAIRED
 
-from tests.report.fake_tree import SETTINGS, change, not_run
+from tests.report.fake_tree import SETTINGS, change, not_run, write_json, write_rows
 
 
 def test_numbers_arrive_as_they_were_written(look, tmp_path):
@@ -208,6 +211,28 @@ def test_a_verdict_that_is_none_is_named_with_its_row(look, tmp_path, value):
     path.write_text(json.dumps(json.loads(first) | {"passed": value}) + "\n" + "".join(others))
     with pytest.raises(InputError, match=r"kd-q8_0\.jsonl: row chore-0: passed is"):
         look()
+
+
+def test_it_reads_what_the_scoring_itself_writes(look, tmp_path):
+    """The metrics of `score`, made by its own code from the rows of the tree, at both ends."""
+    path = tmp_path / "data/scores/kd-q8_0.jsonl"
+    rows = [json.loads(line) | {"repeats": False} for line in path.read_text().splitlines()]
+    for cut, reason in ((0, ""), (5, "cut off at 64 tokens")):
+        for row in rows[:cut]:
+            row["hit_limit"] = True
+        write_rows(tmp_path, "kd-q8_0", rows)
+        facts = {"chores": {"max_tokens": 64}, "essays": {"reason": "no source was given"}}
+        metrics = rates.summary(Scores(rows, facts))
+        write_json(tmp_path / "metrics/score/kd-q8_0.json", metrics)
+        variant = look().results.variants["kd-q8_0"]
+        assert reason in variant.why_not("chores")
+        assert variant.why_not("essays") == "no source was given"
+        found = variant.rate("chores", "pass_at_1")
+        assert (found is None) == bool(cut)
+        if found:
+            assert found.value == sum(row["passed"] for row in rows) / 200
+            assert variant.scores["chores"].measures["pass_at_1[level=2]"].n == 50
+    assert PAIRED.items() <= rates.MEASURES.items() | {("hit_limit", ("hit_limit",))}
 
 
 def test_a_part_of_a_task_has_its_own_count(look):
