@@ -22,7 +22,8 @@ def claim(low=0.1, high=0.3, seeds=3, p=0.001, *, primary=True, measure="pass_at
         ({"seeds": 2}, "not established", "two training seeds of the three"),
         ({"seeds": 2, "low": -0.3, "high": -0.1}, "not established", "two training seeds"),
         ({"seeds": None}, "better", ""),
-        ({"p": 0.06}, "better", ""),  # of the primary endpoint the interval decides
+        ({"p": 0.06}, "not established", "p 0.06"),
+        ({"p": 0.04}, "better", ""),
         ({"p": 0.06, "primary": False}, "not established", "p 0.06 after Holm's correction"),
         ({"p": 0.04, "primary": False}, "better", ""),
         ({"measure": "malformed"}, "worse", ""),
