@@ -1,8 +1,8 @@
 """What a difference allows to say: better, worse, or not established and why.
 
 "Better" and "worse" need at least three training seeds on each side that was trained, an interval
-that excludes no difference and p below 0.05: of all but the primary endpoint after Holm's correction
-for the number of differences in the report. See docs/statistics.md.
+that excludes no difference and p below 0.05, of all but the primary endpoint after Holm's
+correction for the number of differences in the report. See docs/statistics.md.
 """
 
 from collections.abc import Iterable
