@@ -27,7 +27,7 @@ runtime data mining tasks
 students logits sampling curation
 distill
 export
-proving evaluate
+adoption proving evaluate
 report
 cli
 """

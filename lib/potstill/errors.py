@@ -12,3 +12,11 @@ class InputError(ValueError):
 
 class MissingPackageError(InputError):
     """A package that this machine lacks: what needed it is reported as not run, never as passed."""
+
+
+def missing(what: str, package: str) -> MissingPackageError:
+    """Return the error that says what cannot be done without a package, and what brings it."""
+    return MissingPackageError(
+        f"{what} needs the package {package}, which is not installed: in the checkout, "
+        "`make setup` or `pip install '.[pipeline]'`"
+    )

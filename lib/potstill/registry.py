@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
-from potstill.errors import InputError, MissingPackageError
+from potstill.errors import InputError, missing
 from potstill.params import closest
 
 ModuleT = TypeVar("ModuleT")
@@ -38,10 +38,7 @@ class Registry(Mapping[str, ModuleT], Generic[ModuleT]):
             package = (error.name or "").partition(".")[0]
             if package == __name__.partition(".")[0]:
                 raise
-            raise MissingPackageError(
-                f"{self._kind} {name} needs the package {package}, which is not installed: "
-                "pip install -r requirements.lock"
-            ) from None
+            raise missing(f"{self._kind} {name}", package) from None
 
     def constant(self, name: str, constant: str) -> Any:  # noqa: ANN401 - whatever it is
         """Return a constant of a name's module, read from its text.

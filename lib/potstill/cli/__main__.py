@@ -11,15 +11,22 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from potstill.errors import InputError
+from potstill.errors import InputError, missing
 
 # Commands whose arguments and work live in a package: `add_arguments(parser)` and `main(args)`.
 PACKAGES = {
     "check": ("potstill.cli.check", "say whether code stays inside the executor's subset"),
     "run": ("potstill.cli.run", "run untrusted code in the sandbox"),
     "chat": ("potstill.cli.chat", "talk with an artefact"),
+    "adopt": (
+        "potstill.cli.adopt",
+        "make an artefact of a GGUF file, an ONNX folder, a checkpoint",
+    ),
+    "score": ("potstill.cli.score", "measure an artefact's pass rates, outside the pipeline"),
+    "compare": ("potstill.cli.compare", "compare two scored artefacts, problem by problem"),
 }
-COULD_NOT_CHECK = 2  # check, run and chat: 1 means "no", so an unusable input needs its own code
+COULD_NOT_CHECK = 2  # of PACKAGES: 1 means "no", so an unusable input needs its own code
+STOPPED = 130  # as a shell has it for Ctrl-C
 
 
 def _preset(args: argparse.Namespace) -> int:
@@ -115,15 +122,29 @@ def build_parser(chosen: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+def _run(chosen: str | None, arguments: Sequence[str]) -> int:
+    """Run the chosen command; of a package that it lacks it says so, as a mistake of the user's."""
+    try:
+        args = build_parser(chosen).parse_args(arguments)
+        command: Callable[[argparse.Namespace], int] = args.command
+        return command(args)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "potstill"):
+            raise
+        raise missing("this command", package) from None
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; a mistake of the user's is one line."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     chosen = arguments[0] if arguments else None
-    args = build_parser(chosen).parse_args(arguments)
-    command: Callable[[argparse.Namespace], int] = args.command
     try:
-        code = command(args)
+        code = _run(chosen, arguments)
         sys.stdout.flush()
+    except KeyboardInterrupt:
+        print(f"potstill {chosen}: stopped", file=sys.stderr)
+        return STOPPED
     except InputError as error:
         print(f"potstill {chosen}: {error}", file=sys.stderr)
         return COULD_NOT_CHECK if chosen in PACKAGES else 1

@@ -37,22 +37,13 @@ class ChatTokenizer:
             raise InputError(f"{folder} has no tokenizer.json: it is not a checkpoint or artefact")
         self.tokenizer = tokenizers.Tokenizer.from_file(str(path))
         self.config = files.read_json(folder / "tokenizer_config.json")
-        template_file = folder / "chat_template.jinja"
-        self.template: str = (
-            template_file.read_text(encoding="utf-8")
-            if template_file.exists()
-            else self.config.get("chat_template") or ""
-        )
+        self.template = template_of(folder)
         if not self.template:
             raise InputError(
                 f"{folder} has no chat template: use an instruct model, or put one into "
                 "chat_template.jinja"
             )
-        self._special = {
-            f"{role}_token": _text(token)
-            for role in _ROLES
-            if (token := self.config.get(f"{role}_token"))
-        }
+        self._special = special_tokens(self.config)
         self.stop_ids = end_ids(folder, self.tokenizer, self._special.get("eos_token"))
 
     @property
@@ -109,6 +100,23 @@ class ChatTokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of ids, without special tokens."""
         return self.tokenizer.decode(list(ids), skip_special_tokens=True)
+
+
+def template_of(folder: Path) -> str:
+    """Return the chat template of a folder, empty where it has none."""
+    from potstill import files
+
+    path = folder / "chat_template.jinja"
+    if path.exists():
+        return path.read_text(encoding="utf-8")
+    return files.read_json(folder / "tokenizer_config.json").get("chat_template") or ""
+
+
+def special_tokens(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return name -> text of the special tokens that tokenizer_config.json has ("eos_token")."""
+    return {
+        f"{role}_token": _text(token) for role in _ROLES if (token := config.get(f"{role}_token"))
+    }
 
 
 def end_ids(folder: Path, tokenizer: Any, eos: str | None) -> frozenset[int]:  # noqa: ANN401

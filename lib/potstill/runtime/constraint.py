@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from potstill.errors import InputError, MissingPackageError
+from potstill.errors import InputError, missing
 from potstill.runtime.request import Constraint
 
 if TYPE_CHECKING:
@@ -70,10 +70,7 @@ class Constraints:
         try:
             from llguidance import LLMatcher, LLTokenizer
         except ModuleNotFoundError:
-            raise MissingPackageError(
-                "a constraint needs the package llguidance, which is not installed: "
-                "pip install -r requirements.lock"
-            ) from None
+            raise missing("a constraint", "llguidance") from None
         if self._tokenizer is None:
             if not self._file.is_file():
                 raise InputError(f"{self._file} is missing: a constraint needs the tokenizer")

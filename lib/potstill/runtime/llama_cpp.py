@@ -55,6 +55,17 @@ def load(artefact: Path, *, threads: int, context: int) -> "LlamaCpp":
     )
 
 
+def end_ids(path: Path) -> frozenset[int]:
+    """Return the ids that llama.cpp takes for the end of an answer; the whole model is loaded.
+
+    Raises:
+        InputError: the file is damaged, or llama.cpp refuses it.
+    """
+    model = LlamaCpp(path, stop_ids=frozenset(), threads=1, context=1)
+    with closing(model):
+        return frozenset(model.ends())
+
+
 class LlamaCpp:
     """One GGUF model; implements `potstill.runtime.base.Runtime`.
 
@@ -87,6 +98,11 @@ class LlamaCpp:
         count = llama_cpp.llama_tokenize(self._vocab, data, len(data), ids, room, False, True)
         assert count >= 0, f"{len(data)} bytes made {-count} tokens"
         return list(ids[:count])
+
+    def ends(self) -> list[int]:
+        """Return the ids that llama.cpp takes for the end of an answer."""
+        is_end = llama_cpp.llama_vocab_is_eog
+        return [index for index in range(self.vocab_size) if is_end(self._vocab, index)]
 
     def logits(self, ids: Sequence[int]) -> np.ndarray:
         """Return the float32 logits [T, V], teacher-forced."""

@@ -24,6 +24,8 @@ CAPABILITIES = Capabilities(
     stops=True,
     constraint=True,
 )
+_PAST = "past_key_values."
+_DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 
 class OnnxRuntime:
@@ -55,9 +57,16 @@ class OnnxRuntime:
         self._context = min(context, int(description["context"]))
         self._pieces = pieces.of_tokenizer(self._tokenizer)
         self._constraints = Constraints(artefact / "tokenizer.json", self.vocab_size, self.stop_ids)
-        self._cache_names = [i.name for i in self._session.get_inputs()[2:]]
-        shape = self._session.get_inputs()[2].shape
-        self._empty = np.zeros((1, shape[1], 0, shape[3]), dtype=np.float32)
+        inputs = {entry.name: entry for entry in self._session.get_inputs()}
+        self._empty = {name: _empty(i) for name, i in inputs.items() if name.startswith(_PAST)}
+        self._positions = "position_ids" in inputs
+        others = inputs.keys() - self._empty.keys() - {"position_ids"}
+        if others != {"input_ids", "attention_mask"} or not self._empty:
+            raise InputError(
+                f"{path} takes {', '.join(sorted(others))} and {len(self._empty)} parts of a cache "
+                f"({_PAST}*); a decoder takes input_ids, attention_mask, maybe position_ids, and "
+                "two parts a layer: export it as text-generation-with-past"
+            )
 
     def tokenize(self, text: str) -> list[int]:
         """Return the ids by the tokenizer.json inside the artefact."""
@@ -66,7 +75,7 @@ class OnnxRuntime:
     def logits(self, ids: Sequence[int]) -> np.ndarray:
         """Return the float32 logits [T, V]."""
         self._check(ids)
-        result: np.ndarray = self._run(ids, [self._empty] * len(self._cache_names))[0][0]
+        result: np.ndarray = self._run(ids, list(self._empty.values()))[0][0]
         return result
 
     def stream(self, request: Request) -> Iterator[Chunk]:
@@ -83,7 +92,7 @@ class OnnxRuntime:
 
     def _stream(self, writer: Writer) -> Iterator[Chunk]:
         yield from writer.chunks  # an answer without room for any id has its end already
-        cache: list[Any] = [self._empty] * len(self._cache_names)
+        cache: list[Any] = list(self._empty.values())
         new = list(writer.request.prompt)
         while not writer.ended:
             logits, *cache = self._run(new, cache)
@@ -108,10 +117,13 @@ class OnnxRuntime:
         inputs = {
             "input_ids": np.asarray([list(ids)], dtype=np.int64),
             "attention_mask": np.ones((1, past + len(ids)), dtype=np.int64),
-            **dict(zip(self._cache_names, cache, strict=True)),
+            **dict(zip(self._empty, cache, strict=True)),
         }
-        found: list[Any] = self._session.run(None, inputs)
-        return found
+        if self._positions:
+            inputs["position_ids"] = np.arange(past, past + len(ids), dtype=np.int64)[None]
+        names = ["logits", *(name.replace(_PAST, "present.", 1) for name in self._empty)]
+        logits, *cache = self._session.run(names, inputs)
+        return [logits.astype(np.float32, copy=False), *cache]
 
     def _check(self, ids: Sequence[int]) -> None:
         if not ids:
@@ -121,6 +133,16 @@ class OnnxRuntime:
             raise InputError(f"id {wrong[0]} is outside the vocabulary of {self.vocab_size}")
         if len(ids) > self._context:
             raise InputError(f"{len(ids)} ids do not fit the context of {self._context}")
+
+
+def _empty(entry: "onnxruntime.NodeArg") -> np.ndarray:
+    """Return the part of the cache that one input takes, of no tokens: [1, heads, 0, width]."""
+    shape = entry.shape
+    if len(shape) != 4 or not isinstance(shape[1], int) or not isinstance(shape[3], int):
+        raise InputError(
+            f"the input {entry.name} has shape {shape}; [batch, heads, past, width] runs"
+        )
+    return np.zeros((1, shape[1], 0, shape[3]), _DTYPES.get(entry.type, np.float32))
 
 
 def load(artefact: Path, *, threads: int, context: int) -> OnnxRuntime:

@@ -1,0 +1,1 @@
+"""Make an artefact of a model that somebody else exported, so that it is run and scored as ours."""

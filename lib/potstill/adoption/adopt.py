@@ -1,0 +1,78 @@
+"""From a stranger's GGUF file, ONNX folder or checkpoint folder to an artefact.
+
+A GGUF file or an ONNX folder is taken as it is; a checkpoint is exported first. What comes out is a
+folder like those of `potstill.export.build`; artifact.json says besides in `adopted_from` what it
+was made of.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from potstill import files
+from potstill.errors import InputError
+from potstill.models import checkpoint
+from potstill.runtime import artifact
+
+
+def adopt(source: Path, out: Path) -> list[str]:
+    """Write the artefact of `source` into the new folder `out`; it is there whole or not at all.
+
+    Args:
+        source: a GGUF file, a folder with model.onnx, config.json and a tokenizer, or a Hugging
+            Face checkpoint folder (which needs the packages of the pipeline).
+        out: the folder to make.
+
+    Returns:
+        Notes for the user, one line each: linked or copied, what the artefact lacks.
+
+    Raises:
+        InputError: `source` is none of these, is damaged or cannot be run, or `out` exists.
+        MissingPackageError: a package that this needs is not installed.
+    """
+    bring = _kind(source)
+    if out.exists():
+        raise InputError(f"{out} exists: delete it, or name another folder with --out")
+    partial = files.partial_path(out)
+    files.remove(partial)
+    partial.mkdir(parents=True)
+    try:
+        notes = bring(source, partial)
+        template = artifact.read(partial)["chat_template"]
+        files.publish(partial, out)
+    except BaseException:
+        files.remove(partial)
+        raise
+    if not template:
+        notes.append(
+            "no chat template, as a base model has none: tasks that ask in messages are not run"
+        )
+    return notes
+
+
+def _kind(source: Path) -> Callable[[Path, Path], list[str]]:
+    """Return what brings a source of this kind."""
+    if source.is_file():
+        from potstill.adoption import gguf
+
+        return gguf.bring
+    if not source.is_dir():
+        raise InputError(f"{source} is no file and no folder: name a GGUF file or a folder")
+    if (source / artifact.NAME).exists():
+        raise InputError(f"{source} is an artefact already: use it as it is")
+    if (source / "model.onnx").exists():
+        from potstill.adoption import onnx
+
+        return onnx.bring
+    if any((source / name).exists() for name in (checkpoint.WEIGHTS, checkpoint.INDEX)):
+        return _export
+    raise InputError(
+        f"{source} holds neither model.onnx nor {checkpoint.WEIGHTS}; allowed: a GGUF file, an "
+        "ONNX folder as optimum writes it, a Hugging Face checkpoint"
+    )
+
+
+def _export(source: Path, out: Path) -> list[str]:
+    from potstill.export import build
+
+    build.build(source, out, format="gguf", quantisation="f16")
+    return ["the checkpoint was exported to GGUF in float16 by llama.cpp's converter"]
