@@ -131,10 +131,11 @@ def read_jsonl(path: Path, required: Iterable[str] = ()) -> Iterator[dict[str, A
             except UnicodeDecodeError as error:
                 raise InputError(f"{path}: not UTF-8 ({error}): convert the file") from None
             if line.strip():
-                yield _parse_row(path, number, line, required)
+                yield parse_row(path, number, line, required)
 
 
-def _parse_row(path: Path, number: int, line: str, required: Iterable[str]) -> dict[str, Any]:
+def parse_row(path: Path, number: int, line: str, required: Iterable[str] = ()) -> dict[str, Any]:
+    """Return the object of one line; see `read_jsonl`."""
     try:
         row = json.loads(line)
     except ValueError as error:

@@ -180,3 +180,20 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
         corrected[place] = largest
     return corrected
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Return the two-sided exact p-value of a paired comparison of two yes-or-no outcomes.
+
+    Only the rows on which the two differ say anything: were both alike, each of them would fall to
+    either side as a coin does (McNemar 1947, in its exact form). Rows that are alike, as those of
+    one family, make it smaller than it should be: read the interval beside it.
+
+    Raises:
+        ValueError: a count is negative.
+    """
+    if only_first < 0 or only_second < 0:
+        raise ValueError(f"{only_first} and {only_second} are not counts")
+    n, few = only_first + only_second, min(only_first, only_second)
+    tail = sum(math.comb(n, k) for k in range(few + 1))
+    return min(1.0, 2 * tail / 2**n)

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -208,3 +209,28 @@ def test_memory_does_not_grow_with_the_files(project):
     with (project / "metrics/SHA256SUMS").open("a") as sums:
         sums.write(big)
     assert peak_kb() < small + 20_000
+
+
+def test_an_artefact_from_elsewhere_is_checked_against_its_own_record(
+    project, tiny_gguf, monkeypatch
+):
+    shutil.copytree(tiny_gguf("llama", "q8_0"), "mine")
+    assert problems("mine") == []
+    assert problems("mine", PROMPTS) == []
+    flip_a_bit(Path("mine/model.gguf"))
+    (line,) = problems("mine", PROMPTS)
+    assert line.startswith("mine/model.gguf has SHA-256 ")
+    monkeypatch.chdir("mine")  # and where there is no run at all
+    (line,) = problems(".")
+    assert line.startswith("model.gguf has SHA-256 ")
+    with pytest.raises(InputError, match="SHA256SUMS is missing"):
+        problems("tokenizer.json")
+
+
+def test_without_dvc_a_bad_file_is_still_named(project, monkeypatch):
+    monkeypatch.setitem(sys.modules, "dvc.repo", None)
+    flip_a_bit(Path(PROMPTS), 3)
+    (line,) = problems(PROMPTS)
+    assert line.startswith(f"{PROMPTS}: differs")
+    with pytest.raises(InputError, match="needs the package dvc"):
+        problems(cache=True)

@@ -1,5 +1,7 @@
 """Check the files of a checkout, and the DVC cache behind them, against metrics/SHA256SUMS.
 
+An artefact that is not of this checkout's run is checked against its own artifact.json.
+
 DVC 3.67 trusts an object in its cache that is read-only: a damaged one is checked out with exit
 code 0 and `dvc status` calls it up to date. So every file is read here and hashed by us.
 
@@ -16,9 +18,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from potstill import hashes
-from potstill.errors import InputError
+from potstill.errors import InputError, MissingPackageError, missing
 from potstill.files import CHUNK_BYTES, read_json, sha256_file
 from potstill.params import read_params
+from potstill.runtime import artifact
 
 
 @dataclass
@@ -46,17 +49,22 @@ def verify(
 
     Args:
         sums: the list that the stage `record_hashes` wrote; run from the project's root.
-        paths: check only files at or below these; all without any.
+        paths: check only files at or below these; all without any. May name artefacts that are
+            not in the list.
         cache: examine the cache object of every file, not only of those that are wrong.
         counts: filled while the lines are drawn.
 
     Raises:
-        InputError: no list, a line of it is damaged, or a path of `paths` is not in it.
+        InputError: no list, a line of it is damaged, or a path of `paths` is neither in it nor an
+            artefact.
+        MissingPackageError: `cache` without DVC.
     """
     objects = Objects(Path("dvc.lock"))
     wanted = [path.as_posix() for path in paths]
     unseen = set(wanted)
-    for entry in _with_progress(hashes.read(sums)):
+    artefacts = {path for path in wanted if (Path(path) / artifact.NAME).is_file()}
+    needed = sums.is_file() or not wanted or unseen - artefacts
+    for entry in _with_progress(hashes.read(sums) if needed else iter(())):
         below = [path for path in wanted if entry.path == path or entry.path.startswith(f"{path}/")]
         if wanted and not below:
             continue
@@ -66,11 +74,22 @@ def verify(
         if problem:
             counts.bad += 1
             yield problem
-    if unseen:
+    for path in sorted(unseen & artefacts):
+        yield from _artefact(Path(path), counts)
+    if unseen := unseen - artefacts:
         raise InputError(
             f"{sums} names nothing at or below {', '.join(sorted(unseen))}: "
             "give paths relative to the project's root, as in that file"
         )
+
+
+def _artefact(path: Path, counts: Counts) -> Iterator[str]:
+    counts.files += len(artifact.read(path)["files"])
+    try:
+        artifact.verify(path)
+    except InputError as error:
+        counts.bad += 1
+        yield str(error)
 
 
 def _problem(entry: hashes.Entry, objects: "Objects", *, cache: bool) -> str | None:
@@ -78,7 +97,12 @@ def _problem(entry: hashes.Entry, objects: "Objects", *, cache: bool) -> str | N
     fault = _fault(entry, Path(entry.path))
     if fault is None and not cache:
         return None
-    stored = objects.find(entry.path)
+    try:
+        stored = objects.find(entry.path)
+    except MissingPackageError:
+        if cache:
+            raise
+        return f"{entry.path}: {fault}; bring it again from where it came"
     problem = _cache_problem(entry, stored) if stored and stored.path.is_file() else None
     if problem or fault is None:
         return problem
@@ -171,8 +195,10 @@ class Objects:
 
     @functools.cached_property
     def _cache(self) -> Path:
-        from dvc.repo import Repo  # half a second: only where a cache object is looked for
-
+        try:
+            from dvc.repo import Repo  # half a second: only where a cache object is looked for
+        except ModuleNotFoundError:
+            raise missing("a look into the cache", "dvc") from None
         with Repo() as repo:
             return Path(repo.cache.local.path)
 

@@ -129,4 +129,7 @@ def _root() -> Path:
         for folder in (start, *start.parents):
             if (folder / "node_modules" / "acorn").is_dir():
                 return folder
-    raise InputError("the JavaScript parser acorn is not installed: run `npm ci`")
+    raise InputError(
+        "the JavaScript parser acorn is not installed: run `npm ci` in the checkout, or "
+        "`npm install acorn` here"
+    )

@@ -1,0 +1,184 @@
+"""`potstill score`: an artefact's pass rates outside the pipeline, by the pipeline's instrument.
+
+The project's own tasks are made by the package, so no run's files are needed: the same problems,
+with the same ids, as those of the default run.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import potstill
+from potstill import files, katas, runtime, sandbox, splits, subset, tasks
+from potstill.errors import InputError
+from potstill.evaluate import rates, scoring
+from potstill.evaluate.scoring import Scores
+from potstill.models.chat import ChatTokenizer, template_of
+from potstill.runtime import artifact
+from potstill.tasks import TASKS, UnavailableError, Where
+
+ROWS, METRICS, ABOUT = "rows.jsonl", "metrics.json", "about.json"
+SETTINGS: dict[str, Any] = {  # those of the default run
+    "split": "test",
+    "samples": 1,
+    "temperature": 0.0,
+    "context": 2048,
+    "policy": "edgecoder",
+    "cpu_s": 4.0,
+    "sandbox": "minimum",
+    "seed": 0,
+}
+PER_FAMILY = (6, 3, 1, 1)  # katas of a family in each language, by level, as in params.yaml
+ALL = 1_000_000  # more problems than any task has
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("artefact", type=Path, help="a folder that the pipeline or adopt made")
+    parser.add_argument("--tasks", required=True, metavar="A,B", help=f"of {', '.join(TASKS)}")
+    parser.add_argument("--limit", type=int, metavar="N", help="at most so many problems a task")
+    parser.add_argument(
+        "--source",
+        action="append",
+        default=[],
+        metavar="TASK=FILE",
+        help="where a task's problems lie that no package brings: a JSONL file or "
+        "hub:OWNER/NAME/FILE@COMMIT",
+    )
+    parser.add_argument(
+        "--max-tokens",
+        type=int,
+        metavar="N",
+        help="of an answer (default: half as much again as the reference solutions have)",
+    )
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help=f"for {ROWS}, {METRICS}, {ABOUT} (scores/NAME)"
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Score, write the folder, print a table; return 1 if a task was not run.
+
+    Raises:
+        InputError: an unknown task, no usable artefact, a sandbox that may not run here, or `--out`
+            holds something else.
+    """
+    how, asked = _settings(args)
+    if not args.artefact.is_dir():
+        raise InputError(f"{args.artefact} is no folder: name an artefact, or adopt a file first")
+    description = artifact.verify(args.artefact)
+    out = args.out or Path("scores") / args.artefact.resolve().name
+    if out.exists() and not (out / ROWS).is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} holds something else: name another folder with --out")
+    scores = _score(args.artefact, asked, how)
+    metrics = rates.summary(scores)
+    about = {
+        "artefact": {key: description[key] for key in ("format", "quantisation", "files")},
+        "settings": how.model_dump(),
+        "potstill_version": potstill.__version__,
+    }
+    _write(out, scores.rows, metrics, about)
+    for line in table(metrics, list(asked)):
+        sys.stdout.write(f"{line}\n")
+    sys.stdout.write(f"\n{out}: {ROWS}, {METRICS}, {ABOUT}\n")
+    return 0 if all(metrics[f"{name}.verdict"] == "run" for name in asked) else 1
+
+
+def _settings(args: argparse.Namespace) -> tuple[scoring.Settings, dict[str, int]]:
+    """Return the settings and how many problems of each task are asked for."""
+    for name in ("limit", "max_tokens", "threads"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise InputError(f"--{name.replace('_', '-')} is {value}: at least 1")
+    names = [name.strip() for name in args.tasks.split(",")]
+    sources = dict(source.partition("=")[::2] for source in args.source)
+    tasks.check_names([*names, *sources])
+    caps = dict.fromkeys(names, args.max_tokens) if args.max_tokens else {}
+    stated = {"sources": sources, "max_tokens": caps, "threads": args.threads}
+    return scoring.Settings(**{**SETTINGS, **stated}), dict.fromkeys(names, args.limit or ALL)
+
+
+def _score(artefact: Path, asked: dict[str, int], how: scoring.Settings) -> Scores:
+    """Return the rows of what can be run, and of the rest why it cannot."""
+    sandbox.check(how.sandbox)
+    with tempfile.TemporaryDirectory() as folder:
+        prompts = Path(folder)
+        files.write_jsonl(prompts / f"{how.split}.jsonl", _katas(how.split, how.seed))
+        where = Where(how.sources, prompts, how.split, how.policy)
+        reasons = {name: _hindrance(name, where, artefact) for name in asked}
+        able = {name: count for name, count in asked.items() if not reasons[name]}
+        scores = Scores()
+        if able:
+            model = runtime.load(artefact, threads=how.threads, context=how.context)
+            try:
+                chat = ChatTokenizer(artefact)
+                scores = scoring.score(model, chat, able, how, prompts=prompts)
+            finally:
+                model.close()
+    scores.facts |= {name: {"reason": reason} for name, reason in reasons.items() if reason}
+    return scores
+
+
+def _hindrance(name: str, where: Where, artefact: Path) -> str:
+    """Return why a task cannot be run on an artefact here, or nothing; found before any work."""
+    if not template_of(artefact):
+        return "the artefact has no chat template, and the task asks in messages"
+    try:
+        languages = {problem.language for problem in TASKS[name].problems(where)}
+    except UnavailableError as error:
+        return str(error)
+    try:
+        for language in languages:
+            subset.check(language, "1", where.policy)
+    except InputError as error:  # the parser is not installed
+        return str(error)
+    return ""
+
+
+def _katas(split: str, seed: int) -> list[dict[str, Any]]:
+    """Return the katas of a split's families, as the stage `collect_prompts` picks them."""
+    taken: dict[tuple[str, str], int] = {}
+    rows = []
+    for row in katas.instances(seed, max(PER_FAMILY), katas.LANGUAGES):
+        key = (row["family"], row["language"])
+        taken[key] = taken.get(key, 0) + 1
+        inside = splits.split(row["family"]) == split
+        if inside and taken[key] <= PER_FAMILY[row["level"] - 1]:
+            rows.append(row)
+    return rows
+
+
+def _write(out: Path, rows: Sequence[dict[str, Any]], metrics: object, about: object) -> None:
+    """Write the folder, whole or not at all."""
+    partial = files.partial_path(out)
+    files.remove(partial)
+    partial.mkdir(parents=True)
+    try:
+        files.write_jsonl(partial / ROWS, rows)
+        files.write_json(partial / METRICS, metrics)
+        files.write_json(partial / ABOUT, about)
+        files.publish(partial, out)
+    except BaseException:
+        files.remove(partial)
+        raise
+
+
+def table(metrics: dict[str, Any], names: Sequence[str]) -> list[str]:
+    """Return the lines of the table: every rate with its interval and the number of answers."""
+    lines = [f"{'task':<14}{'measure':<24}{'value':>9}   {'95 % interval':<20}{'n':>5}"]
+    for name in names:
+        if metrics[f"{name}.verdict"] != "run":
+            lines.append(f"{name:<14}not run: {metrics[f'{name}.reason']}")
+            continue
+        for measure in rates.MEASURES:
+            key = f"{name}.{measure}"
+            value, low, high = (100 * metrics[k] for k in (key, f"{key}.low", f"{key}.high"))
+            interval = f"{low:.1f} to {high:.1f}"
+            lines.append(
+                f"{name:<14}{measure:<24}{value:>7.1f} %   {interval:<20}{metrics[f'{name}.n']:>5}"
+            )
+    return lines

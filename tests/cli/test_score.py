@@ -1,0 +1,197 @@
+"""`potstill score`: the pipeline's own verdicts, and what is not run, refused or cut short."""
+
+import json
+import shutil
+
+import pytest
+from potstill import files, params, tasks
+from potstill.adoption import adopt
+from potstill.cli import score
+from potstill.cli.__main__ import main
+from potstill.errors import InputError
+from potstill.evaluate import rates, scoring
+from potstill.subset import javascript
+
+from stages import collect_prompts
+from stages import score as stage
+from tests import gguf_files
+from tests.tiny_project import ROOT
+
+
+@pytest.fixture
+def artefact(tiny_gguf):
+    return tiny_gguf("llama", "f16")
+
+
+@pytest.fixture(autouse=True)
+def inside(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def uncut(monkeypatch):
+    """A tiny random model never ends by itself; its rates count although all answers are cut."""
+    monkeypatch.setattr(rates, "MAX_CUT", 1.0)
+
+
+def command(artefact, names, *flags):
+    return ["score", str(artefact), "--tasks", names, "--max-tokens", "6", *flags]
+
+
+@pytest.fixture(scope="module")
+def prompts(tmp_path_factory):
+    """Return what the default run's `collect_prompts` writes."""
+    out = tmp_path_factory.mktemp("run") / "prompts"
+    tree = params.read_params(ROOT / "params.yaml")
+    settings = params.build(collect_prompts.Params, tree, "collect_prompts")
+    (out.parent / "extra").mkdir()
+    collect_prompts.main(settings, extra=out.parent / "extra", out=out)
+    return out
+
+
+def test_katas_and_settings_are_those_of_the_default_run(prompts):
+    assert [
+        list(files.read_jsonl(prompts / f"{split}.jsonl")) for split in ("validation", "test")
+    ] == [score._katas(split, 0) for split in ("validation", "test")]
+    tree = params.read_params(ROOT / "params.yaml")
+    ours = scoring.Settings(**score.SETTINGS, sources={}, max_tokens={}, threads=2)
+    assert ours == params.build(scoring.Settings, tree, "benchmarks", "scoring")
+
+
+def test_rows_and_metrics_are_those_of_the_stage(artefact, prompts, tmp_path, capsys, uncut):
+    assert main([*command(artefact, "katas,humaneval"), "--limit", "2", "--out", "mine"]) == 0
+    settings = {
+        **score.SETTINGS, "sources": {}, "threads": 2, "max_tokens": {"katas": 6, "humaneval": 6},
+    }  # fmt: skip
+    (tmp_path / "scratch").mkdir()
+    metrics = stage.main(
+        stage.Params(**settings, katas=2, humaneval=2),
+        artefact=artefact,
+        prompts=prompts,
+        out=tmp_path / "rows.jsonl",
+        scratch=tmp_path / "scratch",
+    )
+    want = list(files.read_jsonl(tmp_path / "rows.jsonl"))
+    assert len(want) == 4
+    assert list(files.read_jsonl(tmp_path / "mine/rows.jsonl")) == want
+    assert files.read_json(tmp_path / "mine/metrics.json") == metrics
+    about = files.read_json(tmp_path / "mine/about.json")
+    assert about["settings"] == settings
+    model = about["artefact"]["files"]["model.gguf"]
+    assert model["sha256"] == files.sha256_file(artefact / "model.gguf")
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[:2] for line in lines[1:-2]] == [
+        [name, measure] for name in ("katas", "humaneval") for measure in rates.MEASURES
+    ]
+    assert lines[1][2:] == ["0.0", "%", "0.0", "to", "65.8", "2"]  # Wilson, 0 of 2
+
+
+def test_answers_that_were_cut_are_not_run(artefact, capsys):
+    assert main([*command(artefact, "humaneval"), "--limit", "1"]) == 1
+    assert "humaneval     not run: 100.0% of the answers were cut off" in capsys.readouterr().out
+
+
+def test_a_file_of_problems_can_be_named(artefact, tmp_path, capsys, uncut):
+    row = {"task_id": "mbpp/1", "text": "Add one.", "code": "def add(a):\n    return a + 1",
+           "test_list": ["assert add(1) == 2"], "split": "test"}  # fmt: skip
+    (tmp_path / "mbpp.jsonl").write_text(json.dumps(row) + "\n")
+    assert main(command(artefact, "mbpp")) == 1
+    assert "mbpp          not run: no file of mbpp is named" in capsys.readouterr().out
+    assert main([*command(artefact, "mbpp"), "--source", "mbpp=no.jsonl"]) == 1
+    assert "not run: no.jsonl is missing" in capsys.readouterr().out
+    assert main([*command(artefact, "mbpp"), "--source", "mbpp=mbpp.jsonl"]) == 0
+    assert [row["id"] for row in files.read_jsonl(tmp_path / "scores/artefact/rows.jsonl")] == [
+        "mbpp/1"
+    ]
+
+
+def test_a_file_without_a_chat_template_is_not_run_with_that_reason(tiny_llama, tmp_path, capsys):
+    plain = shutil.copytree(tiny_llama, tmp_path / "plain")
+    (plain / "chat_template.jinja").write_text("")
+    adopt.adopt(gguf_files.write("llama", plain, tmp_path / "base.gguf"), tmp_path / "a")
+    assert main(command("a", "humaneval")) == 1
+    reason = "the artefact has no chat template, and the task asks in messages"
+    assert f"humaneval     not run: {reason}" in capsys.readouterr().out
+    metrics = files.read_json(tmp_path / "scores/a/metrics.json")
+    assert metrics["humaneval.reason"] == reason
+    assert (metrics["humaneval.verdict"], metrics["humaneval.n"]) == ("not-run", 0)
+
+
+def test_without_the_javascript_parser_only_its_tasks_are_not_run(
+    artefact, capsys, monkeypatch, uncut
+):
+    def lost():
+        raise InputError("acorn is not installed")
+
+    monkeypatch.setattr(javascript, "_root", lost)
+    monkeypatch.setattr(javascript, "_worker", javascript.Worker())
+    assert main([*command(artefact, "katas,humaneval"), "--limit", "1"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "katas         not run: acorn is not installed"
+    assert lines[2].split()[:2] == ["humaneval", "pass_at_1"]
+
+
+def damaged(artefact, tmp_path):
+    copy = shutil.copytree(artefact, tmp_path / "copy")
+    data = bytearray((copy / "model.gguf").read_bytes())
+    data[-1] ^= 1
+    (copy / "model.gguf").write_bytes(data)
+    return command(copy, "humaneval")
+
+
+def scored(artefact, tmp_path):
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s/rows.jsonl").write_text("")
+    return command("s", "humaneval")
+
+
+def occupied(artefact, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").write_text("years of work")
+    return command(artefact, "humaneval", "--out", "mine")
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (lambda a, _: command(a, "katas,humanevil"), "did you mean humaneval?"),
+        (lambda a, _: command(a, "mbpp", "--source", "mbbp=x"), "did you mean mbpp?"),
+        (lambda a, _: command(a, "katas", "--limit", "0"), "--limit is 0"),
+        (lambda a, _: command(a, "katas", "--threads", "0"), "--threads is 0"),
+        (lambda a, _: command(a, "katas", "--max-tokens", "0"), "--max-tokens is 0"),
+        (lambda *_: command("no-such-folder", "katas"), "is no folder"),
+        (lambda a, _: command(a / "model.gguf", "katas"), "adopt a file first"),
+        (damaged, "has SHA-256"),
+        (scored, "artifact.json is missing"),
+        (occupied, "mine holds something else"),
+    ],
+)
+def test_a_mistake_is_one_line_and_nothing_is_written(artefact, tmp_path, capsys, given, reason):
+    arguments = given(artefact, tmp_path)
+    before = files.sha256_tree(tmp_path)
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert reason in err
+    assert files.sha256_tree(tmp_path) == before
+
+
+def test_control_c_keeps_the_scores_of_before(artefact, tmp_path, capsys, monkeypatch, uncut):
+    arguments = command(artefact, "humaneval", "--limit", "1", "--out", "s")
+    assert main(arguments) == 0
+    before = files.sha256_tree(tmp_path)
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scoring, "score", stop)
+    assert main(arguments) == 130
+    assert capsys.readouterr().err == "potstill score: stopped\n"
+    assert files.sha256_tree(tmp_path) == before
+    assert json.loads((tmp_path / "s/metrics.json").read_text())["humaneval.n"] == 1
+
+
+def test_a_task_names_itself_in_the_help(capsys):
+    with pytest.raises(SystemExit):
+        main(["score", "--help"])
+    assert set(tasks.TASKS) <= set(capsys.readouterr().out.replace(",", " ").split())
