@@ -149,6 +149,7 @@ def test_in_a_terminal_control_c_ends_an_answer_and_control_d_the_program(endles
     command = [sys.executable, "-m", "potstill.cli", "chat", str(endless), *flags]
     with closing(Terminal(command)) as terminal:
         terminal.until("> ")
+        time.sleep(0.5)  # between the prompt and its read a signal waits for the next key
         terminal.type("\x03")
         terminal.until("Ctrl-D leaves")
         terminal.until("> ")

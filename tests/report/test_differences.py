@@ -137,6 +137,17 @@ def test_a_rate_over_seeds_is_their_mean(pair):
     assert pooled_rate([first, second], "essays", "pass_at_1") is None
 
 
+@pytest.mark.parametrize("passes", [True, False])
+def test_a_rate_over_seeds_that_differ_stays_a_share(pair, passes):
+    def seed(few):
+        rows = [row | {"passed": passes ^ (n % 40 < few)} for n, row in enumerate(rows_of(pair[0]))]
+        return with_rows(pair[0], rows)
+
+    found = pooled_rate([seed(0), seed(12)], "chores", "pass_at_1")
+    assert 0 <= found.low < found.value < found.high <= 1
+    assert found.low == 0 or found.high == 1  # as wide as two seeds that differ make it
+
+
 def test_the_ratio_is_that_of_the_perplexities_and_pairing_narrows_it(look):
     runs = look().results.runs
     kd, labels = runs["kd"].test_rows, runs["labels_only"].test_rows

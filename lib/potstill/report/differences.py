@@ -55,7 +55,8 @@ def pooled_rate(variants: Sequence[Variant], task: str, measure: str) -> Estimat
     if not families:
         return None
     found = statistics.paired_runs(values, [[0.0] * len(families)], families)
-    return Estimate(*found[:4])
+    # few seeds widen the interval to both sides alike, beyond what a rate can be
+    return Estimate(found.value, max(0.0, found.low), min(1.0, found.high), found.n)
 
 
 def _common(
