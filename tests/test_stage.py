@@ -37,6 +37,11 @@ def main(params: Params, *, source: Path, folder_out: Path, out: Path, scratch: 
         raise RuntimeError("a bug")
     if params.mode == "refuse":
         raise InputError("got 3, allowed 1 or 2: change it")
+    if params.mode == "full":
+        Path("/dev/full").write_text("x")
+    if params.mode == "full tensors":  # safetensors renames: it would replace /dev/full itself
+        from safetensors import SafetensorError
+        raise SafetensorError("Error while serializing: I/O error: No space left (os error 28)")
     if params.mode == "half":
         return {"num": 1}
     out.write_text("new")
@@ -148,6 +153,19 @@ def test_a_first_failure_leaves_no_output(project):
     set_mode(project, "crash")
     assert run(project).returncode == 1
     assert outputs(project) == {}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("mode", ["full", "full tensors"])
+def test_a_full_disk_is_one_line_and_touches_no_output(project, mode):
+    assert run(project).returncode == 0
+    before = outputs(project)
+    set_mode(project, mode)
+    done = run(project)
+    assert done.returncode == 1
+    assert "the disk is full" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert outputs(project) == before
 
 
 def test_a_mistake_of_the_users_is_one_line_and_a_bug_is_a_traceback(project):

@@ -15,6 +15,7 @@ What this gives every stage, so that none has to think of it:
 
 import argparse
 import contextlib
+import errno
 import fcntl
 import hashlib
 import inspect
@@ -66,6 +67,19 @@ def run(main: StageMain, section: type[params.Section]) -> None:
             _run_locked(main, settings, flags, name)
     except InputError as error:
         sys.exit(f"{name}: {error}")
+    except Exception as error:
+        if not _is_full(error):
+            raise
+        sys.exit(
+            f"{name}: the disk is full ({error}); no output was touched: make room here or in the "
+            "folder for temporary files and run again, it goes on where it was"
+        )
+
+
+def _is_full(error: Exception) -> bool:
+    """Say whether a write found no room; safetensors and other libraries of Rust say so in text."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return full or f"os error {errno.ENOSPC}" in str(error)
 
 
 def _parse_flags(main: StageMain) -> argparse.Namespace:
