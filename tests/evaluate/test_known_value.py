@@ -28,7 +28,7 @@ def test_a_public_model_keeps_its_verdicts(tmp_path, monkeypatch):
     assert main(["adopt", QWEN, "--out", "qwen"]) == 0
     command = ["score", "qwen", "--tasks", "humaneval", "--limit", str(TRIED), "--out", "found"]
     assert main(command) == 0
-    rows = files.read_jsonl(tmp_path / "found/rows.jsonl")
+    rows = list(files.read_jsonl(tmp_path / "found/rows.jsonl"))
     passed = {int(row["id"].rpartition("/")[2]) for row in rows if row["passed"]}
     assert len(rows) == TRIED
     assert len(passed ^ PASSED) <= MOST_FLIPS
