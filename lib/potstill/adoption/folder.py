@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Tokenizer
+
 import potstill
 from potstill import files
 from potstill.models import checkpoint
@@ -16,11 +18,19 @@ def take(source: Path, target: Path) -> str:
     return f"{target.name} is {how} {source}"
 
 
-def describe(out: Path, *, model_file: str, stop_ids: list[int], **stated: Any) -> None:  # noqa: ANN401
+def describe(
+    out: Path,
+    tokenizer: Tokenizer,
+    *,
+    model_file: str,
+    stop_ids: list[int],
+    **stated: Any,  # noqa: ANN401
+) -> None:
     """Write generation_config.json, then artifact.json about all files in `out`.
 
     Args:
         out: holds the model and the tokenizer.
+        tokenizer: that of `out`, loaded.
         model_file: what a runtime opens; there is no checkpoint, so `checkpoint_sha256` is its.
         stop_ids: ids that end an answer.
         stated: the fields that come from the model; see `artifact.FIELDS`.
@@ -37,6 +47,7 @@ def describe(out: Path, *, model_file: str, stop_ids: list[int], **stated: Any) 
         **stated,
         "model_file": model_file,
         "stop_ids": stop_ids,
+        "stop_tokens": [tokenizer.id_to_token(index) for index in stop_ids],
         "files": content,
         "checkpoint_sha256": content[model_file]["sha256"],
         "tokenizer_sha256": content["tokenizer.json"]["sha256"],

@@ -43,9 +43,9 @@ def bring(source: Path, out: Path) -> list[str]:
     tokenizer = tokenizers.Tokenizer.from_file(str(out / "tokenizer.json"))
     folder.describe(
         out,
+        tokenizer,
         model_file=MODEL_FILE,
         stop_ids=stop_ids,
-        stop_tokens=[tokenizer.id_to_token(index) for index in stop_ids],
         format="gguf",
         quantisation=_quantisation(header),
         chat_template=fields.get("tokenizer.chat_template", ""),

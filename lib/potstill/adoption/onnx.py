@@ -50,9 +50,9 @@ def bring(source: Path, out: Path) -> list[str]:
     bos = special.get("bos_token")
     folder.describe(
         out,
+        tokenizer,
         model_file=MODEL_FILE,
         stop_ids=stop_ids,
-        stop_tokens=[tokenizer.id_to_token(index) for index in stop_ids],
         format="onnx",
         quantisation=None,
         chat_template=template_of(out),

@@ -10,8 +10,7 @@ from typing import Any
 
 from potstill.cli import signals
 from potstill.cli.pipeline import Instance, Place
-from potstill.errors import InputError
-from potstill.params import closest
+from potstill.params import closest, section
 
 Tree = dict[str, Any]
 OUTPUTS = {"data", "models", "metrics"}
@@ -90,7 +89,7 @@ def _circle(instances: list[Instance]) -> Iterator[str]:
 def _exports(tree: Tree) -> Iterator[str]:
     from potstill.export import FORMATS
 
-    for name, variant in _section(tree, "export").items():
+    for name, variant in section(tree, "export").items():
         where = f"params.yaml: export.{name}"
         form, quantisation = variant.get("format"), variant.get("quantisation")
         if form not in FORMATS:
@@ -107,8 +106,8 @@ def _exports(tree: Tree) -> Iterator[str]:
 
 def _roles(tree: Tree) -> Iterator[str]:
     """The report's roles: students that exist, each through exports of its own, a task they try."""
-    roles, students, export = (_section(tree, n) for n in ("compare", "students", "export"))
-    shown = _section(roles, "students")
+    roles, students, export = (section(tree, n) for n in ("compare", "students", "export"))
+    shown = section(roles, "students")
     of_student: list[Any] = []
     for student, exports in shown.items():
         where = f"params.yaml: compare.students.{student}"
@@ -157,8 +156,8 @@ def _owned(shown: Tree, export: Tree) -> Iterator[str]:
 
 def _asked(roles: Tree, delivered: list[str], export: Tree) -> Iterator[str]:
     """What the report judges by is a task that the delivered export tries."""
-    places = {"primary": _section(roles, "primary")}
-    places |= {f"gates.{name}": gate for name, gate in _section(roles, "gates").items()}
+    places = {"primary": section(roles, "primary")}
+    places |= {f"gates.{name}": gate for name, gate in section(roles, "gates").items()}
     for place, values in places.items():
         task = values.get("task")
         for name in delivered if task is not None else ():
@@ -166,10 +165,3 @@ def _asked(roles: Tree, delivered: list[str], export: Tree) -> Iterator[str]:
             if task not in tried:
                 where = f"params.yaml: compare.{place}.task is {task!r}, which export.{name}.tasks"
                 yield f"{where} does not try; {closest(str(task), tried)}"
-
-
-def _section(tree: Tree, name: str) -> Tree:
-    found = tree.get(name)
-    if not isinstance(found, dict):
-        raise InputError(f"params.yaml has no section {name}")
-    return found
