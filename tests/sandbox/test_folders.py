@@ -136,7 +136,8 @@ def test_nothing_is_left_however_a_case_ends():
     for end in ("limit", "program", "server", "starter", "all"):
         assert found[end] == [], end
     assert found["client"] == [0, 0]
-    assert found["client and all"] == [1, 0], "the next server removes it"
+    # The next server removes it: this one's, or one of a test beside it, at once.
+    assert found["client and all"] in ([1, 0], [0, 0])
     if os.getuid() == 0:
         assert found["user"] == "65534\n"
     assert 1 <= found["threads"] < 40  # the limit is 16 of its own
