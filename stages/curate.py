@@ -12,6 +12,7 @@ from typing import Annotated
 
 from potstill import files, sandbox, stage
 from potstill.curation import candidates, contamination, curation
+from potstill.curation.proof import Execution
 from potstill.params import Section
 from potstill.sandbox import Mode
 from pydantic import Field
@@ -25,6 +26,7 @@ class Params(Section):
     max_code_characters: Annotated[int, Field(ge=1)]
     ngram_words: Annotated[int, Field(ge=4)]  # shared with a benchmark: contaminated
     slips: Annotated[int, Field(ge=0)]  # references with a planted error, for reflect rows
+    max_mined: Annotated[int, Field(ge=0)]  # mined functions that are tried for tests of their own
     cpu_s: Annotated[float, Field(gt=0)]  # of one execution
     workers: Annotated[int, Field(ge=1)]
     sandbox: Mode  # minimum: Landlock or mounts, seccomp and limits; all: every layer
@@ -35,20 +37,18 @@ def main(
 ) -> dict[str, int]:
     """Judge every candidate and write both sides."""
     tasks = {row["id"]: row for row in files.read_jsonl(prompts / "train.jsonl", ["id", "task"])}
-    answers = files.read_jsonl(samples, ["id", "text", "finish"])
     texts = contamination.benchmark_texts(params.sources)
     result = curation.curate(
         [
-            *candidates.answers(tasks, answers),
+            *candidates.answers(tasks, files.read_jsonl(samples, ["id", "text", "finish"])),
             *candidates.references(tasks, params.slips),
             *candidates.mined(files.read_jsonl(functions, ["id", "name", "docstring", "code"])),
         ],
         policy=params.policy,
         max_code_characters=params.max_code_characters,
         benchmark=contamination.NGramIndex(texts, params.ngram_words),
-        limits=sandbox.Limits(cpu_s=params.cpu_s),
-        workers=params.workers,
-        mode=params.sandbox,
+        execution=Execution(sandbox.Limits(params.cpu_s), params.workers, params.sandbox),
+        max_mined=params.max_mined,
     )
     out.mkdir()
     for name in ("accepted", "reflect", "rejected"):

@@ -1,37 +1,57 @@
-"""Mine documented functions from the Python standard library.
+"""Mine documented functions, each with what it needs of its module.
 
-Reads   (the running Python's own library; its version is in every row)
-Writes  out         JSONL of functions: name, docstring, code, module
-        metrics     functions found and kept, Python version
+Reads   (the sources that params name; name and version of each are in every row)
+Writes  out         JSONL of functions: name, arguments, docstring, code, source, licence, group
+        metrics     functions found and kept, dropped by reason; Python version
 """
 
 import platform
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
 from potstill import files, stage
-from potstill.mining import mining
+from potstill.errors import InputError
+from potstill.mining import places, python
 from potstill.params import Section
 from pydantic import Field
+
+
+class Source(Section):
+    """Where functions are taken from."""
+
+    from_: Annotated[str, Field(alias="from")]  # stdlib, package:NAME, folder:PATH or archive:PATH
+    licence: str | None = None  # null takes what the maker states
 
 
 class Params(Section):
     """Settings of `mine_functions`."""
 
+    sources: list[Source]
     min_code_characters: Annotated[int, Field(ge=0)]
     max_code_characters: Annotated[int, Field(ge=1)]
 
 
 def main(params: Params, *, out: Path) -> dict[str, int | str]:
-    """Keep functions of a learnable size; the subset check comes in `curate`."""
-    found = list(mining.mine(mining.python_library()))
+    """Keep functions of a learnable size; subset and execution are judged in `curate`."""
+    found = [places.find(source.from_, source.licence) for source in params.sources]
+    names = [place.name for place in found]
+    if len(set(names)) < len(names):
+        raise InputError(f"mine_functions.sources has one place twice: {', '.join(sorted(names))}")
+    rows, reasons = [], Counter[str]()
+    for place in found:
+        mined, dropped = python.count(python.mine(place))
+        rows += mined
+        reasons += dropped
     limits = range(params.min_code_characters, params.max_code_characters + 1)
-    kept = [row for row in found if len(row["code"]) in limits]
+    kept = [row for row in rows if len(row["code"]) in limits]
     files.write_jsonl(out, kept)
     return {
-        "functions_found": len(found),
+        "functions_found": len(rows) + reasons.total(),
         "functions_kept": len(kept),
         "modules": len({row["group"] for row in kept}),
+        "dropped_size": len(rows) - len(kept),
+        **{f"dropped_{reason}": count for reason, count in sorted(reasons.items())},
         "python_version": platform.python_version(),
     }
 

@@ -12,6 +12,7 @@ SETTINGS = {
     "max_code_characters": 200,
     "ngram_words": 12,
     "slips": 1,
+    "max_mined": 9,
     "cpu_s": 1.0,
     "workers": 2,
     "sandbox": "minimum",
@@ -55,13 +56,15 @@ def curated(tmp_path):
         "name": "f",
         "arguments": "x",
         "docstring": " ".join(text.split()),
-        "code": "return x",
+        "code": "def f(x):\n    return x",
         "language": "python",
         "licence": "PSF-2.0",
         "group": "module",
     }
-    clean = {**mined, "id": "m2", "docstring": "Double it.\n\nMore.", "code": "y = x * 2"}
-    files.write_jsonl(tmp_path / "f.jsonl", [mined, clean])
+    clean = {**mined, "docstring": "Double it.\n\nMore."}
+    twice, lost = "def f(x):\n    return x * 2", "def f(x):\n    return x.gone"
+    rows = [mined, {**clean, "id": "m2", "code": twice}, {**clean, "id": "m3", "code": lost}]
+    files.write_jsonl(tmp_path / "f.jsonl", rows)
     metrics = main(
         Params(**SETTINGS),
         prompts=tmp_path / "p",
@@ -87,6 +90,7 @@ def test_every_reason_is_counted_and_the_counts_add_up(curated):
     assert reasons["rejected_empty"] == 1
     assert reasons["rejected_duplicate"] == 1
     assert reasons["rejected_contaminated"] == 1
+    assert reasons["rejected_no_inputs"] == 1
     assert reasons["rejected_tests_failed"] == 3  # wrong, crash and the planted slip
     assert len(rows["rejected"]) == sum(reasons.values())
 
@@ -95,6 +99,7 @@ def test_what_is_kept_is_whole_and_in_the_subset(curated):
     _, rows = curated
     origins = [row["origin"] for row in rows["accepted"]]
     assert origins.count("mined") == 1
+    assert all(row["tests"] for row in rows["accepted"])
     assert origins.count("teacher") >= 1
     assert all("import" not in row["code"] for row in rows["accepted"])
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from potstill import files, sandbox, subset
+from potstill.curation import proof
 from potstill.curation.contamination import NGramIndex
+from potstill.curation.proof import Execution
 
 Row = dict[str, Any]
 
@@ -48,28 +50,26 @@ def curate(
     policy: str,
     max_code_characters: int,
     benchmark: NGramIndex,
-    limits: sandbox.Limits,
-    workers: int,
-    mode: sandbox.Mode,
+    execution: Execution,
+    max_mined: int,
 ) -> Curated:
     """Judge candidates in their order.
 
     Args:
         candidates: rows with id, origin, licence, language, group, task, plan, code, and, where
-            they can be executed, entry_point, tests and reference.
+            they can be executed, entry_point, tests and reference. Mined rows come without tests.
         policy: name of the subset policy.
         max_code_characters: longer code is rejected.
         benchmark: texts that must not be trained on.
-        limits: of one execution.
-        workers: executions at a time.
-        mode: which layers of the sandbox must be in force.
+        execution: how programs are run.
+        max_mined: mined functions that are tried, in the order of their ids.
     """
     result = Curated()
     static = [row for row in candidates if _looks_right(row, policy, max_code_characters, result)]
     fresh = list(_first_of_each(static, benchmark, result))
+    fresh = _proven(fresh, max_mined, result, execution)
     runnable = [row for row in fresh if row.get("tests")]
-    cases = [_case(row, limits) for row in runnable]
-    results = sandbox.run_many(cases, workers, mode=mode)
+    results = execution.run([_case(row, execution.limits) for row in runnable])
     runs = dict(zip((row["id"] for row in runnable), results, strict=True))
     for row in fresh:
         run = runs.get(row["id"])
@@ -110,6 +110,18 @@ def _first_of_each(rows: list[Row], benchmark: NGramIndex, result: Curated) -> I
         else:
             seen.add(key)
             yield row
+
+
+def _proven(rows: list[Row], most: int, result: Curated, execution: Execution) -> list[Row]:
+    """Return the rows, of the mined ones those that get tests of their own."""
+    mined = sorted((row for row in rows if row["origin"] == "mined"), key=lambda row: row["id"])
+    reasons = proof.prove(mined[:most], execution)
+    reasons += ["not_tried"] * len(mined[most:])
+    dropped = {row["id"] for row, reason in zip(mined, reasons, strict=True) if reason}
+    for row, reason in zip(mined, reasons, strict=True):
+        if reason:
+            result.reject(row, reason, "")
+    return [row for row in rows if row["id"] not in dropped]
 
 
 def _case(row: Row, limits: sandbox.Limits) -> sandbox.Case:

@@ -1,1 +1,1 @@
-"""Documented functions from installed source code."""
+"""Documented functions from source code that others wrote, each made to stand alone."""

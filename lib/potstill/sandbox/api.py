@@ -137,7 +137,7 @@ def _outside_subset(language: str, code: str, policy: str) -> RunResult | None:
 def _execute(case: Case, mode: Mode) -> RunResult:
     problem = ""
     for _ in range(_TRIES):
-        server = _pool.take()
+        server = _pool.take(case.hash_seed)
         try:
             _check_layers(server.layers, server.missing, mode)
             result = exchange.execute(server, case)

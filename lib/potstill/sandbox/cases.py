@@ -46,6 +46,7 @@ class Case:
     stdin: str | None = None
     limits: Limits = field(default_factory=Limits)
     tests_language: str = "python"  # of tests given as source
+    hash_seed: int = 0  # of Python's texts: the order of a set follows from it
 
     def __post_init__(self) -> None:
         if self.language not in LANGUAGES:

@@ -34,9 +34,9 @@ server.main(descriptor, name, visible)
 """
 _SERVER = "potstill.sandbox.inside.server"  # without the packages around it
 _SHARED_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")
-# Nothing of the caller's environment reaches a program. One hash seed: the order of a set, and so
-# a verdict, must not change from run to run. One arena: each reserves address space.
-_ENVIRONMENT = {"PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "1", "LANG": "C.UTF-8"}
+# Nothing of the caller's environment reaches a program. A case states its hash seed: the order of a
+# set, and so a verdict, must not change from run to run. One arena: each reserves address space.
+_ENVIRONMENT = {"MALLOC_ARENA_MAX": "1", "LANG": "C.UTF-8"}
 _ENVIRONMENT |= {"HOME": "/tmp", "TMPDIR": "/tmp"}
 
 
@@ -68,7 +68,7 @@ class Report:
 class Server:
     """One fork server; used by one thread at a time. It ends when this process does."""
 
-    def __init__(self) -> None:
+    def __init__(self, hash_seed: int) -> None:
         import _quickjs  # type: ignore[import-not-found]  # a compiled module without stubs
 
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -90,10 +90,11 @@ class Server:
                 [*command, str(theirs.fileno()), *modules, self._folder, *_visible_paths()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                env=_ENVIRONMENT,
+                env={**_ENVIRONMENT, "PYTHONHASHSEED": str(hash_seed)},
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,  # a Ctrl-C is the parent's to handle
             )
+        self.hash_seed = hash_seed
         self._control = ours
         self._next_id = 0
         self._judge: Judge | None = None
@@ -225,8 +226,8 @@ class Pool:
         atexit.register(self.close)
         os.register_at_fork(after_in_child=self._forget)
 
-    def take(self) -> Server:
-        """Return a warm server, or start one.
+    def take(self, hash_seed: int = 0) -> Server:
+        """Return a warm server of a hash seed, or start one.
 
         Raises:
             InputError: no server starts here.
@@ -234,13 +235,13 @@ class Pool:
         if sys.platform != "linux":
             raise InputError(f"the sandbox is made of Linux's layers; this is {sys.platform}")
         with self._lock:
-            while self._idle:
-                server = self._idle.pop()
+            for server in [each for each in self._idle if each.hash_seed == hash_seed]:
+                self._idle.remove(server)
                 if server.is_alive():
                     return server
                 server.close()
         try:
-            return Server()
+            return Server(hash_seed)
         except ServerGone:
             raise InputError(
                 "the sandbox's server did not start; its message is on stderr"
