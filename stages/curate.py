@@ -25,6 +25,7 @@ class Params(Section):
     policy: str  # subset policy
     max_code_characters: Annotated[int, Field(ge=1)]
     ngram_words: Annotated[int, Field(ge=4)]  # shared with a benchmark: contaminated
+    near_duplicate: Annotated[float, Field(gt=0, le=1)]  # Jaccard index of texts that repeat
     slips: Annotated[int, Field(ge=0)]  # references with a planted error, for reflect rows
     max_mined: Annotated[int, Field(ge=0)]  # mined functions that are tried for tests of their own
     cpu_s: Annotated[float, Field(gt=0)]  # of one execution
@@ -36,17 +37,14 @@ def main(
     params: Params, *, prompts: Path, samples: Path, functions: Path, out: Path
 ) -> dict[str, int]:
     """Judge every candidate and write both sides."""
-    tasks = {row["id"]: row for row in files.read_jsonl(prompts / "train.jsonl", ["id", "task"])}
     texts = contamination.benchmark_texts(params.sources)
     result = curation.curate(
-        [
-            *candidates.answers(tasks, files.read_jsonl(samples, ["id", "text", "finish"])),
-            *candidates.references(tasks, params.slips),
-            *candidates.mined(files.read_jsonl(functions, ["id", "name", "docstring", "code"])),
-        ],
+        candidates.read(prompts, samples, functions, params.slips),
         policy=params.policy,
         max_code_characters=params.max_code_characters,
         benchmark=contamination.NGramIndex(texts, params.ngram_words),
+        heldout=candidates.heldout(prompts),
+        near_duplicate=params.near_duplicate,
         execution=Execution(sandbox.Limits(params.cpu_s), params.workers, params.sandbox),
         max_mined=params.max_mined,
     )

@@ -11,6 +11,7 @@ SETTINGS = {
     "policy": "edgecoder",
     "max_code_characters": 200,
     "ngram_words": 12,
+    "near_duplicate": 0.7,
     "slips": 1,
     "max_mined": 9,
     "cpu_s": 1.0,
@@ -29,6 +30,8 @@ TASK = {
     "reference": "def add(a, b):\n    return a + b",
     "tests": [{"args": [1, 2], "expected": 3}, {"args": [0, 0], "expected": 0}],
 }
+LONG = "Count how often each of the first letters of the given names of the cats occurs in a row."
+HELD = "Say of each of the blue houses of the old town how many of its windows look to the north."
 ANSWERS = {
     "good": "```python\ndef add(a, b):\n    return b + a\n```",
     "wrong": "def add(a, b):\n    return a - b",
@@ -47,6 +50,9 @@ def curated(tmp_path):
     (tmp_path / "p").mkdir()
     tasks = [{**TASK, "id": name, "task": f"{TASK['task']} ({name})"} for name in ANSWERS]
     files.write_jsonl(tmp_path / "p/train.jsonl", tasks)
+    held = {**TASK, "id": "h", "family": "other", "task": HELD, "reference": "def h(x): return x"}
+    files.write_jsonl(tmp_path / "p/validation.jsonl", [held])
+    files.write_jsonl(tmp_path / "p/test.jsonl", [{**held, "task": "Else", "family": "third"}])
     samples = [{"id": name, "text": text, "finish": "stop"} for name, text in ANSWERS.items()]
     samples[-1]["id"] = "good"  # the reference of `good` comes later and is a copy of it
     files.write_jsonl(tmp_path / "s.jsonl", samples)
@@ -63,7 +69,16 @@ def curated(tmp_path):
     }
     clean = {**mined, "docstring": "Double it.\n\nMore."}
     twice, lost = "def f(x):\n    return x * 2", "def f(x):\n    return x.gone"
-    rows = [mined, {**clean, "id": "m2", "code": twice}, {**clean, "id": "m3", "code": lost}]
+    held = {**clean, "name": "h", "code": "def h(x): return x", "docstring": HELD}
+    again = {**clean, "id": "m5", "group": "module2", "docstring": f"{LONG} again", "code": twice}
+    rows = [
+        {**held, "id": "m4"},
+        {**again, "id": "m6", "group": "module3", "docstring": LONG},
+        again,
+        mined,
+        {**clean, "id": "m2", "code": twice},
+        {**clean, "id": "m3", "code": lost},
+    ]
     files.write_jsonl(tmp_path / "f.jsonl", rows)
     metrics = main(
         Params(**SETTINGS),
@@ -91,6 +106,8 @@ def test_every_reason_is_counted_and_the_counts_add_up(curated):
     assert reasons["rejected_duplicate"] == 1
     assert reasons["rejected_contaminated"] == 1
     assert reasons["rejected_no_inputs"] == 1
+    assert reasons["rejected_near_heldout"] == 1
+    assert reasons["rejected_near_duplicate"] == 1
     assert reasons["rejected_tests_failed"] == 3  # wrong, crash and the planted slip
     assert len(rows["rejected"]) == sum(reasons.values())
 
@@ -98,7 +115,7 @@ def test_every_reason_is_counted_and_the_counts_add_up(curated):
 def test_what_is_kept_is_whole_and_in_the_subset(curated):
     _, rows = curated
     origins = [row["origin"] for row in rows["accepted"]]
-    assert origins.count("mined") == 1
+    assert origins.count("mined") == 2
     assert all(row["tests"] for row in rows["accepted"])
     assert origins.count("teacher") >= 1
     assert all("import" not in row["code"] for row in rows["accepted"])

@@ -5,6 +5,7 @@ executed also have entry_point, tests and reference.
 """
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from potstill import files
@@ -12,6 +13,29 @@ from potstill.curation import curation
 from potstill.models import formats
 
 Row = dict[str, Any]
+
+
+def read(prompts: Path, samples: Path, functions: Path, slips: int) -> list[Row]:
+    """Return all candidates in order of precedence.
+
+    Args:
+        prompts: folder with train.jsonl, task rows.
+        samples: JSONL of the teacher's answers to them.
+        functions: JSONL of mined functions.
+        slips: references with a planted error.
+    """
+    tasks = {row["id"]: row for row in files.read_jsonl(prompts / "train.jsonl", ["id", "task"])}
+    return [
+        *answers(tasks, files.read_jsonl(samples, ["id", "text", "finish"])),
+        *references(tasks, slips),
+        *mined(files.read_jsonl(functions, ["id", "name", "docstring", "code"])),
+    ]
+
+
+def heldout(prompts: Path) -> list[Row]:
+    """Return the tasks of validation and test."""
+    paths = (prompts / "validation.jsonl", prompts / "test.jsonl")
+    return [row for path in paths for row in files.read_jsonl(path, ["id", "task", "family"])]
 
 
 def _of_task(task: Row, origin: str, code: str) -> Row:

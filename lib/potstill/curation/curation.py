@@ -7,13 +7,14 @@ that really runs they teach the student to mend code.
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from potstill import files, sandbox, subset
 from potstill.curation import proof
 from potstill.curation.contamination import NGramIndex
+from potstill.curation.duplicates import near
 from potstill.curation.proof import Execution
 
 Row = dict[str, Any]
@@ -50,6 +51,8 @@ def curate(
     policy: str,
     max_code_characters: int,
     benchmark: NGramIndex,
+    heldout: Sequence[Row],
+    near_duplicate: float,
     execution: Execution,
     max_mined: int,
 ) -> Curated:
@@ -61,12 +64,15 @@ def curate(
         policy: name of the subset policy.
         max_code_characters: longer code is rejected.
         benchmark: texts that must not be trained on.
+        heldout: tasks of validation and test, which nothing may nearly repeat.
+        near_duplicate: Jaccard index of texts from which on one repeats another, 0 to 1.
         execution: how programs are run.
         max_mined: mined functions that are tried, in the order of their ids.
     """
     result = Curated()
     static = [row for row in candidates if _looks_right(row, policy, max_code_characters, result)]
     fresh = list(_first_of_each(static, benchmark, result))
+    fresh = _unlike(fresh, heldout, near_duplicate, result)
     fresh = _proven(fresh, max_mined, result, execution)
     runnable = [row for row in fresh if row.get("tests")]
     results = execution.run([_case(row, execution.limits) for row in runnable])
@@ -110,6 +116,22 @@ def _first_of_each(rows: list[Row], benchmark: NGramIndex, result: Curated) -> I
         else:
             seen.add(key)
             yield row
+
+
+def _unlike(rows: list[Row], heldout: Sequence[Row], least: float, result: Curated) -> list[Row]:
+    """Return the rows that nearly repeat no held-out task and no earlier row of another group."""
+    texts = [f"{task['task']}\n{task['reference'] or ''}" for task in heldout]
+    texts += [f"{row['task']}\n{row['code']}" for row in rows]
+    groups = [task["family"] for task in heldout] + [row["group"] for row in rows]
+    kept = []
+    for row, place in zip(rows, near(texts, groups, least)[len(heldout) :], strict=True):
+        if place is None:
+            kept.append(row)
+        elif place < len(heldout):
+            result.reject(row, "near_heldout", heldout[place]["id"])
+        else:
+            result.reject(row, "near_duplicate", rows[place - len(heldout)]["id"])
+    return kept
 
 
 def _proven(rows: list[Row], most: int, result: Curated, execution: Execution) -> list[Row]:
