@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from potstill import files
-from potstill.curation import curation
+from potstill.curation.mutants import mutants
 from potstill.models import formats
 
 Row = dict[str, Any]
@@ -59,11 +59,13 @@ def references(tasks: Mapping[str, Row], slips: int) -> list[Row]:
     """Return the references of all tasks, and `slips` of them with a planted error."""
     known = [task for task in tasks.values() if task["reference"]]
     rows = [_of_task(task, "reference", task["reference"]) for task in known]
-    for task in sorted((task for task in known if task["tests"]), key=lambda t: t["id"])[:slips]:
-        code = curation.with_a_slip(task["reference"], task["entry_point"])
-        if code is not None:
-            rows.append(_of_task(task, "slip", code))
-    return rows
+    tested = sorted((task for task in known if task["tests"]), key=lambda task: task["id"])
+    faults = (
+        (task, code)
+        for task in tested[:slips]
+        for code in mutants(task["reference"], 1, task["id"], task["language"])
+    )
+    return [*rows, *(_of_task(task, "slip", code) for task, code in faults)]
 
 
 def mined(functions: Iterable[Row]) -> list[Row]:

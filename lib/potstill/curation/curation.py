@@ -2,10 +2,9 @@
 
 A row that fails is never repaired: it is rejected with the first reason that holds. Failed teacher
 answers are still worth something: with the error that the executor really printed and a solution
-that really runs they teach the student to mend code.
+that really runs they teach the student to mend code. So do references with a planted fault.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -79,12 +78,15 @@ def curate(
     runs = dict(zip((row["id"] for row in runnable), results, strict=True))
     for row in fresh:
         run = runs.get(row["id"])
-        if run is None or run.ok:
+        if run is not None and not run.ok:
+            said = run.stderr.strip() or run.failure
+            result.reject(row, "timeout" if run.exit_code == 124 else "tests_failed", said)
+            if said and row.get("reference"):
+                result.reflect.append(_reflection(row, said))
+        elif row["origin"] == "slip":
+            result.reject(row, "no_fault", "")  # a change that no test can see
+        else:
             result.accepted.append(row)
-            continue
-        result.reject(row, "timeout" if run.exit_code == 124 else "tests_failed", run.stderr)
-        if run.stderr.strip() and row.get("reference"):
-            result.reflect.append(_reflection(row, run.stderr))
     return result
 
 
@@ -156,25 +158,12 @@ def _case(row: Row, limits: sandbox.Limits) -> sandbox.Case:
     )
 
 
-def _reflection(row: Row, stderr: str) -> Row:
+def _reflection(row: Row, said: str) -> Row:
     """Return a row that shows broken code, its real error and the reference that passes."""
-    error = [line for line in stderr.strip().splitlines() if line.strip()][-1]
+    error = [line for line in said.splitlines() if line.strip()][-1]
     return {
         **{key: row[key] for key in ("licence", "language", "group", "task", "origin", "code")},
         "id": files.row_id(row["id"], "reflect"),
         "error": error[:200],
         "fix": row["reference"],
     }
-
-
-def with_a_slip(code: str, entry_point: str) -> str | None:
-    """Return the code with one argument misspelt in its signature, or None where there is none.
-
-    Running it gives the most common error of small models, a name that is not defined, with the
-    interpreter's own words.
-    """
-    match = re.search(rf"{re.escape(entry_point)}\s*\(\s*([A-Za-z_]\w*)", code)
-    if match is None:
-        return None
-    start, end = match.span(1)
-    return f"{code[:start]}{match.group(1)}_{code[end:]}"

@@ -1,8 +1,9 @@
 """Code with one fault: what a test must notice, and what a model learns to mend.
 
-One node of the syntax tree is changed the way people err: a comparison at its border, the wrong
-operator, a constant that is off by one, a condition the wrong way round, a result that is not
-returned, a name misspelt.
+One place is changed the way people err: a comparison at its border, the wrong operator, a constant
+that is off by one, a condition the wrong way round, a result that is not returned, a name misspelt.
+In Python it is a node of the syntax tree; in JavaScript, whose tree nobody prints, a sign of the
+text between blanks.
 
 Sources: DeMillo, Lipton and Sayward 1978 (mutation analysis); the operators are those of
 Offutt et al. 1996 ("sufficient mutation operators": relational, logical, arithmetic, constants).
@@ -11,6 +12,7 @@ Offutt et al. 1996 ("sufficient mutation operators": relational, logical, arithm
 import ast
 import copy
 import random
+import re
 from collections.abc import Callable, Iterator
 
 Change = Callable[[], None]
@@ -25,16 +27,47 @@ _COMPUTED: dict[type[ast.operator], type[ast.operator]] = {
 }  # fmt: skip
 
 
-def mutants(code: str, most: int, seed: str) -> list[str]:
+_SIGNS = {
+    "<": "<=", "<=": "<", ">": ">=", ">=": ">", "===": "!==", "!==": "===", "+": "-", "-": "+",
+    "*": "+", "/": "*", "%": "/", "&&": "||", "||": "&&",
+}  # fmt: skip
+_SIGN = re.compile(rf"(?<= )({'|'.join(map(re.escape, sorted(_SIGNS, key=len)[::-1]))})(?= )")
+_NUMBER = re.compile(r"(?<![\w.])(\d+)(?![\w.])")
+_RETURN = re.compile(r"\breturn (?=[^;\s])")
+_PARAMETER = re.compile(r"function\s+\w+\s*\(\s*[A-Za-z_]\w*")
+
+
+def mutants(code: str, most: int, seed: str, language: str = "python") -> list[str]:
     """Return up to `most` different programs that are the code with one fault each.
 
     They come in a drawn order, so that a few of them are of different kinds and places.
 
     Args:
-        code: Python.
+        code: the program.
         most: at most so many.
         seed: of the order.
+        language: python or javascript.
     """
+    if language == "javascript":
+        found = list(dict.fromkeys(text for text in _javascript(code) if text != code))
+        random.Random(seed).shuffle(found)
+        return found[:most]
+    return _python(code, most, seed)
+
+
+def _javascript(code: str) -> Iterator[str]:
+    """Yield the program with each of its signs changed."""
+    for match in _SIGN.finditer(code):
+        yield code[: match.start()] + _SIGNS[match.group()] + code[match.end() :]
+    for match in _NUMBER.finditer(code):
+        yield code[: match.start()] + str(int(match.group()) + 1) + code[match.end() :]
+    for match in _RETURN.finditer(code):
+        yield code[: match.start()] + code[match.end() :]
+    for match in _PARAMETER.finditer(code):
+        yield code[: match.end()] + "_" + code[match.end() :]
+
+
+def _python(code: str, most: int, seed: str) -> list[str]:
     tree = ast.parse(code)
     sites = sum(1 for _ in _changes(tree))
     order = list(range(sites))

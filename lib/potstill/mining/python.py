@@ -163,7 +163,8 @@ def stand_alone(function: ast.FunctionDef, module: Module) -> str:
     parts = {function.name: _bare(function)}
     left = _read_names(parts[function.name])
     while left:
-        name = left.pop()
+        name = min(left)  # the same reason on every run
+        left.remove(name)
         if name in parts or name in _BUILTINS - module.plain.keys() - module.reasons.keys():
             continue
         if name not in module.plain or name in module.reasons:

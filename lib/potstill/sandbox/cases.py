@@ -86,4 +86,5 @@ class RunResult:
     queue_reason: str | None = None  # outside_subset, timeout, model_limit or manual
     tests_passed: int = 0
     tests_total: int = 0  # 1 for tests given as source
+    failure: str = ""  # the first of the tests given as values that went wrong, in a test's words
     layers: tuple[str, ...] = ()  # what stood between the program and the machine

@@ -218,6 +218,7 @@ class _Exchange:
             queue_reason="timeout" if killed_by in TIMEOUTS else None,
             tests_passed=grader.passed,
             tests_total=grader.total,
+            failure=grader.failure,
             layers=self._server.layers,
         )
 

@@ -1,5 +1,6 @@
 """The parent's verdicts: what a case's processes are told, and what their replies are worth."""
 
+import json
 import math
 import secrets
 from typing import Any, Protocol
@@ -8,6 +9,7 @@ from potstill.sandbox.cases import Case
 from potstill.sandbox.client import JudgeGone, Server
 from potstill.sandbox.inside import wire
 
+_MAX_WORDS = 200  # characters of a failure: longer ones tell nobody anything
 TOLERANCE = 1e-6  # of floats, absolute and relative
 
 
@@ -17,6 +19,7 @@ class Grader(Protocol):
     passed: int
     total: int
     error: str  # what a test's source says, else empty
+    failure: str  # see RunResult.failure
 
     @property
     def is_done(self) -> bool:
@@ -43,7 +46,7 @@ class ScriptGrader:
     """No tests: the program runs as a script."""
 
     passed = total = 0
-    error = ""
+    error = failure = ""
     is_done = True
 
     def __init__(self, language: str, code: str) -> None:
@@ -109,9 +112,11 @@ class CallsGrader(_Calls):
         self, language: str, code: str, tests: list[dict[str, Any]], entry_point: str
     ) -> None:
         super().__init__(language, code)
+        self._language = language
         self._tests = tests
         self._name = entry_point
         self.passed, self.total = 0, len(tests)
+        self.failure = ""
 
     @property
     def is_done(self) -> bool:  # noqa: D102
@@ -126,8 +131,23 @@ class CallsGrader(_Calls):
     def take(self, line: bytes) -> None:  # noqa: D102
         test = self._tests[min(self._num_taken, self.total - 1)]
         (reply,) = self._read(line, 1)
-        if "value" in reply:
-            self.passed += equal(wire.decode(reply["value"]), test["expected"])
+        if "value" not in reply:
+            return
+        actual = wire.decode(reply["value"])
+        is_right = equal(actual, test["expected"])
+        self.passed += is_right
+        if not is_right and not self.failure:
+            self.failure = self._words(test, actual)
+
+    def _words(self, test: dict[str, Any], actual: object) -> str:
+        """Return what a test would say, in the words of the program's language."""
+        say = json.dumps if self._language == "javascript" else repr
+        try:
+            args = ", ".join(map(say, test["args"]))
+            text = f"{self._name}({args}) returned {say(actual)}, expected {say(test['expected'])}"
+        except (TypeError, ValueError, RecursionError):  # a value that JSON cannot say, or endless
+            return ""
+        return f"AssertionError: {text}" if len(text) <= _MAX_WORDS else ""
 
     def end(self) -> None:  # noqa: D102
         return None
@@ -147,7 +167,7 @@ class SourceGrader(_Calls):
         self._calls: list[dict[str, Any]] = []  # that the judge awaits
         self._num_calls = 0  # of the line that awaits its replies
         self.is_done = False
-        self.error = ""
+        self.error = self.failure = ""
         self.passed, self.total = 0, 1
 
     def call(self) -> bytes | None:  # noqa: D102
