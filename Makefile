@@ -49,8 +49,9 @@ lock: ## solve requirements.in anew into requirements.lock (needs uv)
 	uv pip compile requirements.in --python $(PYTHON) --torch-backend cpu -o requirements.lock
 	sed -i 's/^torch==\([0-9.]*\)+cpu/torch==\1/' requirements.lock
 
-clean: ## delete scratch files and caches of tools, no outputs
-	rm -rf .potstill .pytest_cache .mypy_cache .ruff_cache build
+clean: ## delete scratch files and caches of tools, no outputs and no teacher's answers
+	find .potstill -mindepth 1 -maxdepth 1 ! -name answers -exec rm -rf {} + 2>/dev/null || true
+	rm -rf .pytest_cache .mypy_cache .ruff_cache build
 
 # A missing tool is named with the Debian package that brings it.
 define need

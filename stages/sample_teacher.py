@@ -2,58 +2,58 @@
 
 Reads   teacher     checkpoint (asked here, unless params name an endpoint)
         prompts     folder with train.jsonl (task rows)
-Writes  out         JSONL: task id, answer text, why it ended
-        metrics     answers, share that hit the length limit
+Writes  out         JSONL: task id, number of the sample, answer text, why it ended, tokens
+        metrics     answers, tokens, cost, refused, share that hit the length limit
 """
 
-import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Self
 
 from potstill import files, stage
-from potstill.models import formats
 from potstill.params import Section
 from potstill.sampling import sampling
-from pydantic import Field
+from potstill.sampling.endpoint import Endpoint, Remote
+from potstill.sampling.kept import Kept
+from pydantic import Field, model_validator
 
 
 class Params(Section):
     """Settings of `sample_teacher`."""
 
-    backend: str  # local, or the base URL of an OpenAI-compatible server (key: OPENAI_API_KEY)
-    model: str | None  # name of the model at the server
+    endpoint: Endpoint | None  # null asks the teacher's checkpoint on this machine
     max_rows: Annotated[int, Field(ge=1)]  # tasks, spread over the families
+    samples: Annotated[int, Field(ge=1)]  # answers to each
     max_tokens: Annotated[int, Field(ge=1)]
     temperature: Annotated[float, Field(ge=0)]  # 0 takes the most probable token
-    batch_rows: Annotated[int, Field(ge=1)]
+    max_length_share: Annotated[float, Field(ge=0, le=1)]  # answers that the limit may cut
+    batch_rows: Annotated[int, Field(ge=1)]  # answers at a time, on this machine
     threads: int
     seed: int
 
+    @model_validator(mode="after")
+    def _samples_differ(self) -> Self:
+        if self.samples > 1 and not self.temperature:
+            raise ValueError("all samples are equal at temperature 0: raise it, or take one")
+        return self
 
-def main(
-    params: Params, *, teacher: Path, prompts: Path, out: Path, scratch: Path
-) -> dict[str, float]:
-    """Sample one answer a task."""
+
+def main(params: Params, *, teacher: Path, prompts: Path, out: Path) -> dict[str, float]:
+    """Sample answers; those that were asked for before are not asked for again."""
     tasks = list(files.read_jsonl(prompts / "train.jsonl", ["id", "task", "language"]))
-    chosen = sorted(tasks, key=lambda row: files.row_id(str(params.seed), row["id"]))
-    rows = [
-        {"id": row["id"], "messages": formats.code_prompt(row["task"], row["language"])}
-        for row in chosen[: params.max_rows]
-    ]
-    how: dict[str, Any] = {
-        "max_tokens": params.max_tokens,
-        "temperature": params.temperature,
-        "seed": params.seed,
-    }
-    if params.backend == "local":
-        ask = sampling.local(teacher, threads=params.threads, **how)
-    else:
-        key = os.environ.get("OPENAI_API_KEY", "")
-        ask = sampling.endpoint(params.backend, params.model or "", api_key=key, **how)
-    answers = sampling.sample(rows, ask, batch_rows=params.batch_rows, scratch=scratch)
-    files.write_jsonl(out, answers)
-    capped = sum(row["finish"] == "length" for row in answers)
-    return {"answers": len(answers), "hit_length_limit_share": capped / len(answers)}
+    asked = sampling.prompts_of(tasks, **params.model_dump(include={"max_rows", "samples", "seed"}))
+    rows = sampling.sample(asked, _backend(params, teacher), Kept(stage.WORK / "answers"))
+    files.write_jsonl(out, rows)
+    cost = params.endpoint.cost if params.endpoint else None
+    return sampling.summary(rows, len(asked), params.max_length_share, cost)
+
+
+def _backend(params: Params, teacher: Path) -> sampling.Backend:
+    how = params.model_dump(include={"max_tokens", "temperature", "seed"})
+    if params.endpoint:
+        return Remote(params.endpoint, **how)
+    from potstill.sampling.local import Local  # imports torch
+
+    return Local(teacher, batch_rows=params.batch_rows, threads=params.threads, **how)
 
 
 if __name__ == "__main__":

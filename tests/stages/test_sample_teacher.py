@@ -1,22 +1,35 @@
-"""Sampling: here, at an endpoint, and after a crash."""
+"""Sampling: here, at a real server that is slow, refuses and dies, and after a crash."""
 
 import json
+import os
+import signal
+import socket
+import subprocess
+import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
+import httpx
 import pytest
+import torch
 from potstill import files
 from potstill.errors import InputError
-from potstill.sampling import sampling
+from potstill.export import build
+from potstill.sampling import endpoint, sampling
+from potstill.sampling.kept import Kept
+from pydantic import ValidationError
 
 from stages.sample_teacher import Params, main
 
 SETTINGS = {
-    "backend": "local",
-    "model": None,
+    "endpoint": None,
     "max_rows": 5,
+    "samples": 1,
     "max_tokens": 6,
     "temperature": 0.0,
+    "max_length_share": 1.0,
     "batch_rows": 2,
     "threads": 2,
     "seed": 0,
@@ -24,7 +37,8 @@ SETTINGS = {
 
 
 @pytest.fixture
-def prompts(tmp_path):
+def prompts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     folder = tmp_path / "prompts"
     folder.mkdir()
     rows = [{"id": f"t{n}", "task": f"Do {n}." * (n + 1), "language": "python"} for n in range(7)]
@@ -32,97 +46,288 @@ def prompts(tmp_path):
     return folder
 
 
-def sample(tiny_llama, prompts, out, scratch, **changes):
-    scratch.mkdir(exist_ok=True)
-    metrics = main(
-        Params(**(SETTINGS | changes)),
-        teacher=tiny_llama,
-        prompts=prompts,
-        out=out,
-        scratch=scratch,
-    )
+def sample(teacher, prompts, **changes):
+    out = prompts.parent / "out.jsonl"
+    metrics = main(Params(**(SETTINGS | changes)), teacher=teacher, prompts=prompts, out=out)
     return metrics, list(files.read_jsonl(out, ["id", "text", "finish"]))
 
 
-def test_the_teacher_answers_here_the_same_each_time(tiny_llama, prompts, tmp_path):
-    metrics, rows = sample(tiny_llama, prompts, tmp_path / "a", tmp_path / "s1")
+def forget(prompts):
+    files.remove(prompts.parent / ".potstill")
+
+
+def test_the_teacher_answers_here_the_same_each_time(tiny_llama, prompts):
+    metrics, rows = sample(tiny_llama, prompts)
     assert metrics["answers"] == len(rows) == 5
+    assert metrics["answer_tokens"] == sum(row["tokens"][1] for row in rows) <= 30
     assert all(row["finish"] in ("stop", "length") for row in rows)
-    assert sample(tiny_llama, prompts, tmp_path / "b", tmp_path / "s2")[1] == rows
+    forget(prompts)
+    assert sample(tiny_llama, prompts)[1] == rows
 
 
-def test_sampling_with_a_temperature_repeats_by_its_seed(tiny_llama, prompts, tmp_path):
-    def draw(name, seed):
-        return sample(
-            tiny_llama, prompts, tmp_path / name, tmp_path / f"s{name}", temperature=1.5, seed=seed
-        )[1]
-
-    first = {row["id"]: row["text"] for row in draw("a", 0)}
-    assert {row["id"]: row["text"] for row in draw("b", 0)} == first
-
-
-def test_batching_does_not_change_an_answer(tiny_llama, prompts, tmp_path):
-    alone = sample(tiny_llama, prompts, tmp_path / "a", tmp_path / "s1", batch_rows=1)[1]
-    together = sample(tiny_llama, prompts, tmp_path / "b", tmp_path / "s2", batch_rows=5)[1]
-    assert [row["text"] for row in alone] == [row["text"] for row in together]
+def test_sampling_with_a_temperature_repeats_by_its_seed(tiny_llama, prompts):
+    how = {"temperature": 1.5, "samples": 3}
+    _, rows = sample(tiny_llama, prompts, **how)
+    assert len(rows) == 15
+    assert [row["sample"] for row in rows] == [0] * 5 + [1] * 5 + [2] * 5
+    assert len({row["text"] for row in rows}) > 10
+    forget(prompts)
+    assert sample(tiny_llama, prompts, **how)[1] == rows
+    assert sample(tiny_llama, prompts, seed=1, **how)[1] != rows
 
 
-def test_finished_batches_are_not_asked_again(tmp_path):
-    rows = [{"id": f"r{n}", "messages": [{"role": "user", "content": "x" * n}]} for n in range(5)]
-    asked = []
-
-    def ask(batch, fail_at=None):
-        if fail_at is not None and len(asked) == fail_at:
-            raise RuntimeError("crash")
-        asked.append([row["id"] for row in batch])
-        return [{"text": row["id"], "finish": "stop"} for row in batch]
-
-    with pytest.raises(RuntimeError):
-        sampling.sample(rows, lambda b: ask(b, 2), batch_rows=2, scratch=tmp_path)
-    answers = sampling.sample(rows, ask, batch_rows=2, scratch=tmp_path)
-    assert [row["text"] for row in answers] == [row["id"] for row in rows]
-    assert sorted(i for batch in asked for i in batch) == sorted(row["id"] for row in rows)
+@pytest.mark.parametrize("how", [{}, {"temperature": 1.5, "samples": 2}])
+def test_batching_does_not_change_an_answer(tiny_llama, prompts, how):
+    alone = sample(tiny_llama, prompts, batch_rows=1, **how)[1]
+    forget(prompts)
+    assert sample(tiny_llama, prompts, batch_rows=4, **how)[1] == alone
 
 
-class Server(BaseHTTPRequestHandler):
-    status = 200
+def test_draws_follow_the_softmax():
+    from potstill.sampling.local import _Drawn
+
+    scores_BV = torch.tensor([[0.0, 1.0, 2.0, -1.0]]).expand(20_000, 4)
+    ids_B = _Drawn(2.0, [f"{n:x}" for n in range(20_000)])(None, scores_BV).argmax(-1)
+    found = ids_B.bincount(minlength=4) / len(ids_B)
+    assert torch.allclose(found, (scores_BV[0] / 2).softmax(-1), atol=0.015)
+
+
+def test_too_many_cut_answers_end_the_stage(tiny_llama, prompts):
+    with pytest.raises(InputError, match=r"cut at sample_teacher\.max_tokens"):
+        sample(tiny_llama, prompts, max_tokens=1, max_length_share=0.1)
+
+
+def test_settings_that_make_no_sense():
+    for wrong in (
+        {"samples": 2},
+        {"max_rows": 0},
+        {"endpoint": {"url": "x"}},
+        {"endpoint": {"url": "x", "model": "m", "max_cost": 1.0}},
+        {"endpoint": {"url": "x", "model": "m", "concurrency": 0}},
+    ):
+        with pytest.raises(ValidationError):
+            Params(**(SETTINGS | wrong))
+
+
+class Echo:
+    """Answers with the id, and fails at a place."""
+
+    identity = "echo"
+
+    def __init__(self, fail_at=None):
+        self.fail_at, self.asked = fail_at, []
+
+    def estimate(self, prompts):
+        return f"{len(prompts)}"
+
+    def answers(self, prompts):
+        for place, prompt in enumerate(prompts):
+            if place == self.fail_at:
+                raise InputError("crash")
+            self.asked.append(prompt.id)
+            yield place, sampling.Answer(prompt.id, "stop", (1, 1))
+
+
+def asks(count):
+    return [sampling.Prompt(f"r{n}", [{"role": "user", "content": f"{n}"}]) for n in range(count)]
+
+
+def test_what_was_answered_is_not_asked_again(tmp_path):
+    with pytest.raises(InputError):
+        sampling.sample(asks(6), Echo(fail_at=2), Kept(tmp_path))
+    (path,) = tmp_path.glob("*.jsonl")
+    with path.open("ab") as file:
+        file.write(b'{"key": "cut sho')
+    second = Echo()
+    rows = sampling.sample(asks(6), second, Kept(tmp_path))
+    assert [row["text"] for row in rows] == [f"r{n}" for n in range(6)]
+    assert second.asked == ["r2", "r3", "r4", "r5"]
+    third = Echo(fail_at=0)
+    assert sampling.sample(asks(6), third, Kept(tmp_path)) == rows
+    other = Echo()
+    other.identity = "other"
+    sampling.sample(asks(6), other, Kept(tmp_path))
+    assert len(other.asked) == 6
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A real llama.cpp server of a tiny model, as its own process."""
+    from tests import tiny_models
+
+    folder = tmp_path_factory.mktemp("server")
+    build.build(
+        tiny_models.write("llama", folder / "model"),
+        folder / "gguf",
+        format="gguf",
+        quantisation="f16",
+    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "llama_cpp.server", "--model", str(folder / "gguf/model.gguf")]
+    command += ["--port", str(port), "--n_ctx", "512"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    url = f"http://127.0.0.1:{port}/v1"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            httpx.get(f"{url}/models")
+            break
+        except httpx.TransportError:
+            assert process.poll() is None, process.stderr.read().decode()[-2000:]
+            time.sleep(0.2)
+    yield url
+    process.kill()
+
+
+JSON = {"Content-Type": "application/json"}
+
+
+class Proxy(BaseHTTPRequestHandler):
+    """Passes requests on, after the faults of a plan: a status, or seconds of silence."""
+
+    target, plan, seen = "", [], []
+    lock = threading.Lock()
 
     def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        answer = {
-            "choices": [
-                {
-                    "message": {"content": body["messages"][-1]["content"][:20]},
-                    "finish_reason": "stop",
-                }
-            ]
-        }
-        data = json.dumps(answer).encode()
-        self.send_response(self.status)
-        self.send_header("Content-Length", str(len(data)))
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        with self.lock:
+            fault = self.plan.pop(0) if self.plan else None
+            self.seen.append((fault, json.loads(body)["messages"][-1]["content"]))
+        if isinstance(fault, float):
+            time.sleep(fault)
+            self.close_connection = True
+            return
+        if fault == "dead":
+            self.connection.shutdown(socket.SHUT_RDWR)
+            return
+        if fault is not None:
+            self.send_response(fault)
+            self.send_header("Retry-After", "0.05")
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+            return
+        reply = httpx.post(
+            f"{self.target}/chat/completions", content=body, headers=JSON, timeout=60
+        )
+        self.send_response(reply.status_code)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(reply.content)))
         self.end_headers()
-        self.wfile.write(data)
+        self.wfile.write(reply.content)
 
     def log_message(self, *_):
         pass
 
 
 @pytest.fixture
-def url():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/v1"
-    server.shutdown()
-    server.server_close()
+def proxy(server):
+    handler = type("Handler", (Proxy,), {"target": server, "plan": [], "seen": []})
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=httpd.serve_forever, daemon=True).start()
+    handler.url = f"http://127.0.0.1:{httpd.server_port}/v1"
+    yield handler
+    httpd.shutdown()
+    httpd.server_close()
 
 
-def test_an_endpoint_is_asked_in_the_chat_protocol(tiny_llama, prompts, tmp_path, url):
-    _, rows = sample(tiny_llama, prompts, tmp_path / "a", tmp_path / "s", backend=url, model="m")
-    assert all(row["text"].startswith("Write Python code") for row in rows)
+def at(proxy, **changes):
+    return {"url": proxy.url, "model": "tiny", "concurrency": 2, "timeout_s": 20.0, **changes}
 
 
-def test_an_endpoint_that_fails_is_named(tiny_llama, prompts, tmp_path, url, monkeypatch):
-    monkeypatch.setattr(Server, "status", 503)
-    with pytest.raises(InputError, match="did not answer as an OpenAI-compatible server"):
-        sample(tiny_llama, prompts, tmp_path / "a", tmp_path / "s", backend=url, model="m")
+@pytest.mark.slow
+def test_a_real_server_answers_and_charges(tiny_llama, prompts, proxy):
+    priced = at(proxy, price_input=1e6, price_output=2e6)
+    metrics, rows = sample(tiny_llama, prompts, endpoint=priced)
+    assert len(rows) == 5
+    # That server counts a token more where an answer is cut within a character.
+    assert all(0 < row["tokens"][1] <= 7 and row["tokens"][0] > 5 for row in rows)
+    assert metrics["cost"] == metrics["prompt_tokens"] + 2 * metrics["answer_tokens"]
+    before = len(proxy.seen)
+    assert sample(tiny_llama, prompts, endpoint=priced)[1] == rows
+    assert len(proxy.seen) == before == 5
+
+
+@pytest.mark.slow
+def test_storms_hangs_and_a_death_lose_nothing(tiny_llama, prompts, proxy):
+    proxy.plan += [429, 429, 503, "dead", 429, 2.5, 500, 429]
+    _, rows = sample(tiny_llama, prompts, endpoint=at(proxy, timeout_s=1.0, concurrency=3))
+    assert len(rows) == 5
+    assert len(proxy.seen) == 13
+    forget(prompts)
+    assert sample(tiny_llama, prompts, endpoint=at(proxy))[1] == rows
+
+
+@pytest.mark.slow
+def test_a_dead_endpoint_is_named_and_what_came_before_is_kept(
+    tiny_llama, prompts, proxy, monkeypatch
+):
+    monkeypatch.setattr(endpoint, "_RETRIES", 1)
+    proxy.plan += [None, None, None] + [503] * 20
+    with pytest.raises(InputError, match=r"does not answer .* came before are kept"):
+        sample(tiny_llama, prompts, endpoint=at(proxy, concurrency=1))
+    proxy.plan.clear()
+    answered = len(proxy.seen)
+    _, rows = sample(tiny_llama, prompts, endpoint=at(proxy))
+    assert len(rows) == 5
+    assert len(proxy.seen) - answered == 2
+
+
+def test_no_server_and_a_wrong_key_are_named(tiny_llama, prompts, monkeypatch):
+    monkeypatch.setattr(endpoint, "_RETRIES", 0)
+    with pytest.raises(InputError, match="APIConnectionError"):
+        sample(tiny_llama, prompts, endpoint={"url": "http://127.0.0.1:9/v1", "model": "m"})
+
+
+@pytest.mark.slow
+def test_a_refused_prompt_is_counted_and_the_rest_goes_on(tiny_llama, prompts, proxy):
+    proxy.plan += [400]
+    metrics, rows = sample(tiny_llama, prompts, endpoint=at(proxy, concurrency=1))
+    assert metrics["refused"] == 1
+    assert [row["finish"] == "refused" for row in rows].count(True) == 1
+
+
+@pytest.mark.slow
+def test_a_budget_ends_the_asking(tiny_llama, prompts, proxy):
+    priced = at(proxy, price_input=0.0, price_output=1e6, max_cost=13.0, concurrency=1)
+    metrics, rows = sample(tiny_llama, prompts, endpoint=priced)
+    assert metrics["cost"] <= 14  # the server may count one token more than it may make
+    assert 1 <= len(rows) < 5
+    assert metrics["not_asked"] == 5 - len(rows)
+    forget(prompts)
+    with pytest.raises(InputError, match="budget does not pay the first"):
+        sample(tiny_llama, prompts, endpoint=priced | {"max_cost": 1.0})
+
+
+@pytest.mark.slow
+def test_a_rate_is_kept(tiny_llama, prompts, proxy):
+    started = time.monotonic()
+    sample(tiny_llama, prompts, endpoint=at(proxy, requests_per_minute=300.0, concurrency=5))
+    assert time.monotonic() - started >= 4 * 60 / 300
+
+
+@pytest.mark.slow
+def test_after_a_kill_only_what_is_missing_is_asked(tiny_llama, prompts, proxy):
+    proxy.plan += [None, None] + [30.0] * 3
+    settings = json.dumps(SETTINGS | {"endpoint": at(proxy, concurrency=1)})
+    code = (
+        "import json; from pathlib import Path; from stages.sample_teacher import Params, main\n"
+        f"main(Params(**json.loads({settings!r})), teacher=Path({str(tiny_llama)!r}), "
+        f"prompts=Path({str(prompts)!r}), out=Path('out.jsonl'))"
+    )
+    path = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])
+    child = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path})
+    deadline = time.monotonic() + 60
+    while len(proxy.seen) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    proxy.plan.clear()
+    answered = [prompt for fault, prompt in proxy.seen if fault is None]
+    assert len(answered) == 2
+    _, rows = sample(tiny_llama, prompts, endpoint=at(proxy))
+    assert len(rows) == 5
+    again = [prompt for fault, prompt in proxy.seen if fault is None]
+    assert len(again) == len(set(again)) == 5

@@ -91,7 +91,9 @@ def curate(
 
 
 def _looks_right(row: Row, policy: str, most: int, result: Curated) -> bool:
-    if not row["code"].strip():
+    if row.get("finish") == "refused":
+        result.reject(row, "refused", row["text"])
+    elif not row["code"].strip():
         result.reject(row, "empty", "")
     elif row.get("finish") == "length" and row["code"] == row.get("text", "").strip():
         result.reject(row, "cut_off", "the answer hit the token limit before its code ended")

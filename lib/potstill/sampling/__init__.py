@@ -1,1 +1,1 @@
-"""A teacher's answers, as they come."""
+"""Ask the teacher: on this machine, or through any OpenAI-compatible endpoint."""

@@ -1,124 +1,143 @@
-"""Ask the teacher: batched on this machine, or through any OpenAI-compatible endpoint.
+"""Ask a back end for answers to prompts, and keep each as soon as it is there.
 
 Answers are kept as they come, with the reason they ended; judging them is `curate`'s work.
 """
 
-import json
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-from rich.progress import track
-
-from potstill import files
+from potstill import files, progress
 from potstill.errors import InputError
-from potstill.models.chat import ChatTokenizer
+from potstill.models import formats
+from potstill.models.chat import Message
+from potstill.sampling.kept import Kept
 
-Ask = Callable[[Sequence[dict[str, Any]]], list[dict[str, Any]]]
+Row = dict[str, Any]
 
 
-def sample(rows: list[dict[str, Any]], ask: Ask, *, batch_rows: int, scratch: Path) -> list[dict]:
-    """Return one answer a row, in the rows' order; finished batches survive a crash.
+@dataclass(frozen=True)
+class Prompt:
+    """One answer that is wanted.
 
-    Args:
-        rows: {"id", "messages"}.
-        ask: answers a batch with {"text", "finish": "stop" | "length"} for each row.
-        batch_rows: rows a call; rows of similar length are asked together.
-        scratch: folder of finished batches.
+    Attributes:
+        id: of the task.
+        messages: what is asked.
+        sample: number among several answers to one task: each draws anew.
     """
-    order = sorted(rows, key=lambda row: (-len(str(row["messages"])), row["id"]))
-    answers: dict[str, dict[str, Any]] = {}
-    starts = range(0, len(order), batch_rows)
-    for start in track(starts, "sample teacher", transient=True):
-        path = scratch / f"batch-{start:06d}.json"
-        batch = order[start : start + batch_rows]
-        if not path.exists():
-            found = ask(batch)
-            files.write_json(
-                path, [{**row, **answer} for row, answer in zip(batch, found, strict=True)]
-            )
-        for row in json.loads(path.read_text(encoding="utf-8")):
-            answers[row["id"]] = row
-    return [answers[row["id"]] for row in rows]
+
+    id: str
+    messages: list[Message]
+    sample: int = 0
 
 
-def local(checkpoint: Path, *, max_tokens: int, temperature: float, seed: int, threads: int) -> Ask:
-    """Return a back end that runs the checkpoint here through transformers' `generate`."""
-    import torch
+@dataclass(frozen=True)
+class Answer:
+    """What came back.
 
-    from potstill.loading import load
+    Attributes:
+        text: as it is.
+        finish: "stop"; "length" where the limit cut it; "refused" where the endpoint will not
+            answer this prompt, and the text says why.
+        tokens: of prompt and answer, as the back end counts them; what an endpoint charges for.
+    """
 
-    torch.set_num_threads(threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    model = load.causal_lm(checkpoint, dtype, device)
-    tokenizer = ChatTokenizer(checkpoint)
-    stops = sorted(tokenizer.stop_ids)
-    how = {"do_sample": True, "temperature": temperature} if temperature else {"do_sample": False}
-
-    def ask(batch: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        prompts = [tokenizer.encode(tokenizer.render(row["messages"])) for row in batch]
-        length = max(map(len, prompts))
-        ids_BT = torch.tensor([[stops[0]] * (length - len(p)) + p for p in prompts], device=device)
-        mask_BT = torch.tensor(
-            [[0] * (length - len(p)) + [1] * len(p) for p in prompts], device=device
-        )
-        torch.manual_seed(int(files.row_id(str(seed), batch[0]["id"]), 16) % 2**63)
-        output = model.generate(
-            ids_BT,
-            attention_mask=mask_BT,
-            max_new_tokens=max_tokens,
-            eos_token_id=stops,
-            pad_token_id=stops[0],
-            **how,
-        )
-        return [_answer(tokenizer, ids) for ids in output[:, length:].tolist()]
-
-    return ask
+    text: str
+    finish: str
+    tokens: tuple[int, int] = (0, 0)
 
 
-def _answer(tokenizer: ChatTokenizer, ids: list[int]) -> dict[str, Any]:
-    ends = [place for place, token in enumerate(ids) if token in tokenizer.stop_ids]
-    finish = "stop" if ends else "length"
-    return {"text": tokenizer.decode(ids[: ends[0]] if ends else ids), "finish": finish}
+class Backend(Protocol):
+    """What answers prompts."""
+
+    identity: str  # of whatever changes its answers: model, revision, template, sampling
+
+    def estimate(self, prompts: Sequence[Prompt]) -> str:
+        """Return in words what asking them takes."""
+        ...
+
+    def answers(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, Answer]]:
+        """Yield (place of the prompt, answer) as they end, in any order.
+
+        Raises:
+            InputError: it cannot go on; what was yielded stays good.
+        """
+        ...
 
 
-def endpoint(
-    url: str, model: str, *, max_tokens: int, temperature: float, seed: int, api_key: str
-) -> Ask:
-    """Return a back end that asks an OpenAI-compatible server (vLLM, SGLang, llama.cpp).
+def prompts_of(tasks: list[Row], *, max_rows: int, samples: int, seed: int) -> list[Prompt]:
+    """Return the prompts of tasks drawn by the seed: the first sample of all, then the next."""
+    chosen = sorted(tasks, key=lambda row: files.row_id(str(seed), row["id"]))[:max_rows]
+    return [
+        Prompt(row["id"], formats.code_prompt(row["task"], row["language"]), sample)
+        for sample in range(samples)
+        for row in chosen
+    ]
+
+
+def summary(
+    rows: Sequence[Row],
+    num_wanted: int,
+    max_length_share: float,
+    cost: Callable[[tuple[int, int]], float] | None,
+) -> dict[str, float]:
+    """Return what is counted of answers; `not_asked` is what a budget left out.
 
     Raises:
-        InputError: the server does not answer or refuses.
+        InputError: more answers than the share were cut by their limit.
     """
-    from concurrent.futures import ThreadPoolExecutor
+    share = sum(row["finish"] == "length" for row in rows) / len(rows)
+    if share > max_length_share:
+        raise InputError(
+            f"{share:.0%} of the answers are cut at sample_teacher.max_tokens: raise it, or "
+            "max_length_share"
+        )
+    tokens = (sum(row["tokens"][0] for row in rows), sum(row["tokens"][1] for row in rows))
+    return {
+        "answers": len(rows),
+        "not_asked": num_wanted - len(rows),
+        "refused": sum(row["finish"] == "refused" for row in rows),
+        "prompt_tokens": tokens[0],
+        "answer_tokens": tokens[1],
+        "cost": cost(tokens) if cost else 0.0,
+        "hit_length_limit_share": share,
+    }
 
-    import httpx
 
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    client = httpx.Client(base_url=url, timeout=600, headers=headers)
+def sample(prompts: Sequence[Prompt], backend: Backend, kept: Kept) -> list[Row]:
+    """Return the answers in the order of the prompts; those kept from before are not asked again.
 
-    def one(row: dict[str, Any]) -> dict[str, Any]:
-        body = {
-            "model": model,
-            "messages": row["messages"],
-            "max_tokens": max_tokens,
-            "temperature": temperature,
-            "seed": seed,
-        }
-        try:
-            reply = client.post("chat/completions", json=body)
-            reply.raise_for_status()
-            choice = reply.json()["choices"][0]
-            return {"text": choice["message"]["content"], "finish": choice["finish_reason"]}
-        except (httpx.HTTPError, KeyError, IndexError, ValueError) as error:
-            raise InputError(
-                f"{url} did not answer as an OpenAI-compatible server "
-                f"({type(error).__name__}: {error}): check sample_teacher.backend and .model"
-            ) from None
+    Rows: id, sample, messages, text, finish, tokens. Fewer than prompts where the back end ended
+    before all were answered, as it does at the end of its budget.
 
-    def ask(batch: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        with ThreadPoolExecutor(len(batch)) as pool:
-            return list(pool.map(one, batch))
+    Args:
+        prompts: what is asked, in the order in which a budget serves them.
+        backend: answers them.
+        kept: answers of this and earlier runs.
 
-    return ask
+    Raises:
+        InputError: no prompt is answered, or the back end cannot go on: run again, and it goes on
+            from here.
+    """
+    keys = [kept.key(backend.identity, prompt.messages, prompt.sample) for prompt in prompts]
+    found = {place: kept.get(key) for place, key in enumerate(keys)}
+    open_ = [place for place, answer in found.items() if answer is None]
+    asked = [prompts[place] for place in open_]
+    about = f": {backend.estimate(asked)}" if asked else ""
+    print(f"{len(prompts)} answers are wanted, {len(asked)} are asked for{about}")  # noqa: T201
+    with progress.bar() as bar:
+        work = bar.add_task("sample", total=len(asked), info="")
+        for number, answer in backend.answers(asked):
+            place = open_[number]
+            row = {"text": answer.text, "finish": answer.finish, "tokens": list(answer.tokens)}
+            kept.put(keys[place], row)
+            found[place] = row
+            bar.update(work, advance=1, refresh=True)
+    rows = [
+        {"id": prompt.id, "sample": prompt.sample, "messages": prompt.messages, **made}
+        for place, prompt in enumerate(prompts)
+        if (made := found[place]) is not None
+    ]
+    if not rows:
+        raise InputError("no prompt is answered: the budget does not pay the first, raise max_cost")
+    return rows
