@@ -7,38 +7,35 @@ Writes  out         JSONL: task id, number of the sample, answer text, why it en
 """
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal
 
 from potstill import files, stage
 from potstill.params import Section
 from potstill.sampling import sampling
 from potstill.sampling.endpoint import Endpoint, Remote
 from potstill.sampling.kept import Kept
-from pydantic import Field, model_validator
+from potstill.sampling.llama_cpp import LlamaCpp
+from pydantic import Field
 
 
 class Params(Section):
     """Settings of `sample_teacher`."""
 
     endpoint: Endpoint | None  # null asks the teacher's checkpoint on this machine
+    backend: Literal["llama_cpp", "transformers"]  # on this machine; the latter takes a GPU
     max_rows: Annotated[int, Field(ge=1)]  # tasks, spread over the families
     samples: Annotated[int, Field(ge=1)]  # answers to each
     max_tokens: Annotated[int, Field(ge=1)]
     temperature: Annotated[float, Field(ge=0)]  # 0 takes the most probable token
     max_length_share: Annotated[float, Field(ge=0, le=1)]  # answers that the limit may cut
-    batch_rows: Annotated[int, Field(ge=1)]  # answers at a time, on this machine
+    batch_rows: Annotated[int, Field(ge=1)]  # answers at a time, of transformers
     threads: int
     seed: int
-
-    @model_validator(mode="after")
-    def _samples_differ(self) -> Self:
-        if self.samples > 1 and not self.temperature:
-            raise ValueError("all samples are equal at temperature 0: raise it, or take one")
-        return self
 
 
 def main(params: Params, *, teacher: Path, prompts: Path, out: Path) -> dict[str, float]:
     """Sample answers; those that were asked for before are not asked for again."""
+    sampling.check(params.samples, params.temperature)
     tasks = list(files.read_jsonl(prompts / "train.jsonl", ["id", "task", "language"]))
     asked = sampling.prompts_of(tasks, **params.model_dump(include={"max_rows", "samples", "seed"}))
     rows = sampling.sample(asked, _backend(params, teacher), Kept(stage.WORK / "answers"))
@@ -51,9 +48,11 @@ def _backend(params: Params, teacher: Path) -> sampling.Backend:
     how = params.model_dump(include={"max_tokens", "temperature", "seed"})
     if params.endpoint:
         return Remote(params.endpoint, **how)
-    from potstill.sampling.local import Local  # imports torch
+    if params.backend == "llama_cpp":
+        return LlamaCpp(teacher, threads=params.threads, **how)
+    from potstill.sampling.generate import Generate  # imports torch
 
-    return Local(teacher, batch_rows=params.batch_rows, threads=params.threads, **how)
+    return Generate(teacher, batch_rows=params.batch_rows, threads=params.threads, **how)
 
 
 if __name__ == "__main__":

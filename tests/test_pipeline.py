@@ -24,10 +24,10 @@ ROOMS = """
 models katas subset sandbox
 sources loading tokens
 runtime data mining tasks
-students logits sampling curation
+students logits curation
 distill
 export
-adoption proving evaluate
+adoption proving evaluate sampling
 report
 cli
 """

@@ -25,6 +25,7 @@ from stages.sample_teacher import Params, main
 
 SETTINGS = {
     "endpoint": None,
+    "backend": "transformers",
     "max_rows": 5,
     "samples": 1,
     "max_tokens": 6,
@@ -56,17 +57,19 @@ def forget(prompts):
     files.remove(prompts.parent / ".potstill")
 
 
-def test_the_teacher_answers_here_the_same_each_time(tiny_llama, prompts):
-    metrics, rows = sample(tiny_llama, prompts)
+@pytest.mark.parametrize("backend", ["transformers", "llama_cpp"])
+def test_the_teacher_answers_here_the_same_each_time(tiny_llama, prompts, backend):
+    metrics, rows = sample(tiny_llama, prompts, backend=backend)
     assert metrics["answers"] == len(rows) == 5
     assert metrics["answer_tokens"] == sum(row["tokens"][1] for row in rows) <= 30
     assert all(row["finish"] in ("stop", "length") for row in rows)
     forget(prompts)
-    assert sample(tiny_llama, prompts)[1] == rows
+    assert sample(tiny_llama, prompts, backend=backend)[1] == rows
 
 
-def test_sampling_with_a_temperature_repeats_by_its_seed(tiny_llama, prompts):
-    how = {"temperature": 1.5, "samples": 3}
+@pytest.mark.parametrize("backend", ["transformers", "llama_cpp"])
+def test_sampling_with_a_temperature_repeats_by_its_seed(tiny_llama, prompts, backend):
+    how = {"temperature": 1.5, "samples": 3, "backend": backend}
     _, rows = sample(tiny_llama, prompts, **how)
     assert len(rows) == 15
     assert [row["sample"] for row in rows] == [0] * 5 + [1] * 5 + [2] * 5
@@ -84,7 +87,7 @@ def test_batching_does_not_change_an_answer(tiny_llama, prompts, how):
 
 
 def test_draws_follow_the_softmax():
-    from potstill.sampling.local import _Drawn
+    from potstill.sampling.generate import _Drawn
 
     scores_BV = torch.tensor([[0.0, 1.0, 2.0, -1.0]]).expand(20_000, 4)
     ids_B = _Drawn(2.0, [f"{n:x}" for n in range(20_000)])(None, scores_BV).argmax(-1)
@@ -97,9 +100,10 @@ def test_too_many_cut_answers_end_the_stage(tiny_llama, prompts):
         sample(tiny_llama, prompts, max_tokens=1, max_length_share=0.1)
 
 
-def test_settings_that_make_no_sense():
+def test_settings_that_make_no_sense(tiny_llama, prompts):
+    with pytest.raises(InputError, match="at temperature 0 all are equal"):
+        sample(tiny_llama, prompts, samples=2)
     for wrong in (
-        {"samples": 2},
         {"max_rows": 0},
         {"endpoint": {"url": "x"}},
         {"endpoint": {"url": "x", "model": "m", "max_cost": 1.0}},
@@ -120,12 +124,12 @@ class Echo:
     def estimate(self, prompts):
         return f"{len(prompts)}"
 
-    def answers(self, prompts):
+    def ask(self, prompts, done):
         for place, prompt in enumerate(prompts):
             if place == self.fail_at:
                 raise InputError("crash")
             self.asked.append(prompt.id)
-            yield place, sampling.Answer(prompt.id, "stop", (1, 1))
+            done(place, sampling.Answer(prompt.id, "stop", (1, 1)))
 
 
 def asks(count):

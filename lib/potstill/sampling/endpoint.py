@@ -8,7 +8,7 @@ none starts that the budget might not pay.
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Annotated
 
@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 from potstill import files
 from potstill.errors import InputError
 from potstill.params import Section
-from potstill.sampling.sampling import Answer, Prompt
+from potstill.sampling.sampling import Answer, Done, Prompt
 
 _RETRIES = 10  # of one request: with backoff up to 8 s about a minute
 _CHARACTERS = 3  # of a token at least, about: for estimates
@@ -72,8 +72,8 @@ class Remote:
         cost = f", cost {self._endpoint.cost(tokens):.2f}" if has_price else ""
         return f"at most {tokens[0]:,} tokens of prompts and {tokens[1]:,} of answers{cost}"
 
-    def answers(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, Answer]]:
-        """Yield answers as they come; end early where the budget might not pay the next request.
+    def ask(self, prompts: Sequence[Prompt], done: Done) -> None:
+        """Answer prompts; end early where the budget might not pay the next request.
 
         Raises:
             InputError: the endpoint refuses the key or the model, or still fails after all retries.
@@ -105,7 +105,7 @@ class Remote:
                         answer = future.result()
                         committed -= worst[number]
                         spent += endpoint.cost(answer.tokens)
-                        yield number, answer
+                        done(number, answer)
             finally:
                 threads.shutdown(wait=False, cancel_futures=True)
                 client.close()
@@ -114,7 +114,7 @@ class Remote:
         """Return the answer to one prompt.
 
         Raises:
-            InputError: see `answers`.
+            InputError: see `ask`.
         """
         import openai
 

@@ -3,7 +3,7 @@
 Answers are kept as they come, with the reason they ended; judging them is `curate`'s work.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -47,6 +47,9 @@ class Answer:
     tokens: tuple[int, int] = (0, 0)
 
 
+Done = Callable[[int, Answer], None]  # is given the place of a prompt, and its answer
+
+
 class Backend(Protocol):
     """What answers prompts."""
 
@@ -56,13 +59,25 @@ class Backend(Protocol):
         """Return in words what asking them takes."""
         ...
 
-    def answers(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, Answer]]:
-        """Yield (place of the prompt, answer) as they end, in any order.
+    def ask(self, prompts: Sequence[Prompt], done: Done) -> None:
+        """Answer prompts, each told as soon as it ends, in any order.
 
         Raises:
-            InputError: it cannot go on; what was yielded stays good.
+            InputError: it cannot go on; what was told stays good.
         """
         ...
+
+
+def check(samples: int, temperature: float) -> None:
+    """Refuse several samples that would all be equal.
+
+    Raises:
+        InputError: they would.
+    """
+    if samples > 1 and not temperature:
+        raise InputError(
+            f"sample_teacher.samples is {samples}, and at temperature 0 all are equal: raise it"
+        )
 
 
 def prompts_of(tasks: list[Row], *, max_rows: int, samples: int, seed: int) -> list[Prompt]:
@@ -127,12 +142,15 @@ def sample(prompts: Sequence[Prompt], backend: Backend, kept: Kept) -> list[Row]
     print(f"{len(prompts)} answers are wanted, {len(asked)} are asked for{about}")  # noqa: T201
     with progress.bar() as bar:
         work = bar.add_task("sample", total=len(asked), info="")
-        for number, answer in backend.answers(asked):
-            place = open_[number]
+
+        def done(number: int, answer: Answer) -> None:
             row = {"text": answer.text, "finish": answer.finish, "tokens": list(answer.tokens)}
-            kept.put(keys[place], row)
-            found[place] = row
+            kept.put(keys[open_[number]], row)
+            found[open_[number]] = row
             bar.update(work, advance=1, refresh=True)
+
+        if asked:
+            backend.ask(asked, done)
     rows = [
         {"id": prompt.id, "sample": prompt.sample, "messages": prompt.messages, **made}
         for place, prompt in enumerate(prompts)

@@ -1,6 +1,6 @@
 """The teacher on this machine, several prompts at a time, through transformers' `generate`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,10 +10,10 @@ from potstill.loading import load
 from potstill.loading.load import CausalLM
 from potstill.models import formats
 from potstill.models.chat import ChatTokenizer
-from potstill.sampling.sampling import Answer, Prompt
+from potstill.sampling.sampling import Answer, Done, Prompt
 
 
-class Local:
+class Generate:
     """Answers from a checkpoint; each ends at an end token or with its first whole code block."""
 
     def __init__(
@@ -30,16 +30,14 @@ class Local:
         self._checkpoint, self._batch_rows, self._threads = checkpoint, batch_rows, threads
         self._max_tokens, self._temperature, self._seed = max_tokens, temperature, seed
         how = (files.sha256_tree(checkpoint), str(max_tokens), str(temperature), str(seed))
-        self.identity = files.row_id("local", *how)
+        self.identity = files.row_id("generate", *how)
 
     def estimate(self, prompts: Sequence[Prompt]) -> str:
         """Return the most tokens that are made."""
         return f"at most {len(prompts) * self._max_tokens:,} tokens"
 
-    def answers(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, Answer]]:
-        """Yield answers batch by batch; prompts of similar length are asked together."""
-        if not prompts:
-            return
+    def ask(self, prompts: Sequence[Prompt], done: Done) -> None:
+        """Answer batch by batch; prompts of similar length are asked together."""
         torch.set_num_threads(self._threads)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
@@ -51,9 +49,9 @@ class Local:
         for start in range(0, len(order), self._batch_rows):
             places = order[start : start + self._batch_rows]
             batch = [prompts[place] for place in places]
-            yield from zip(
-                places, self._batch(model, chat, batch, [ids[n] for n in places]), strict=True
-            )
+            made = self._batch(model, chat, batch, [ids[place] for place in places])
+            for place, answer in zip(places, made, strict=True):
+                done(place, answer)
 
     def _batch(
         self, model: CausalLM, chat: ChatTokenizer, batch: list[Prompt], ids: list[list[int]]
