@@ -211,6 +211,11 @@ def at(path, value):
         ("students/kd/start", None, "students.kd.start is missing"),
         ("students/kd/objective", "kl", "students.kd.objective: .*unknown objective; allowed"),
         ("students/kd/objective", "cross_entropy", "cross_entropy asks no teacher: set alpha to 1"),
+        (
+            "students/kd/phases",
+            [{"steps": 16, "rows": {"origin": ["minde"]}}],
+            "kd.phases.0.rows.origin.0: got 'minde' .*'mined', 'reference', 'slip' or 'teacher'",
+        ),
         ("cache_logits/max_rows", 9, "students.kd: max_rows is 128, signals/adapted has 9"),
         (
             "cache_logits/codec",

@@ -92,6 +92,9 @@ def test_a_phase_without_rows_is_an_error(model, tmp_path):
         ({"phases": []}, "at least 1"),
         ({"phases": [{"steps": 0}]}, "greater than or equal to 1"),
         ({"phases": [{"steps": 6, "rows": {"source": ["mined"]}}]}, "Extra inputs"),
+        ({"phases": [{"steps": 6, "rows": {"origin": ["human"]}}]}, "'mined', 'reference', 'slip'"),
+        ({"phases": [{"steps": 6, "rows": {"format": ["chat"]}}]}, "'code', 'plan', 'reflect'"),
+        ({"phases": [{"steps": 6, "rows": {"format": []}}]}, "at least 1"),
     ],
 )
 def test_phases_that_do_not_fit_are_refused(changes, named):

@@ -1,8 +1,11 @@
 """Every candidate is kept or rejected with one reason; the counts add up; failures teach."""
 
+from typing import get_args
+
 import pytest
 from potstill import files
 from potstill.curation import contamination
+from potstill.models.formats import Origin
 
 from stages.curate import Params, main
 
@@ -119,6 +122,8 @@ def test_what_is_kept_is_whole_and_in_the_subset(curated):
     assert all(row["tests"] for row in rows["accepted"])
     assert origins.count("teacher") >= 1
     assert all("import" not in row["code"] for row in rows["accepted"])
+    everywhere = {row.get("origin") for part in rows.values() for row in part}
+    assert everywhere == set(get_args(Origin))  # what a phase may ask for
 
 
 def test_reflect_rows_hold_a_real_error_and_a_fix_that_passes(curated):

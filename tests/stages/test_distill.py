@@ -185,8 +185,8 @@ def test_phases_choose_rows_by_what_the_data_set_says_of_them(
     rates = [float(row["lr"]) for row in history]
     assert rates == pytest.approx([2e-2, 2e-2, 1e-2, 1e-2])
     assert metrics["learning_rate"] == 2e-2
-    phases[1] |= {"rows": {"origin": ["human"]}}
-    with pytest.raises(InputError, match=r"none of 12 rows has .*'human'.*'mined', 'teacher'"):
+    phases[1] |= {"rows": {"origin": ["slip"]}}
+    with pytest.raises(InputError, match=r"none of 12 rows has .*'slip'.*'mined', 'teacher'"):
         train(tiny_llama, tokens, logits, tmp_path, "b", **how)
 
 

@@ -38,7 +38,7 @@ def heldout(prompts: Path) -> list[Row]:
     return [row for path in paths for row in files.read_jsonl(path, ["id", "task", "family"])]
 
 
-def _of_task(task: Row, origin: str, code: str) -> Row:
+def _of_task(task: Row, origin: formats.Origin, code: str) -> Row:
     identity = files.row_id(task["id"], origin, code)
     return {**task, "id": identity, "origin": origin, "code": code, "group": task["family"]}
 
@@ -74,5 +74,6 @@ def mined(functions: Iterable[Row]) -> list[Row]:
     for row in functions:
         text = " ".join(row["docstring"].split("\n\n")[0].split())
         task = f"Write a function {row['name']}({row['arguments']}). {text}"
-        rows.append({**row, "origin": "mined", "task": task, "plan": []})
+        origin: formats.Origin = "mined"
+        rows.append({**row, "origin": origin, "task": task, "plan": []})
     return rows

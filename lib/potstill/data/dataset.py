@@ -38,7 +38,7 @@ class Recipe:
     seed: int
 
 
-def _chat(row: Row, name: str, prompt: list[Message], answer: str) -> Row:
+def _chat(row: Row, name: formats.Format, prompt: list[Message], answer: str) -> Row:
     return {
         "id": files.row_id(name, row["id"], answer),
         "format": name,
@@ -169,8 +169,9 @@ def build(
 
 def _solved(tasks: list[Row]) -> list[Row]:
     """Return the tasks that have a reference, with it as the answer."""
+    origin: formats.Origin = "reference"
     return [
-        {**task, "group": task["family"], "origin": "reference", "code": task["reference"]}
+        {**task, "group": task["family"], "origin": origin, "code": task["reference"]}
         for task in tasks
         if task["reference"]
     ]

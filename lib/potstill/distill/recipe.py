@@ -7,12 +7,12 @@ from pydantic import Field, field_validator, model_validator
 
 from potstill.distill.objectives import OBJECTIVES
 from potstill.models.families import FAMILIES
+from potstill.models.formats import Format, Origin
 from potstill.params import Section, closest
 from potstill.tokens.folds import FOLDS, Fold
 
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
-Names = Annotated[list[str], Field(min_length=1)]
 
 
 class Adapter(Section):
@@ -37,8 +37,8 @@ class Adapter(Section):
 class Chosen(Section):
     """Which rows a phase takes: those of these origins and formats; None is any."""
 
-    origin: Names | None = None  # mined, reference, teacher, ...
-    format: Names | None = None  # code, plan, reflect, decompose
+    origin: Annotated[list[Origin], Field(min_length=1)] | None = None
+    format: Annotated[list[Format], Field(min_length=1)] | None = None
 
     def wanted(self) -> dict[str, list[str]]:
         """Return the texts that are wanted, by name."""

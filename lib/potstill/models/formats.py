@@ -8,9 +8,13 @@ what it was taught.
 import json
 import re
 from collections.abc import Sequence
+from typing import Literal
 
 from potstill.models.chat import Message
 
+Format = Literal["code", "plan", "reflect", "decompose"]
+# Where a training row's answer comes from; `slip`: a reference, after one with a planted error.
+Origin = Literal["mined", "reference", "slip", "teacher"]
 LANGUAGE_NAMES = {"python": "Python", "javascript": "JavaScript"}
 _SYSTEM = "You are a coding assistant."
 _FENCE = re.compile(
