@@ -23,6 +23,8 @@ from potstill.models.chat import ChatTokenizer
 from potstill.sources import fetch as sources
 from potstill.tokens import examples, spans, table
 
+from benchmarks.resident import memory_mb
+
 GOALS = {"open_s": 1.0, "open_rss_mb": 200.0}
 BATCH_ROWS = 8
 READS = 20_000
@@ -38,14 +40,6 @@ def say(count: int) -> Iterator[dict[str, Any]]:
         turns = (("user", f"{number} {task}"), ("assistant", answer))
         messages = [{"role": role, "content": text} for role, text in turns]
         yield {"messages": messages, "group": f"group{number % 97}"}
-
-
-def memory_mb() -> dict[str, float]:
-    """Return this process' resident memory, all and its own, and the highest that it had."""
-    names = {"VmRSS": "rss", "RssAnon": "anon", "VmHWM": "peak"}
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    pairs = (line.split(":") for line in lines)
-    return {names[k]: round(int(v.split()[0]) / 1024) for k, v in pairs if k in names}
 
 
 def write(folder: Path, count: int) -> dict[str, float]:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from potstill import files
 from potstill.errors import InputError
+from potstill.logits import store as store_module
 from potstill.logits.assembly import assemble
 from potstill.logits.parts import part_path, write_part
 from potstill.logits.store import LogitStore, packed_keys
@@ -167,6 +168,25 @@ def test_a_flipped_bit_is_found_on_demand(make, tmp_path):
 def test_an_unknown_row_is_refused(make):
     with pytest.raises(InputError, match=r"has no row .* run cache_logits again"):
         make().get([example((1, 2, 3), 1).key])
+
+
+@pytest.mark.parametrize("asked", [1, 2, 9])
+def test_rows_that_are_missing_are_counted_over_all_that_are_asked(make, rows, monkeypatch, asked):
+    monkeypatch.setattr(store_module, "ASKED", asked)
+    store = make(rows=rows[:3])
+    store.require(rows[:3])
+    absent = [example((1, 2, number), 1) for number in (3, 4)]
+    with pytest.raises(InputError, match=rf"has no row {absent[0].key} \(2 of 5 are missing\)"):
+        store.require([*rows[:2], absent[0], rows[2], absent[1]])
+
+
+def test_the_index_is_in_the_order_of_all_keys(tmp_path):
+    source = np.random.default_rng(0)
+    keys = [source.bytes(16).hex() for _ in range(700)]
+    store = write(tmp_path, [keys[:300], keys[200:600], keys[600:]])
+    assert store.keys.tolist() == sorted(bytes.fromhex(key).rstrip(b"\0") for key in keys)
+    wanted = [*range(300), *range(100, 400), *range(100)]
+    assert store.get(keys).ids_NS[:, 0].tolist() == wanted
 
 
 def test_a_folder_without_header_is_no_store(make, tmp_path):

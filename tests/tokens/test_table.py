@@ -5,8 +5,10 @@ Files that are no table are in test_damaged_tables.
 
 import itertools
 import random
+import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 from potstill import files
 from potstill.errors import InputError
 from potstill.models.chat import ChatTokenizer
-from potstill.tokens import columns, examples, table
+from potstill.tokens import columns, examples, mapping, table
 from potstill.tokens.examples import Example
 
 from tests.tokens.conftest import ROWS, in_memory, say
@@ -90,8 +92,8 @@ def test_batches_are_bit_for_bit_those_of_rows_in_memory(
 ):
     part, want = rows[:count], in_memory(chat)[:count]
     batches = old_order(want, batch_rows, seed, epoch)
-    assert examples.order(part, batch_rows, seed, epoch) == batches
-    assert examples.order(want, batch_rows, seed, epoch) == batches
+    assert list(examples.order(part, batch_rows, seed, epoch)) == batches
+    assert list(examples.order(want, batch_rows, seed, epoch)) == batches
     for one, other in itertools.zip_longest(
         examples.by_length(part, batch_rows), old_by_length(want, batch_rows)
     ):
@@ -119,6 +121,26 @@ def test_ordering_makes_no_row_and_a_batch_only_its_own(rows, monkeypatch):
     assert len(made) == 4
     examples.calibration(rows, 3, 0, CPU)
     assert len(made) == 7
+
+
+def mapped_kb(path):
+    """Return how much of a file lies in this process, as Linux counts it."""
+    text = Path("/proc/self/smaps").read_text(encoding="utf-8")
+    entries = re.findall(
+        rf"^\S+ \S+ \S+ \S+ \S+ +{re.escape(str(path))}\n(?:.*\n)*?Rss: +(\d+)", text, re.M
+    )
+    return sum(map(int, entries))
+
+
+@pytest.mark.parametrize("kept", [1, 1000])
+def test_pages_of_rows_that_were_read_do_not_stay_in_the_process(path, chat, monkeypatch, kept):
+    monkeypatch.setattr(mapping, "KEPT_ROWS", kept)
+    own = shutil.copyfile(path, path.with_name(f"kept{kept}.arrow"))
+    rows = table.open(own, chat)
+    assert mapped_kb(own) == 0  # though all spans were compared
+    want = list(rows)
+    assert (mapped_kb(own) > 0) == (kept > len(rows))
+    assert list(rows) == want
 
 
 def test_rows_are_read_only_as_the_batches_are_written(chat, small_batches):

@@ -35,7 +35,7 @@ class Loss:
 def batches(rows: Sequence[Example], recipe: Training, first_step: int) -> Iterator[list[Example]]:
     """Yield the rows of each step from `first_step` on, epoch after epoch."""
     per_epoch = math.ceil(len(rows) / recipe.batch_rows)
-    plans: dict[int, list[list[int]]] = {}
+    plans: dict[int, examples.Batches] = {}
     for step in range(first_step, recipe.steps):
         epoch, offset = divmod(step, per_epoch)
         if epoch not in plans:

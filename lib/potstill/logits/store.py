@@ -13,7 +13,7 @@ while it is read would end the process.
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,12 @@ from numpy.typing import NDArray
 from potstill import files
 from potstill.errors import InputError
 from potstill.logits.codecs import CODECS, Codec, DamagedError, Signal
-from potstill.tokens import examples
+from potstill.tokens import examples, mapping
 from potstill.tokens.examples import Example
 
 KEY_BYTES = 16
 PLACE = np.dtype([("offset", "<u8"), ("file", "<u4"), ("bytes", "<u4"), ("tokens", "<u4")])
+ASKED = 1 << 16  # rows whose keys are looked up at a time
 AGAIN = "run `dvc repro cache_logits`, or `dvc pull`"
 LIVE = "live"  # codec of a signal that stores nothing: see `logits.live`
 
@@ -127,6 +128,7 @@ class LogitStore:
         self._places: NDArray[np.void] = self._map_array("places.npy")
         names = sorted(name for name in self._files if name.startswith("data-"))
         self._data = [(folder / name).open("rb", buffering=0) for name in names]
+        self._index = (self._keys.base, self._places.base)  # the mappings
         if len(self._keys) != len(self._places) or self._places.dtype != PLACE:
             raise self._damaged("keys.npy and places.npy do not belong together")
 
@@ -225,7 +227,10 @@ class LogitStore:
         Raises:
             InputError: names the first.
         """
-        self._places_of(keys_of(rows))
+        starts = range(0, len(rows), ASKED)
+        held = [self.holds(keys_of(rows[start : start + ASKED])) for start in starts]
+        mapping.give_back(self._index)
+        self._refuse_absent(np.concatenate(held), lambda row: rows[row].key)
 
     def signal_of(self, rows: Sequence[Example]) -> Signal:
         """Return the distributions of rows; see `get`."""
@@ -243,15 +248,20 @@ class LogitStore:
         return np.searchsorted(self._keys, asked).clip(max=len(self._keys) - 1)
 
     def _places_of(self, asked: NDArray[np.bytes_]) -> NDArray[np.void]:
-        absent = np.flatnonzero(~self.holds(asked))
+        self._refuse_absent(self.holds(asked), lambda row: unpacked(asked[row]))
+        places: NDArray[np.void] = self._places[self._nearest(asked)]
+        mapping.give_back(self._index)
+        return places
+
+    def _refuse_absent(self, held: NDArray[np.bool_], name: Callable[[int], str]) -> None:
+        absent = np.flatnonzero(~held)
         if len(absent):
             raise InputError(
-                f"{self.folder} has no row {unpacked(asked[absent[0]])} ({len(absent)} of "
-                f"{len(asked)} are missing): the data set changed after caching, fewer rows were "
+                f"{self.folder} has no row {name(int(absent[0]))} ({len(absent)} of "
+                f"{len(held)} are missing): the data set changed after caching, fewer rows were "
                 "cached, or the teacher was adapted on them; raise cache_logits.max_rows, train "
                 "students on other folds or run cache_logits again"
             )
-        return self._places[self._nearest(asked)]
 
     def _check_version(self) -> None:
         version = CODECS[self.header.codec].VERSION

@@ -12,7 +12,7 @@ from abc import abstractmethod
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,7 +123,37 @@ def folds(rows: Sequence[Example]) -> NDArray[np.int8]:
     return np.fromiter((fold_of(row.group) for row in rows), np.int8, len(rows))
 
 
-def order(rows: Sequence[Example], batch_rows: int, seed: int, epoch: int) -> list[list[int]]:
+@dataclass(frozen=True, eq=False)
+class Batches(Sequence[list[int]]):
+    """The batches of an epoch as row numbers, made of them when asked: four bytes a row.
+
+    Attributes:
+        numbers: the rows, those of one batch together [R].
+        firsts: where in `numbers` each batch begins.
+        batch_rows: rows of a batch; the last in `numbers` may be shorter.
+    """
+
+    numbers: NDArray[np.int32]
+    firsts: "array[int]"
+    batch_rows: int
+
+    def __len__(self) -> int:
+        return len(self.firsts)
+
+    @overload
+    def __getitem__(self, index: int) -> list[int]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[list[int]]: ...
+    def __getitem__(self, index: int | slice) -> list[int] | list[list[int]]:
+        """Return one batch, or some."""
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        first = self.firsts[index]
+        batch: list[int] = self.numbers[first : first + self.batch_rows].tolist()
+        return batch
+
+
+def order(rows: Sequence[Example], batch_rows: int, seed: int, epoch: int) -> Batches:
     """Return the batches of one epoch as row numbers: a function of its arguments alone.
 
     Rows are shuffled, sorted by length inside windows of 16 batches (little padding), and the
@@ -135,13 +165,12 @@ def order(rows: Sequence[Example], batch_rows: int, seed: int, epoch: int) -> li
     source.shuffle(shuffled)
     numbers, sizes = np.array(shuffled, np.int32), lengths(rows)
     window = 16 * batch_rows
-    batches = []
     for begin in range(0, len(numbers), window):
         part = numbers[begin : begin + window]
-        part = part[np.argsort(sizes[part], kind="stable")]
-        batches += [part[i : i + batch_rows].tolist() for i in range(0, len(part), batch_rows)]
-    source.shuffle(batches)
-    return batches
+        part[:] = part[np.argsort(sizes[part], kind="stable")]
+    firsts = array("i", range(0, len(numbers), batch_rows))
+    source.shuffle(firsts)
+    return Batches(numbers, firsts, batch_rows)
 
 
 def collate(rows: Iterable[Example]) -> "tuple[torch.Tensor, torch.Tensor]":

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from potstill import files
 from potstill.errors import InputError
 from potstill.models.chat import ChatTokenizer
-from potstill.tokens import columns, spans
+from potstill.tokens import columns, mapping, spans
 from potstill.tokens.examples import Example, Rows
 
 FORMAT = "potstill-tokens-2"
@@ -110,7 +110,8 @@ class Table:
         if not path.is_file():
             raise InputError(f"{path} is missing: run `dvc repro tokenise` or `dvc pull`")
         try:
-            reader = pa.ipc.open_file(pa.memory_map(str(path)))
+            self._file = mapping.MappedFile(path)
+            reader = pa.ipc.open_file(pa.BufferReader(pa.py_buffer(self._file.bytes)))
             self.header = _header(path, reader.schema)
             batches = (reader.get_batch(n) for n in range(reader.num_record_batches))
             self._views = [columns.view(batch) for batch in batches]
@@ -121,13 +122,19 @@ class Table:
             raise InputError(f"{path} has no rows: {_REMADE}")
         self._firsts = np.cumsum([0, *(views.batch.num_rows for views in self._views)]).tolist()
         self.lengths: NDArray[np.int32] = np.concatenate([v.lengths for v in self._views])
+        mapping.give_back([self._file.bytes])
 
     def __len__(self) -> int:
         return int(self._firsts[-1])
 
-    def keys(self) -> NDArray[np.uint8]:
-        """Return the bytes of all keys [R, 16]."""
-        return np.concatenate([views.keys for views in self._views])
+    def keys(self, numbers: NDArray[np.int32]) -> NDArray[np.uint8]:
+        """Return the bytes of the keys of some rows [R, 16]."""
+        found = np.empty((len(numbers), 16), np.uint8)
+        places = np.searchsorted(self._firsts, numbers, "right") - 1
+        for place in np.unique(places).tolist():
+            mine = places == place
+            found[mine] = self._views[place].keys[numbers[mine] - self._firsts[place]]
+        return found
 
     def folds(self) -> NDArray[np.int8]:
         """Return the fold of all rows [R]."""
@@ -150,6 +157,7 @@ class Table:
         example = views.example(row)
         if example.ids and not 0 <= min(example.ids) <= max(example.ids) < num_ids:
             raise InputError(f"{self.path}: row {number} has ids that are no token's: {_REMADE}")
+        self._file.count_row()
         return example
 
     def sources(self) -> Iterator[dict[str, Any]]:
@@ -202,7 +210,7 @@ def _header(path: Path, schema: pa.Schema) -> dict[str, str]:
 class MappedRows(Rows):
     """Rows of a table, all or some; an `Example` is made each time that it is asked for."""
 
-    def __init__(self, table: Table, numbers: NDArray[np.int64], num_ids: int) -> None:
+    def __init__(self, table: Table, numbers: NDArray[np.int32], num_ids: int) -> None:
         self._table, self._numbers, self._num_ids = table, numbers, num_ids
 
     def __len__(self) -> int:
@@ -226,7 +234,7 @@ class MappedRows(Rows):
     @property
     def keys(self) -> NDArray[np.uint8]:
         """Bytes of each row's key [R, 16]."""
-        return self._table.keys()[self._numbers]
+        return self._table.keys(self._numbers)
 
     @property
     def folds(self) -> NDArray[np.int8]:
@@ -247,9 +255,10 @@ class MappedRows(Rows):
             InputError: there are none.
         """
         folds = self.folds
-        places = [np.flatnonzero(folds == fold)[:most] for fold in sorted(set(wanted))]
-        chosen = np.sort(np.concatenate(places))
-        if not len(chosen):
+        chosen = np.zeros(len(self), np.bool_)
+        for fold in set(wanted):
+            chosen[np.flatnonzero(folds == fold)[:most]] = True
+        if not chosen.any():
             raise InputError(
                 f"{self._table.path}: no row is of the folds {sorted(wanted)}: add rows of other "
                 "families, or name other folds"
@@ -269,7 +278,7 @@ def open(path: Path, chat: ChatTokenizer) -> MappedRows:  # noqa: A001 - read as
             f"{path} was made with {difference}: take a model that has the vocabulary of "
             "data/vocabulary, or run `dvc repro tokenise` if that has changed"
         )
-    return MappedRows(table, np.arange(len(table)), chat.vocab_size)
+    return MappedRows(table, np.arange(len(table), dtype=np.int32), chat.vocab_size)
 
 
 def fit(path: Path, chat: ChatTokenizer, own: Path) -> tuple[MappedRows, dict[str, int]]:
@@ -287,4 +296,4 @@ def fit(path: Path, chat: ChatTokenizer, own: Path) -> tuple[MappedRows, dict[st
         rejected = write(partial, table.sources(), chat, int(table.header["max_length"]))
         files.publish(partial, own)
         table = Table(own)
-    return MappedRows(table, np.arange(len(table)), chat.vocab_size), rejected
+    return MappedRows(table, np.arange(len(table), dtype=np.int32), chat.vocab_size), rejected
