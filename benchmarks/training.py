@@ -29,10 +29,6 @@ WAYS = {
     "all weights, twice": {"gradient_checkpointing": True},
     "adapter": {"adapter": ADAPTER},
     "adapter, twice": {"adapter": ADAPTER, "gradient_checkpointing": True},
-    "adapter on 4 bits, twice": {
-        "adapter": ADAPTER | {"base": "nf4"},
-        "gradient_checkpointing": True,
-    },
 }
 
 

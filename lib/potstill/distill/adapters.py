@@ -4,16 +4,14 @@
 
 The frozen weights stay in the dtype of the products, the adapter is float32. What is measured and
 saved is the model with the products B A added to the start's own weights in float32: an ordinary
-checkpoint that needs no adapter.
+checkpoint that needs no adapter. The frozen weights and the float32 ones are never in memory
+together.
 
-With `base: nf4` the frozen targets are in 4 bits. Then the adapter has learnt beside the rounded
-weights, so these and not the start's are what it is added to.
-
-Sources: Hu et al. 2021 (LoRA, arXiv:2106.09685), by the library peft; Dettmers et al. 2023 (QLoRA,
-arXiv:2305.14314), by torchao's NF4 tensors.
+Source: Hu et al. 2021 (LoRA, arXiv:2106.09685), by the library peft.
 """
 
-import math
+import ctypes
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,13 +20,11 @@ import torch
 
 from potstill.distill.recipe import Adapter
 from potstill.errors import InputError
-from potstill.loading import load
 from potstill.loading.load import CausalLM
-from potstill.models import families
+from potstill.models import checkpoint, families
 from potstill.params import closest
 
 NAME = "default"  # what peft calls an adapter that has no name
-BLOCK, SCALES = 64, 256  # weights that share a scale, scales that share one: as in the paper
 
 
 def targets(adapter: Adapter, config: Mapping[str, Any], where: Path) -> list[str]:
@@ -53,15 +49,9 @@ def targets(adapter: Adapter, config: Mapping[str, Any], where: Path) -> list[st
 
 
 def attach(model: CausalLM, adapter: Adapter, names: list[str]) -> None:
-    """Freeze a model and put adapters into it, in place; A is drawn from torch's seed.
-
-    Raises:
-        InputError: a matrix cannot be cut into the blocks of 4 bits.
-    """
+    """Freeze a model and put adapters into it, in place; A is drawn from torch's seed."""
     from peft import LoraConfig, inject_adapter_in_model
 
-    if adapter.base == "nf4":
-        _quantise(model, names)
     config = LoraConfig(
         r=adapter.r,
         lora_alpha=adapter.alpha,  # type: ignore[arg-type] # it is only divided by r
@@ -74,40 +64,60 @@ def attach(model: CausalLM, adapter: Adapter, names: list[str]) -> None:
             parameter.data = parameter.data.float()
 
 
-def merged(model: CausalLM, start: Path, place: torch.device) -> CausalLM:
-    """Return the model that a start becomes by the adapters of `model`, float32.
+def merge(model: CausalLM, start: Path, place: torch.device) -> None:
+    """Make the adapted model the one that its start becomes by the adapters, float32, in place.
 
-    The start is read again, so nothing is lost to the dtype in which it was frozen. It lies in
-    memory beside `model`.
+    The start's weights are read again, one at a time, so nothing is lost to the dtype in which they
+    were frozen; those are given up before. `unmerge` takes it back.
     """
-    from peft.tuners.lora import Linear
-    from torchao.quantization import NF4Tensor
-
-    whole = load.trainable(start, place)
+    layers = _layers(model)
+    frozen = weights(model)
+    _give_up(frozen)
     with torch.no_grad():
-        for name, module in model.named_modules():
-            if not isinstance(module, Linear):
+        for name, tensor in checkpoint.tensors(start):
+            if name not in frozen:  # a tied head that is stored all the same
                 continue
-            weight, frozen = whole.get_submodule(name).weight, module.base_layer.weight
-            if isinstance(frozen, NF4Tensor):
-                weight.copy_(frozen.get_original_weight())
-            weight += module.get_delta_weight(NAME)
-    return whole
+            frozen[name].data = tensor.to(place, torch.float32, copy=True)
+            layer = layers.get(name.removesuffix(".weight"))
+            if layer is not None:
+                frozen[name].data += layer.get_delta_weight(NAME)
+    for layer in layers.values():
+        layer.enable_adapters(enabled=False)
 
 
-def _quantise(model: CausalLM, names: list[str]) -> None:
-    """Put the matrices of these names into 4 bits, in place."""
-    from torchao.quantization import NF4Tensor
+def unmerge(model: CausalLM, start: Path, place: torch.device, dtype: torch.dtype) -> None:
+    """Make a merged model the adapted one again, its frozen weights in a dtype."""
+    frozen = weights(model)
+    _give_up(frozen)
+    for name, tensor in checkpoint.tensors(start):
+        if name in frozen:
+            frozen[name].data = tensor.to(place, dtype, copy=True)
+    for layer in _layers(model).values():
+        layer.enable_adapters(enabled=True)
 
-    for name, module in model.named_modules():
-        if name.rsplit(".", 1)[-1] not in names:
-            continue
-        blocks, rest = divmod(module.weight.numel(), BLOCK)
-        if rest:
-            raise InputError(
-                f"adapter.base nf4: {name} has {module.weight.numel()} weights, no multiple of "
-                f"{BLOCK}: take `base: auto`"
-            )
-        # scales are rounded too, in blocks of their own, which must be whole as well
-        packed = NF4Tensor.from_tensor(module.weight.detach(), BLOCK, math.gcd(blocks, SCALES))
-        module.weight = torch.nn.Parameter(packed, requires_grad=False)
+
+def weights(model: CausalLM) -> dict[str, torch.nn.Parameter]:
+    """Return the weights of the model without its adapters, by the names that the start has."""
+    return {
+        name.replace(".base_layer.", "."): weight
+        for name, weight in model.named_parameters()
+        if ".lora_" not in name
+    }
+
+
+def _give_up(frozen: Mapping[str, torch.nn.Parameter]) -> None:
+    """Free weights, so that the system has their memory before others are read.
+
+    glibc keeps what is freed below 32 MB, which most matrices are, until it is told.
+    """
+    for weight in frozen.values():
+        weight.data = weight.new_empty(0)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _layers(model: CausalLM) -> dict[str, Any]:
+    """Return the matrices that have an adapter, by name."""
+    from peft.tuners.lora import Linear
+
+    return {name: module for name, module in model.named_modules() if isinstance(module, Linear)}

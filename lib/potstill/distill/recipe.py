@@ -22,7 +22,6 @@ class Adapter(Section):
     alpha: Annotated[float, Field(gt=0)]  # what they add is scaled by alpha / r
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of what goes into them
     targets: Annotated[list[str], Field(min_length=1)] | None = None  # None: all of the family
-    base: Literal["auto", "nf4"] = "auto"  # the frozen targets: in the dtype of products, or 4 bits
 
     @field_validator("targets")
     @classmethod

@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from potstill import files
@@ -97,11 +98,16 @@ def train(
         adapters.attach(model, recipe.adapter, names)
     num_trained = sum(p.numel() for p in checkpoints.trained(model).values())
 
-    def exact() -> CausalLM:
-        return adapters.merged(model, start, place) if recipe.adapter else model
+    def measure(split: str) -> list[dict[str, Any]]:
+        return likelihood.measure(model, others[split], chat, batch_rows=recipe.batch_rows)
 
-    def measure(made: CausalLM, split: str) -> list[dict[str, Any]]:
-        return likelihood.measure(made, others[split], chat, batch_rows=recipe.batch_rows)
+    def validate(_: CausalLM) -> float:
+        if not recipe.adapter:
+            return likelihood.nll(measure("validation")).value
+        adapters.merge(model, start, place)
+        value = likelihood.nll(measure("validation")).value
+        adapters.unmerge(model, start, place, dtype)
+        return value
 
     history = training.train(
         model,
@@ -110,21 +116,22 @@ def train(
         recipe,
         dtype=dtype,
         scratch=scratch,
-        evaluate=lambda _: likelihood.nll(measure(exact(), "validation")).value,
+        evaluate=validate,
     )
-    made = exact()
+    if recipe.adapter:
+        adapters.merge(model, start, place)
     measures_out.mkdir()
     measured: dict[str, float] = {}
     for split in others:
-        found = measure(made, split)
+        found = measure(split)
         files.write_jsonl(measures_out / f"{split}.jsonl", found)
         measured |= likelihood.summary(found, split)
     best = stopping.delivered(history, recipe)
     if history:
         history[best - 1] |= {"validation_nll": measured["validation_nll_nats"], "delivered": 1}
     _write_history(measures_out / "history.csv", history)
-    checkpoint.write(out, dict(made.named_parameters()), config, beside=start)
-    learnt = examples.folds(rows).tolist() if recipe.steps else []
+    checkpoint.write(out, adapters.weights(model), config, beside=start)
+    learnt = np.unique(examples.folds(rows)).tolist() if recipe.steps else []
     folds.record(out, [*folds.trained_on(start), *learnt])
     rates = [optimisers.peak_rate(each, num_trained) for each in phases.recipes(recipe)]
     return {

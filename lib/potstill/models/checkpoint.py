@@ -96,8 +96,11 @@ def tensors(folder: Path) -> Iterator[tuple[str, "torch.Tensor"]]:
 
     for path in weight_files(folder):
         with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 - not a dictionary
-                yield name, file.get_tensor(name)
+            names = list(file.keys())
+        for name in names:
+            with safe_open(path, framework="pt") as file:  # anew: what it read stays mapped
+                tensor = file.get_tensor(name)
+            yield name, tensor
 
 
 def read_arrays(folder: Path) -> dict[str, "np.ndarray"]:
