@@ -264,7 +264,7 @@ def test_weights_of_one_are_no_weights():
 
 def test_blocks_smaller_than_a_chunk_change_nothing(monkeypatch):
     want, wanted = reference("forward_kl", 0.3, 2.5, 6)
-    monkeypatch.setattr("potstill.distill.head.BLOCK_BYTES", 2 * V * 8)
+    monkeypatch.setattr("potstill.loading.head.BLOCK_BYTES", 2 * V * 8)
     monkeypatch.setattr("potstill.distill.head.TILE_ROWS", 7)
     hidden, head = student()
     sums = Objective(alpha=0.3, temperature=2.5, chunk_tokens=7)(

@@ -68,6 +68,22 @@ def test_ids_are_exact_and_log_probabilities_within_the_bound(vocab_size, k, sca
     assert torch.allclose(total, torch.ones_like(total), atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("scale", "lead"), [(3.0, 0.0), (1.0, 300.0), (0.0, 0.0), (30.0, -300.0)])
+def test_truncation_is_the_float64_one_however_small_the_tail(scale, lead, dtype):
+    """The kept ids lead by so many nats: a tail of exp(-300) is nothing in float32."""
+    logits = drawn_logits(6, 700, scale)
+    logits[:, :9] += lead
+    logits[:, -3:] = -torch.inf
+    top, exact = truncate(logits.to(dtype), 9), logits.to(dtype).double().log_softmax(-1)
+    assert torch.equal(top.log_probs_NK, top.log_probs_NK.sort(descending=True).values)
+    assert top.ids_NK.sort().values.diff().min() > 0
+    assert torch.allclose(exact.gather(-1, top.ids_NK), exact.topk(9).values)
+    assert torch.allclose(top.log_probs_NK.double(), exact.topk(9).values, rtol=1e-6, atol=1e-6)
+    rest = exact.scatter(-1, top.ids_NK, -torch.inf).logsumexp(-1)
+    assert torch.allclose(top.log_tail_N.double(), rest, rtol=1e-6, atol=2e-6)
+
+
 @pytest.mark.parametrize("scale", [0.5, 2.0, 4.0])
 def test_storing_costs_little_divergence_whatever_the_temperature(scale):
     """KL of what comes back from what went in, over the k + 1 outcomes."""

@@ -13,17 +13,14 @@ Source: the scheme is that of Liger-Kernel's chunked losses (Hsu et al. 2024, ar
 Dimensions: N tokens, C tokens of a chunk, B tokens of a block, D width, V vocabulary.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from potstill.loading.head import product_dtype
+from potstill.loading.head import blocks, product_dtype
 
-# Softmax and what follows walk a block several times: on a CPU it should stay in the cache. Smaller
-# ones are no faster, and threads wait for each other more often.
-BLOCK_BYTES = 8 << 20
 TILE_ROWS = 8192  # of the weight, whose gradient is added to float32 while it is in the cache
 
 # (logits_BV, their place in N) -> (sums of a block, derivatives [B, V] of the first of them)
@@ -115,7 +112,7 @@ def _walk(
             torch.mm(rows, weight.t(), out=z_CV)
         else:
             torch.addmm(bias, rows, weight.t(), out=z_CV)
-        for part in _blocks(z_CV, plan.exact):
+        for part in blocks(z_CV, plan.exact):
             place = slice(start + part.start, start + part.stop)
             added, slope_BV = plan.block(z_CV[part], place)
             sums += added
@@ -129,14 +126,6 @@ def _walk(
     if to_weight is not None and len(hidden) == 0:
         to_weight.zero_()
     return list(sums.unbind()), [to_hidden, to_weight, to_bias]
-
-
-def _blocks(z_CV: torch.Tensor, exact: torch.dtype) -> Iterator[slice]:
-    """Yield the rows that are worked on at a time: all at once where there is no such cache."""
-    count, width = z_CV.shape
-    rows = max(1, BLOCK_BYTES // (width * exact.itemsize)) if z_CV.device.type == "cpu" else count
-    for begin in range(0, count, rows):
-        yield slice(begin, min(begin + rows, count))
 
 
 def _add_product(

@@ -3,7 +3,7 @@
 Dimensions: N tokens, C tokens of a chunk, D width, V vocabulary.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import torch
@@ -11,6 +11,9 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 CHUNK_TOKENS = 256  # 50 MB of float32 logits at 49,152 ids; products gain little from more
+# Softmax and what follows walk a block several times: on a CPU it should stay in the cache. Smaller
+# ones are no faster, and threads wait for each other more often.
+BLOCK_BYTES = 8 << 20
 
 T = TypeVar("T")
 
@@ -24,6 +27,15 @@ def product_dtype(factor: torch.Tensor) -> torch.dtype:
     if torch.is_autocast_enabled(place) and factor.dtype != torch.float64:
         return torch.get_autocast_dtype(place)
     return factor.dtype
+
+
+def blocks(logits_CV: torch.Tensor, dtype: torch.dtype) -> Iterator[slice]:
+    """Yield the rows that are worked on at a time in a dtype: all at once where no cache helps."""
+    count, width = logits_CV.shape
+    on_cpu = logits_CV.device.type == "cpu"
+    rows = max(1, BLOCK_BYTES // (width * dtype.itemsize)) if on_cpu else max(1, count)
+    for begin in range(0, count, rows):
+        yield slice(begin, min(begin + rows, count))
 
 
 def map_logits(

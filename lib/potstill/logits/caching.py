@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from potstill import files, progress
 from potstill.errors import InputError
+from potstill.loading.head import blocks
 from potstill.loading.load import CausalLM
 from potstill.logits import assembly, parts
 from potstill.logits import store as logit_store
@@ -183,9 +184,11 @@ class _Caching:
             begin = 0
             for hidden_CD in hidden_ND.split(self._chunk):
                 logits_CV = functional.linear(hidden_CD, self._weight_VD, self._bias_V)
-                places = list(_places(batch, begin, begin + len(hidden_CD)))
-                signals.append(self._codec.select(logits_CV, places))
-                begin += len(hidden_CD)
+                for part in blocks(logits_CV, torch.float32):
+                    end = begin + part.stop - part.start
+                    places = list(_places(batch, begin, end))
+                    signals.append(self._codec.select(logits_CV[part], places))
+                    begin = end
             blobs = self._codec.encode(self._codec.join(signals), sizes)
         self._tokens += sum(sizes)
         self._seconds += time.perf_counter() - started

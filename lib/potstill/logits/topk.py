@@ -44,9 +44,16 @@ def truncate(logits_NV: torch.Tensor, k: int) -> TopK:
     A head that is padded beyond the tokenizer's ids has mass there that no student can have: cut
     `logits_NV` to the ids that both sides have before.
     """
-    log_probs_NV = torch.log_softmax(logits_NV.float(), dim=-1)
-    k = min(k, logits_NV.shape[-1])
-    top = torch.topk(log_probs_NV, k, dim=-1)
-    rest_NV = log_probs_NV.scatter(-1, top.indices, float("-inf"))
-    tail_N = torch.logsumexp(rest_NV, dim=-1).clamp(min=MIN_LOG_PROBABILITY)
-    return TopK(top.indices, top.values, tail_N)
+    num_ids = logits_NV.shape[-1]
+    k = min(k, num_ids)
+    best = torch.topk(logits_NV, min(k + 1, num_ids), dim=-1)
+    ids_NK, best_NO = best.indices[:, :k], best.values.float()
+    below_NO = best_NO - best_NO[:, :1]  # differences lose nothing where all logits are large
+    # one exp of each id, relative to the tail's largest: however small it is, nothing underflows
+    level_N1 = best_NO[:, -1:].clamp(min=torch.finfo(torch.float32).min)
+    rest_NV = logits_NV.to(torch.float32, copy=True).sub_(level_N1).exp_().scatter_(-1, ids_NK, 0)
+    tail_N1 = rest_NV.sum(-1, keepdim=True).log_().add_(below_NO[:, -1:])
+    kept_NK = below_NO[:, :k]
+    norm_N1 = torch.cat([kept_NK, tail_N1], -1).logsumexp(-1, keepdim=True)
+    tail_N = (tail_N1 - norm_N1).squeeze(1).clamp_(min=MIN_LOG_PROBABILITY)
+    return TopK(ids_NK, kept_NK - norm_N1, tail_N)
