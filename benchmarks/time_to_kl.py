@@ -4,13 +4,14 @@
 FOLDER: the start of its students, the adapted teacher, the tokenised rows. Both sides train the
 same start on the same batches with the same optimiser and rates, those of `students.kd`, in the
 dtype that `precision: auto` takes; TRL with its own loss, forward KL at T = 1 to the teacher that
-runs beside the student, here with the loss of `students.kd` on distributions that were cached.
-Loading is not counted on either side. What it costs to cache is told with and without, since it is
-paid once for all students, epochs and settings.
+runs beside the student, here on distributions that were cached, once with the loss of
+`students.kd` and once with TRL's. Loading is not counted on either side. What it costs to cache is
+told with and without, since it is paid once for all students, epochs and settings.
 
 The measure is KL(teacher || student) on the validation rows' answers, T = 1, all ids, float32, in
 nats a token, and stands outside the clock: after TRL's last step, and after each of ours. A line a
-seed says which of our steps was the first that is no farther from the teacher, and when it ended.
+seed and loss says which of our steps was the first that is no farther from the teacher, and the
+share of TRL's time that it ended at.
 """
 
 import argparse
@@ -41,6 +42,10 @@ from torch.nn import functional
 from benchmarks.kd import HERE, THREADS, train_theirs
 
 GOAL = 1 / 3  # of TRL's time
+LOSSES: dict[str, dict[str, float]] = {  # what our side changes in `students.kd`
+    "students.kd": {},
+    "forward_kl": {"alpha": 0.0, "temperature": 1.0},
+}
 CPU = torch.device("cpu")
 
 
@@ -91,12 +96,12 @@ class Distance:
         )
 
 
-def ours(run: Run) -> dict[str, Any]:
-    """Cache once, then train; return seconds, and the distance after each step."""
+def ours(run: Run, name: str) -> dict[str, Any]:
+    """Cache once, then train with a loss; return seconds, and the distance after each step."""
     distance = Distance(load.causal_lm(run.teacher, torch.float32, CPU), run.held_out)
     teacher = load.causal_lm(run.teacher, run.dtype, CPU)
     student = load.trainable(run.start, CPU)
-    recipe = run.recipe
+    recipe = run.recipe.model_copy(update=LOSSES[name])
     objective = Objective(recipe.objective, recipe.alpha, recipe.temperature,
                           chunk_tokens=recipe.chunk_tokens)  # fmt: skip
     begins, ends, kl = [], [], [distance(student)]
@@ -149,30 +154,34 @@ def theirs(run: Run) -> dict[str, Any]:
 
 
 def compare(folder: Path, seed: int) -> None:
-    """Run both sides of a seed, each in a fresh process, and print a line."""
+    """Run both sides of a seed, each in a fresh process, and print a line for each loss."""
     found = {}
-    for side in ("theirs", "ours"):
+    for side in ("theirs", *LOSSES):
         command = [sys.executable, "-m", "benchmarks.time_to_kl", "--side", side]
         command += ["--run", str(folder), "--seeds", str(seed)]
         answer = subprocess.run(command, check=True, capture_output=True, text=True, cwd=HERE)
         found[side] = json.loads(answer.stdout.splitlines()[-1])
-    mine, reference = found["ours"], found["theirs"]
+        if side in LOSSES:
+            print(json.dumps(judged(side, seed, found[side], found["theirs"])), flush=True)
+
+
+def judged(name: str, seed: int, mine: dict[str, Any], reference: dict[str, Any]) -> dict[str, Any]:
+    """Return what a line says: our first step that is as near, and its time as a share."""
     wanted, needed = reference["kl"][-1], sum(reference["step_s"])
     step = next((n for n, kl in enumerate(mine["kl"]) if kl <= wanted), None)
-    seconds = None if step is None else sum(mine["step_s"][:step])
     line = {
-        "claim": f"time to the held-out KL of TRL's GKD trainer, seed {seed}, {THREADS} threads",
-        "reference_steps": len(reference["step_s"]), "reference_s": round(needed, 2),
-        "kl_at_start": round(mine["kl"][0], 4), "reference_kl": round(wanted, 4),
-        "our_kl": [round(kl, 4) for kl in mine["kl"][1:]], "steps": step,
-        "caching_once_s": round(mine["caching_s"], 2),
-        "mean_step_s": {n: round(sum(x["step_s"]) / len(x["step_s"]), 3) for n, x in found.items()},
-        "goal": round(GOAL, 3),
+        "claim": f"time to the held-out KL of TRL's GKD trainer, {name}, seed {seed}",
+        "threads": THREADS, "reference_steps": len(reference["step_s"]),
+        "reference_s": round(needed, 2), "reference_kl": round(wanted, 4),
+        "kl_at_start": round(mine["kl"][0], 4), "kl": [round(kl, 4) for kl in mine["kl"][1:]],
+        "first_step_as_near": step, "caching_once_s": round(mine["caching_s"], 2),
+        "seconds": round(sum(mine["step_s"]), 2), "goal": round(GOAL, 3),
     }  # fmt: skip
-    if seconds is not None:
+    if step is not None:
+        seconds = sum(mine["step_s"][:step])
         line["ratio"] = round(seconds / needed, 3)
         line["ratio_with_caching"] = round((seconds + mine["caching_s"]) / needed, 3)
-    print(json.dumps(line), flush=True)
+    return line
 
 
 def main() -> None:
@@ -180,15 +189,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, default=HERE, help="folder of a default run")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--side", choices=["ours", "theirs"], help="one run, in this process")
+    parser.add_argument("--side", choices=["theirs", *LOSSES], help="one run, in this process")
     args = parser.parse_args()
     torch.set_num_threads(THREADS)
     for seed in args.seeds:
-        if args.side:
-            side = ours if args.side == "ours" else theirs
-            print(json.dumps(side(Run(args.run, seed))))
-        else:
+        if args.side is None:
             compare(args.run, seed)
+            continue
+        run = Run(args.run, seed)
+        found = theirs(run) if args.side == "theirs" else ours(run, args.side)
+        print(json.dumps(found))
 
 
 if __name__ == "__main__":
