@@ -7,9 +7,9 @@ Writes  out         checkpoint of the trained student
         measures_out folder: history.csv has step, tokens, loss, ce, divergence, lr, validation_nll
                     (nats a token), delivered (1 at the step whose weights are saved);
                     validation.jsonl and test.jsonl: id, group, nll_nats, tokens, bytes of each row
-        metrics     start and signals, steps, delivered_step, tokens seen, highest learning rate;
-                    on validation and test likelihood (nats a token, bits a byte) and perplexity
-                    with intervals
+        metrics     start, signals, seed, steps, delivered_step, tokens seen, highest learning
+                    rate; on validation and test likelihood (nats a token, bits a byte) and
+                    perplexity with intervals
 """
 
 from pathlib import Path
@@ -42,7 +42,7 @@ def main(
         scratch=scratch,
     )
     signals = ",".join(loss.source.names) if loss.source else ""
-    return {"start": params.start, "signals": signals, **measured}
+    return {"start": params.start, "signals": signals, "seed": params.seed, **measured}
 
 
 if __name__ == "__main__":

@@ -115,6 +115,55 @@ def test_intervals_and_p_values_of_runs_are_calibrated(seeds, of_seed, families)
         assert stats.kstest(p_values, "uniform").pvalue > 0.01
 
 
+def shared(generator, seeds, of_seed, of_pair, families, rows=4):
+    """Values of both sides: a seed moves them alike by `of_seed`, each alone by `of_pair`."""
+    sides = ([], [])
+    for _ in range(seeds):
+        alike = of_seed * (generator.normal() + 0.3 * generator.normal(size=families))
+        for side in sides:
+            alone = of_pair * (generator.normal() + 0.3 * generator.normal(size=families))
+            noise = generator.normal(size=families * rows)
+            side.append(np.repeat(alike + alone, rows) + noise)
+    return sides
+
+
+@pytest.mark.parametrize(("of_seed", "of_pair"), [(1.0, 0.2), (1.0, 1.0), (0.0, 1.0)])
+def test_pairs_of_seeds_are_calibrated_whether_a_seed_moves_both_sides_alike_or_not(
+    of_seed, of_pair
+):
+    generator, held, p_values, repeats = np.random.default_rng(11), 0, [], 100
+    groups, widths = np.repeat(np.arange(40), 4).astype(str), []
+    for _ in range(repeats):
+        effect = np.repeat(generator.normal(size=40), 4)
+        first, second = shared(generator, 3, of_seed, of_pair, 40)
+        first = [values + effect for values in first]
+        tested = statistics.paired_runs(first, second, groups, by_seed=True)
+        held += tested.low <= 0 <= tested.high
+        p_values.append(tested.p)
+        if of_pair < of_seed and len(widths) < 20:
+            apart = statistics.paired_runs(first, second, groups)
+            widths.append((tested.high - tested.low) / (apart.high - apart.low))
+    assert held / repeats >= 0.9
+    for level in (0.05, 0.2, 0.5):
+        share = np.mean(np.asarray(p_values) <= level)
+        assert share <= level + 3 * (level * (1 - level) / repeats) ** 0.5
+    if widths:  # what is alike drops out, which is more than fewer degrees of freedom cost
+        assert np.median(widths) < 0.6
+
+
+def test_the_value_needs_no_pairs_and_one_seed_a_side_is_one_pair():
+    generator = np.random.default_rng(6)
+    first, second = shared(generator, 3, 1.0, 0.2, 12)
+    groups = np.repeat(np.arange(12), 4).astype(str)
+    pairs = statistics.paired_runs(first, second, groups, by_seed=True)
+    apart = statistics.paired_runs(first, second, groups)
+    assert (pairs.value, pairs.n) == (pytest.approx(apart.value), apart.n)
+    pair = statistics.paired_runs(first[:1], second[:1], groups, by_seed=True)
+    assert pair == pytest.approx(statistics.paired_runs(first[:1], second[:1], groups))
+    with pytest.raises(ValueError, match="as many on each side"):
+        statistics.paired_runs(first, second[:2], groups, by_seed=True)
+
+
 def test_a_true_difference_is_found_and_more_seeds_narrow_the_interval():
     generator = np.random.default_rng(2)
     groups, effect = np.repeat(np.arange(40), 4).astype(str), generator.normal(size=40)

@@ -103,15 +103,17 @@ def paired_runs(
     groups: Sequence[str],
     weights: Sequence[float] | None = None,
     *,
+    by_seed: bool = False,
     seed: int = 0,
 ) -> Tested:
     """Compare two recipes that were each trained from some seeds, on the same rows.
 
     The value is sum(mean over seeds of first - mean over seeds of second) / sum(weights). The
-    interval resamples seeds above groups, each side for itself: every seed answered the same rows.
-    Few seeds vary too little under resampling, so that their deviations are widened to Student's
-    interval (Hesterberg 2015); a side of one seed is taken as it is, and the interval
-    then speaks of that very model. With one seed a side it is `paired_difference`.
+    interval resamples seeds above groups, for both sides at once where they share them, else each
+    side for itself: every seed answered the same rows. Few seeds vary too little under resampling,
+    so that their deviations are widened to Student's interval (Hesterberg 2015); a side of one seed
+    is taken as it is, and the interval then speaks of that very model. With one seed a side it is
+    `paired_difference`.
 
     p: how often groups with random signs, with seeds resampled around their mean as above, give a
     value as far from zero (Canay, Romano and Shaikh 2017; the counts as in Phipson and Smyth 2010).
@@ -121,6 +123,8 @@ def paired_runs(
         second: the same of the other recipe; it may have another number of seeds.
         groups: [rows]; rows of one group are alike.
         weights: [rows], positive; None takes one each.
+        by_seed: the n-th run of each side has the same seed. What a seed does to both sides alike
+            then drops out, for fewer degrees of freedom: seeds - 1 instead of those of both sides.
         seed: of the resampling.
 
     Raises:
@@ -134,6 +138,10 @@ def paired_runs(
         raise ValueError("every seed needs all rows, and one weight and one group for each")
     if below.min() <= 0:
         raise ValueError("weights must be positive")
+    if by_seed:  # one recipe of differences, against a model that is given
+        if len(sides[0]) != len(sides[1]):
+            raise ValueError("runs that are paired by seed need as many on each side")
+        sides = [sides[0] - sides[1], np.zeros((1, len(groups)))]
     names, index = np.unique(np.asarray(groups), return_inverse=True)
     bottoms = np.bincount(index, weights=below)
     tops = [_by_group(side, index, len(names)) for side in sides]  # [seeds, groups] each

@@ -84,7 +84,8 @@ def write_tree(root, seeds=1):
     trained = [("kd", 40, 4.1), ("labels_only", 40, 4.6), ("untrained", 0, 31.0)]
     for name, steps, perplexity in trained:
         for seed in range(seeds if steps else 1):
-            write_run(root, f"{name}-s{seed}" if seed else name, steps, perplexity + 0.02 * seed)
+            run = f"{name}-s{seed}" if seed else name
+            write_run(root, run, steps, perplexity + 0.02 * seed, seed)
     write_test_rows(root, "teacher_adapted", 3.62)
     for variant in VARIANTS:
         write_variant(root, variant)
@@ -103,9 +104,9 @@ def write_tree(root, seeds=1):
     }
 
 
-def write_run(root, name, steps, perplexity):
-    signals = {"signals": "adapted" if name.startswith("kd") else ""}
-    write_json(root / f"metrics/distill/{name}.json", student(steps, perplexity) | signals)
+def write_run(root, name, steps, perplexity, seed=0):
+    facts = {"signals": "adapted" if name.startswith("kd") else "", "seed": seed}
+    write_json(root / f"metrics/distill/{name}.json", student(steps, perplexity) | facts)
     path = root / f"data/training/{name}/history.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(history(steps, perplexity))

@@ -1,7 +1,12 @@
 """Words: what three seeds, an interval and Holm's correction allow, and nothing else."""
 
+import dataclasses
+
 import pytest
+from potstill import statistics
+from potstill.errors import InputError
 from potstill.report.claims import Claim, corrected
+from potstill.report.comparison import View
 from potstill.report.differences import Difference
 from potstill.report.results import Estimate
 
@@ -77,3 +82,46 @@ def test_quantised_exports_of_one_checkpoint_need_no_seeds(unchanged):
     found = [c for c in unchanged.claims if c.second == "kd-f16"]
     assert {c.first for c in found} == {"kd-q8_0", "kd-q4_k_m", "kd-q4_0", "kd-onnx_int8"}
     assert {c.seeds for c in found} == {None}
+
+
+def with_seeds(view, **seeds):
+    """The view with other seeds of the students' runs, in the order of the settings."""
+    runs = dict(view.results.runs)
+    for name, of_runs in seeds.items():
+        for run, seed in zip(view.students[name].runs, of_runs, strict=True):
+            runs[run.name] = dataclasses.replace(run, seed=seed)
+    return View(dataclasses.replace(view.results, runs=runs), view.settings)
+
+
+def width(view):
+    found = view.claim("chores", "labels_only").found.estimate
+    return found.high - found.low
+
+
+def test_runs_of_equal_seeds_are_compared_in_pairs_in_any_order(seeded):
+    """By hand: the second seed's runs stand first on one side."""
+    values = [
+        {row["id"]: (float(row["passed"]), row["family"]) for row in item.scores["chores"].rows}
+        for name in ("kd", "labels_only")
+        for item in seeded.students[name].variants
+    ]
+    keys = sorted(values[0])
+    each = [[found[key][0] for key in keys] for found in values]
+    families = [values[0][key][1] for key in keys]
+    turned = with_seeds(seeded, kd=(1, 0, 2))
+    for view, first in ((seeded, each[:3]), (turned, [each[1], each[0], each[2]])):
+        want = statistics.paired_runs(first, each[3:], families, by_seed=True)
+        found = view.claim("chores", "labels_only").found.estimate
+        assert (found.low, found.high) == pytest.approx((want.low, want.high))
+    assert width(turned) != width(seeded)
+
+
+def test_runs_of_other_seeds_are_not_paired(seeded):
+    other = with_seeds(seeded, labels_only=(0, 1, 3))
+    same = with_seeds(seeded, kd=(0, 1, 3), labels_only=(0, 1, 3))
+    assert width(same) == width(seeded) != width(other)
+
+
+def test_a_seed_that_was_trained_twice_is_no_second_seed(seeded):
+    with pytest.raises(InputError, match="kd: its runs have the seeds 0, 0, 2"):
+        with_seeds(seeded, kd=(0, 0, 2))

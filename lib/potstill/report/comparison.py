@@ -31,6 +31,17 @@ class Student:
         """Say whether a seed had any say: a student of no steps is its start."""
         return any(run.steps for run in self.runs)
 
+    @property
+    def seeds(self) -> list[int]:
+        """Return its training seeds, in order."""
+        return sorted(run.seed for run in self.runs)
+
+    @property
+    def by_seed(self) -> list[tuple[Run, Variant]]:
+        """Return its runs with their exports, in the order of their seeds."""
+        pairs = zip(self.runs, self.variants, strict=True)
+        return sorted(pairs, key=lambda pair: pair[0].seed)
+
 
 class View:
     """The results with the roles that params.yaml gives them."""
@@ -56,6 +67,11 @@ class View:
                         f"scored through {item.checkpoint}: give each an export of its own"
                     )
                 self._roles[item.checkpoint] = name
+            if student.is_trained and len(set(student.seeds)) < len(student.seeds):
+                raise InputError(
+                    f"params.yaml: compare.students.{name}: its runs have the seeds "
+                    f"{', '.join(map(str, student.seeds))}: give each a seed of its own"
+                )
         for item in results.variants.values():
             if item.checkpoint not in self._roles:
                 raise InputError(
@@ -137,7 +153,8 @@ class View:
 
     def over(self, task: str, measure: str, other: str) -> Claim:
         """Return the student minus another student or the teacher, uncorrected."""
-        found = between(self.student.variants, self.exports(other), task, measure)
+        sides = self.exports(self.settings.student), self.exports(other)
+        found = between(*sides, task, measure, by_seed=self._shares_seeds(other))
         primary = self.settings.primary
         is_primary = (task, measure, other) == (primary.task, primary.measure, primary.against)
         return Claim(
@@ -148,7 +165,8 @@ class View:
         """The student against each control and the teacher: on every task, and in perplexity."""
         primary, mine = self.settings.primary, self.student
         for other in [*self.settings.controls, TEACHER]:
-            ratio = perplexity_ratio([run.test_rows for run in mine.runs], self._test_rows(other))
+            sides = self._test_rows(mine.name), self._test_rows(other)
+            ratio = perplexity_ratio(*sides, by_seed=self._shares_seeds(other))
             seeds = self._seeds(other)
             yield Claim(PERPLEXITY, PERPLEXITY, mine.name, other, ratio, seeds, is_primary=False)
             both = [*mine.variants, *self.exports(other)]
@@ -181,13 +199,22 @@ class View:
         return pooled_rate(items, task, measure)
 
     def exports(self, name: str) -> list[Variant]:
-        """Return the exports through which a student, or the teacher, is scored."""
-        return [self.teacher] if name == TEACHER else self.students[name].variants
+        """Return the exports through which a student, by its seeds, or the teacher is scored."""
+        if name == TEACHER:
+            return [self.teacher]
+        return [item for _, item in self.students[name].by_seed]
 
     def _test_rows(self, name: str) -> list[list[Likelihood]]:
         if name == TEACHER:
             return [self.results.teacher.test_rows]
-        return [run.test_rows for run in self.students[name].runs]
+        return [run.test_rows for run, _ in self.students[name].by_seed]
+
+    def _shares_seeds(self, other: str) -> bool:
+        """Say whether the other's runs have the student's seeds: they are then compared in pairs.
+
+        Two runs of one seed see the rows in one order, so a lucky one is lucky on both sides.
+        """
+        return other != TEACHER and self.students[other].seeds == self.student.seeds
 
     def _seeds(self, other: str) -> int | None:
         """Return the seeds of the side with fewer; the teacher and an untrained start are given."""

@@ -21,7 +21,12 @@ class Difference:
 
 
 def between(
-    first: Sequence[Variant], second: Sequence[Variant], task: str, measure: str
+    first: Sequence[Variant],
+    second: Sequence[Variant],
+    task: str,
+    measure: str,
+    *,
+    by_seed: bool = False,
 ) -> Difference:
     """Return first minus second over the problems that all tried, paired by id.
 
@@ -30,6 +35,7 @@ def between(
         second: those of another recipe.
         task: one of the scores'.
         measure: a key of PAIRED.
+        by_seed: the n-th of each have the same seed.
     """
     if not first or not second:
         return Difference(None, "no such artefact")
@@ -43,7 +49,8 @@ def between(
         return Difference(None, f"{task}: all problems that both tried are of one family")
     if not any(map(any, values)):
         return Difference(None, f"{task}: {measure} is 0 on both sides: nothing to compare")
-    tested = statistics.paired_runs(values[: len(first)], values[len(first) :], families)
+    sides = values[: len(first)], values[len(first) :]
+    tested = statistics.paired_runs(*sides, families, by_seed=by_seed)
     return Difference(_never_without_width(tested), p=tested.p)
 
 
@@ -92,12 +99,15 @@ def _never_without_width(tested: statistics.Tested) -> Estimate:
 
 
 def perplexity_ratio(
-    first: Sequence[Sequence[Likelihood]], second: Sequence[Sequence[Likelihood]]
+    first: Sequence[Sequence[Likelihood]],
+    second: Sequence[Sequence[Likelihood]],
+    *,
+    by_seed: bool = False,
 ) -> Difference:
     """Return first over second on the same test rows, paired by id; below 1 is better.
 
-    The arguments hold the rows of each training seed. Differences are of nats a token and become
-    ratios by exp.
+    The arguments hold the rows of each training seed, in one order of seeds if `by_seed`.
+    Differences are of nats a token and become ratios by exp.
     """
     runs = [{row.id: row for row in rows} for rows in (*first, *second)]
     one = runs[0]
@@ -110,7 +120,8 @@ def perplexity_ratio(
         return Difference(None, "all test rows are of one group")
     nats = [[other[key].nll_nats for key in one] for other in runs]
     tokens = [row.tokens for row in one.values()]
-    tested = statistics.paired_runs(nats[: len(first)], nats[len(first) :], groups, tokens)
+    sides = nats[: len(first)], nats[len(first) :]
+    tested = statistics.paired_runs(*sides, groups, tokens, by_seed=by_seed)
     value, low, high = (math.exp(end) for end in tested[:3])
     return Difference(Estimate(value, low, high, tested.n), p=tested.p)
 

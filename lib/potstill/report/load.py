@@ -118,6 +118,7 @@ def _run(sources: Sources, name: str) -> Run:
         start=record.text("start"),
         signals=[name for name in record.text("signals").split(",") if name],
         steps=record.whole("steps"),
+        seed=record.whole("seed"),
         num_tokens=record.whole("num_tokens"),
         perplexity=perplexity,
         validation_nats=record.number("validation_nll_nats"),

@@ -55,6 +55,7 @@ class Run:
     start: str
     signals: list[str]  # of its teachers; none for labels alone
     steps: int
+    seed: int
     num_tokens: int
     perplexity: Estimate  # on test
     validation_nats: float  # a token

@@ -42,7 +42,7 @@ def all_tables(view: View, verdicts: list[Verdict]) -> list[Table]:
 def short(view: View, most: int = 6) -> Table:
     """The teacher, the primary endpoint's control, and the student's exports to the smallest."""
     task, measure = view.settings.primary.task, view.settings.primary.measure
-    others = [view.teacher, view.exports(view.settings.primary.against)[0]]
+    others = [view.teacher, view.students[view.settings.primary.against].variants[0]]
     chosen = [item for item in view.delivered if item is not view.item][-(most - len(others) - 1) :]
     shown = [*others, *(item for item in view.delivered if item is view.item or item in chosen)]
     rows = []
