@@ -109,6 +109,21 @@ def test_a_loop_that_counts_is_a_loop():
     assert answers.repeats("x = [" + ", ".join(map(str, range(200))))
 
 
+def test_a_number_without_an_end_is_a_loop():
+    assert answers.repeats(f"{CODE}\nx = 1" + "9" * 240)
+    assert answers.repeats(f"{CODE}\nx = 1" + "9" * 100, answers.LIKELY)
+    assert not answers.repeats(f"{CODE}\nx = 1" + "9" * 99, answers.LIKELY)
+
+
+def test_examples_behind_a_function_are_no_loop():
+    """Qwen2.5-Coder-0.5B wrote four such lines behind a right answer and then ended."""
+    line = 'print(fruit_distribution("{0} apples and {1} oranges", {2}))  # Output: {0}\n'
+    answer = f"{CODE}\n" + "".join(line.format(n, n + 1, 3 * n) for n in range(200))
+    few, many = (len(CODE) + 1 + count * len(line) for count in (4, 40))
+    assert not any(answers.decided(answer[:end]) for end in range(few))
+    assert answers.decided(answer[:many])  # though not for ever
+
+
 def test_no_reference_repeats_at_any_place():
     for problem in TASKS["humaneval"].problems(Where()):
         text = problem.reference

@@ -125,6 +125,17 @@ def test_more_than_two_of_a_hundred_cut_answers_are_no_score(cut, verdict):
         assert "3.0% of the answers were cut off at 99 tokens" in metrics["katas.reason"]
 
 
+@pytest.mark.parametrize(
+    ("n", "cut", "verdict"),
+    [(40, 1, "run"), (20, 1, "run"), (19, 1, "not-run"), (40, 2, "not-run")],
+)
+def test_one_cut_answer_of_twenty_is_no_reason_to_say_nothing(n, cut, verdict):
+    rows = [row(k, passed=True, family=str(k), hit_limit=k < cut) for k in range(n)]
+    metrics = summary(rows)
+    assert metrics["katas.verdict"] == verdict
+    assert metrics["katas.hit_limit"] == pytest.approx(cut / n, abs=1e-6)
+
+
 def test_loops_are_no_cut_answers():
     rows = [row(n, passed=False, family=str(n), repeats=True) for n in range(10)]
     metrics = summary(rows)

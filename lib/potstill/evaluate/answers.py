@@ -7,15 +7,18 @@ opened: such an answer is malformed. What a more patient reader finds in it stan
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from potstill import subset
 from potstill.models import formats
 
 # Characters of a loop: so many that generation stops, and so many that an answer at its cap is in
-# one. Of 2,600 reference solutions none has a place like the former, 14 have one like the latter.
+# one. Of 2,500 reference solutions none has a place like the former, 14 have one like the latter.
 SURE, LIKELY = 240, 100
 _PERIOD, _TIMES = 160, 4
+# Examples and tests behind a function repeat a text but for its numbers and end by themselves: such
+# a text has to stand there so many times before generation stops.
+_COUNTED = 16
 _SEEN = 16  # characters at the end that stand once more before
 _NUMBER = re.compile(r"\d+")
 _DEFINED = r"^(?:async\s+)?(?:(?:def|function)\s+{0}\s*\(|(?:(?:const|let|var)\s+)?{0}\s*=[^=])"
@@ -35,16 +38,25 @@ def repeats(answer: str, least: int = SURE) -> bool:
     """Say whether an answer has run into a loop, which greedy decoding does not leave.
 
     Its last `least` characters, or _TIMES times the period if that is more, repeat a text of at
-    most _PERIOD characters; numbers count as equal, since loops count up.
+    most _PERIOD characters. Since loops count up, numbers may count as equal; where generation is
+    to stop, the text must then stand there _COUNTED times.
     """
-    near = _NUMBER.sub("0", answer[-2 * _PERIOD :])
-    if (
-        near[-_SEEN:] not in near[:-1]
-    ):  # what nearly every call ends with: it is made for each token
+    counted = _COUNTED if least >= SURE else _TIMES
+    return _loops(answer, least, _TIMES) or _loops(answer, least, counted, _without_numbers)
+
+
+def _without_numbers(text: str) -> str:
+    return _NUMBER.sub("0", text)
+
+
+def _loops(answer: str, least: int, times: int, seen_as: Callable[[str], str] = str) -> bool:
+    near = seen_as(answer[-2 * _PERIOD :])
+    # what nearly every call ends with: it is made for each token
+    if near[-_SEEN:] not in near[:-1]:
         return False
-    tail = _NUMBER.sub("0", answer[-4 * SURE :])
+    tail = seen_as(answer[-_COUNTED * _PERIOD :])
     for period in range(1, _PERIOD + 1):
-        length = max(least, _TIMES * period)
+        length = max(least, times * period)
         if len(tail) >= length and tail[-length:-period] == tail[-length + period :]:
             return True
     return False

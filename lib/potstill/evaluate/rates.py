@@ -12,7 +12,9 @@ from potstill.evaluate.scoring import Scores
 from potstill.statistics import Interval
 
 Row = dict[str, Any]
-MAX_CUT = 0.02  # share of answers cut off by the cap above which a task counts as not run
+# Share of answers cut off by the cap above which a task counts as not run. One answer of at least
+# ONE_OF is let pass: it moves a rate by a smaller part of its interval than 2 % of 200 answers do.
+MAX_CUT, ONE_OF = 0.02, 20
 MEASURES = {
     "pass_at_1": ("passed",),
     "pass_at_1_lenient": ("lenient_passed",),
@@ -33,7 +35,8 @@ def summary(scores: Scores) -> dict[str, Any]:
     and `<task>.max_tokens`. A task that was run has the MEASURES, each with `.low` and `.high`, and
     pass_at_k where there are k samples; with several levels or languages also
     `<task>.pass_at_1[level=1]` and the like, with `.n`. Where more than MAX_CUT of the answers were
-    cut off, only `hit_limit` is said: the rates would be of the cap and not of the model.
+    cut off, and not one of ONE_OF or more, only `hit_limit` is said: the rates would be of the cap
+    and not of the model.
 
     Raises:
         InputError: a row says neither true nor false where it must.
@@ -58,7 +61,8 @@ def _task(rows: Sequence[Row], facts: dict[str, Any]) -> dict[str, Any]:
         **_with_ends("hit_limit", share(rows, "hit_limit")),
     }
     cut = metrics["hit_limit"]
-    if cut > MAX_CUT:
+    one = len(rows) >= ONE_OF and sum(row["hit_limit"] for row in rows) == 1
+    if cut > MAX_CUT and not one:
         reason = (
             f"{cut:.1%} of the answers were cut off at {facts['max_tokens']} tokens, more than "
             f"{MAX_CUT:.0%}: raise scoring.max_tokens, or scoring.context"
