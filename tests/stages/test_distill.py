@@ -76,6 +76,7 @@ def test_labels_lower_the_loss_and_the_history_tells(tiny_llama, tokens, logits,
     assert [bool(row["validation_nll"]) for row in history] == [False, True, False, True]
     assert all(float(row["divergence"]) == 0 for row in history)
     assert metrics["num_tokens"] == int(history[-1]["tokens"]) > 0
+    assert metrics["seed"] == start["seed"] == SETTINGS["seed"]
     for split in ("validation", "test"):
         rows, before = (
             list(files.read_jsonl(tmp_path / f"measures-{name}/{split}.jsonl"))
