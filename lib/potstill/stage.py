@@ -16,7 +16,6 @@ What this gives every stage, so that none has to think of it:
 import argparse
 import contextlib
 import errno
-import fcntl
 import hashlib
 import inspect
 import json
@@ -32,6 +31,7 @@ from typing import Any
 
 from potstill import files, imports, params
 from potstill.errors import InputError
+from potstill.scratch import Lock, keyed
 
 WORK = Path(".potstill")  # locks, logs, scratch: never an input, never shared
 SHELLS = {"sh", "dash", "bash", "zsh"}  # DVC starts a stage through one, which may stay
@@ -63,7 +63,10 @@ def run(main: StageMain, section: type[params.Section]) -> None:
     _die_with_parent()
     try:
         settings = params.build(section, params.read_params(), *flags.params)
-        with _Lock(WORK / "locks" / name):
+        lock = WORK / "locks" / name
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        lock.touch()
+        with Lock(lock):
             _run_locked(main, settings, flags, name)
     except InputError as error:
         sys.exit(f"{name}: {error}")
@@ -136,13 +139,7 @@ def _scratch(name: str, main: StageMain, settings: params.Section, inputs: dict[
         digest.update(f"{flag}={files.sha256_tree(path)}\n".encode())
     for source in imports.sources(Path(inspect.getfile(main)).resolve()):
         digest.update(source.read_bytes())
-    scratch = WORK / "scratch" / name / digest.hexdigest()[:16]
-    if scratch.parent.is_dir():  # of this stage and variant alone
-        for other in scratch.parent.iterdir():
-            if other != scratch:
-                files.remove(other)
-    scratch.mkdir(parents=True, exist_ok=True)
-    return scratch
+    return keyed(WORK / "scratch" / name, digest.hexdigest())
 
 
 def _record(name: str, seconds: float) -> None:
@@ -157,25 +154,6 @@ def _record(name: str, seconds: float) -> None:
     with (WORK / "timings.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
     log.info("%s: done in %.1f s, peak memory %.0f MB", name, seconds, row["peak_rss_mb"])
-
-
-class _Lock:
-    """Hold a file lock while the stage runs; the kernel drops it when the process ends."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.file = self.path.open("w", encoding="utf-8")
-        try:
-            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info("%s: another run of this stage is ending; waiting for it", self.path.name)
-            fcntl.flock(self.file, fcntl.LOCK_EX)
-
-    def __exit__(self, *_: object) -> None:
-        self.file.close()
 
 
 def _die_with_parent(poll_s: float = 0.2) -> None:

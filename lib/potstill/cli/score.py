@@ -1,13 +1,15 @@
 """`potstill score`: an artefact's pass rates outside the pipeline, by the pipeline's instrument.
 
 The project's own tasks are made by the package, so no run's files are needed: the same problems,
-with the same ids, as those of the default run.
+with the same ids, as those of the default run. A killed scoring goes on where it was: what is
+graded lies in `.NAME.scratch` beside `--out`, by a hash of artefact, settings, problems and code.
 """
 
 import argparse
+import hashlib
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from potstill.evaluate import rates, scoring
 from potstill.evaluate.scoring import Scores
 from potstill.models.chat import ChatTokenizer, template_of
 from potstill.runtime import artifact
+from potstill.scratch import Lock, keyed
 from potstill.tasks import TASKS, UnavailableError, Where
 
 ROWS, METRICS, ABOUT = "rows.jsonl", "metrics.json", "about.json"
@@ -74,14 +77,19 @@ def main(args: argparse.Namespace) -> int:
     out = args.out or Path("scores") / args.artefact.resolve().name
     if out.exists() and not (out / ROWS).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} holds something else: name another folder with --out")
-    scores = _score(args.artefact, asked, how)
-    metrics = rates.summary(scores)
-    about = {
-        "artefact": {key: description[key] for key in ("format", "quantisation", "files")},
-        "settings": how.model_dump(),
-        "potstill_version": potstill.__version__,
-    }
-    _write(out, scores.rows, metrics, about)
+    kept = out.parent / f".{out.name}.scratch"
+    kept.mkdir(parents=True, exist_ok=True)
+    with Lock(kept, busy=f"another `potstill score` writes {out}: wait, or name another --out"):
+        key = [description["files"], how.model_dump()]
+        scores = _score(args.artefact, asked, how, kept, files.to_json(key))
+        metrics = rates.summary(scores)
+        about = {
+            "artefact": {key: description[key] for key in ("format", "quantisation", "files")},
+            "settings": how.model_dump(),
+            "potstill_version": potstill.__version__,
+        }
+        _write(out, scores.rows, metrics, about)
+        files.remove(kept)
     for line in table(metrics, list(asked)):
         sys.stdout.write(f"{line}\n")
     sys.stdout.write(f"\n{out}: {ROWS}, {METRICS}, {ABOUT}\n")
@@ -102,8 +110,13 @@ def _settings(args: argparse.Namespace) -> tuple[scoring.Settings, dict[str, int
     return scoring.Settings(**{**SETTINGS, **stated}), dict.fromkeys(names, args.limit or ALL)
 
 
-def _score(artefact: Path, asked: dict[str, int], how: scoring.Settings) -> Scores:
-    """Return the rows of what can be run, and of the rest why it cannot."""
+def _score(
+    artefact: Path, asked: dict[str, int], how: scoring.Settings, kept: Path, key: str
+) -> Scores:
+    """Return the rows of what can be run, and of the rest why it cannot.
+
+    `kept` is where graded answers survive a kill, and `key` says of what besides the problems.
+    """
     sandbox.check(how.sandbox)
     with tempfile.TemporaryDirectory() as folder:
         prompts = Path(folder)
@@ -113,14 +126,26 @@ def _score(artefact: Path, asked: dict[str, int], how: scoring.Settings) -> Scor
         able = {name: count for name, count in asked.items() if not reasons[name]}
         scores = Scores()
         if able:
+            scratch = keyed(kept, _digest(key, able, where))
             model = runtime.load(artefact, threads=how.threads, context=how.context)
             try:
                 chat = ChatTokenizer(artefact)
-                scores = scoring.score(model, chat, able, how, prompts=prompts)
+                scores = scoring.score(model, chat, able, how, prompts=prompts, scratch=scratch)
             finally:
                 model.close()
     scores.facts |= {name: {"reason": reason} for name, reason in reasons.items() if reason}
     return scores
+
+
+def _digest(key: str, names: Iterable[str], where: Where) -> str:
+    """Return a hash of what decides the rows: the key, all problems of the tasks, the code."""
+    digest = hashlib.sha256(key.encode())
+    for name in names:
+        digest.update(repr(TASKS[name].problems(where)).encode("utf-8", "surrogatepass"))
+    for source in files.files_below(Path(potstill.__file__).parent):
+        if source.suffix != ".pyc":
+            digest.update(source.read_bytes())
+    return digest.hexdigest()
 
 
 def _hindrance(name: str, where: Where, artefact: Path) -> str:

@@ -14,7 +14,6 @@ from contextlib import closing
 from functools import cache
 from pathlib import Path
 
-import llama_cpp
 import numpy as np
 
 from potstill.errors import InputError
@@ -23,12 +22,13 @@ from potstill.runtime import artifact
 from potstill.runtime.base import Capabilities, Done
 from potstill.runtime.constraint import Constraints
 from potstill.runtime.llama_decoder import BATCH, Decoder
-from potstill.runtime.llama_library import take_errors
+from potstill.runtime.llama_library import llama_cpp, take_errors
 from potstill.runtime.pieces import Pieces
 from potstill.runtime.request import Answer, Chunk, Request
 from potstill.runtime.writer import Writer
 
-PARALLEL = 8  # sequences of one batch: benchmarks/gguf_batched_decode.py
+PARALLEL = 16  # sequences of one batch: benchmarks/gguf_batched_decode.py
+CACHE_BYTES = 1 << 30  # of them together; with a larger model fewer share a batch
 CAPABILITIES = Capabilities(
     batches=True,
     prefixes=True,
@@ -133,7 +133,7 @@ class LlamaCpp:
     def generate(
         self, requests: Sequence[Request], *, done: Done | None = None, parallel: int = PARALLEL
     ) -> list[Answer]:
-        """Return the answers in order; `parallel` of them share one batch."""
+        """Return the answers in order; at most `parallel` of them share one batch."""
         writers = [self._writer(request) for request in requests]
         places = {writer: place for place, writer in enumerate(writers)}
 
@@ -145,9 +145,9 @@ class LlamaCpp:
         tell([writer for writer in writers if writer.ended])
         waiting = deque(writer for writer in writers if not writer.ended)
         running: dict[int, Writer] = {}  # by slot
-        num_slots = min(parallel, len(waiting))
         if waiting:
             length = self._length([writer.request for writer in waiting])
+            num_slots = min(parallel, len(waiting), max(1, CACHE_BYTES // self._cache(length)))
             with closing(self._decoder(length, num_slots=num_slots)) as decoder:
                 while waiting or running:
                     for slot in set(range(num_slots)) - running.keys():
@@ -212,6 +212,15 @@ class LlamaCpp:
     def _length(self, requests: Sequence[Request]) -> int:
         """Return how many ids the longest of the requests may have, prompt and answer together."""
         return min(self._context, max(len(r.prompt) + r.max_tokens for r in requests))
+
+    def _cache(self, length: int) -> int:
+        """Return about how many bytes keys and values of so many ids take, in float16."""
+        width = llama_cpp.llama_model_n_embd(self._model) // llama_cpp.llama_model_n_head(
+            self._model
+        )
+        num_heads = llama_cpp.llama_model_n_head_kv(self._model)
+        num_layers = llama_cpp.llama_model_n_layer(self._model)
+        return int(2 * 2 * num_layers * num_heads * width * length)
 
     def _decoder(self, length: int, *, num_slots: int = 1, num_outputs: int = 1) -> Decoder:
         return Decoder(

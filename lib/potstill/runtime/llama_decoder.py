@@ -7,10 +7,9 @@ to another sequence while the rest go on.
 import ctypes
 from collections.abc import Sequence
 
-import llama_cpp
 import numpy as np
 
-from potstill.runtime.llama_library import take_errors
+from potstill.runtime.llama_library import llama_cpp, take_errors
 
 BATCH = 512  # most ids of one call of llama_decode
 # Another slot's cache is copied if it saves this many ids. llama.cpp reads more than 64 ids at once

@@ -1,12 +1,20 @@
-"""llama.cpp's C library with its log kept quiet: what it says is kept for an error message.
+"""llama.cpp's C library, for programs beside others: it waits in sleep and keeps its log quiet.
 
+Its threads meet hundreds of times a token. By default one that waits spins for milliseconds, so
+another program on its core, such as an answer under test, makes the threads wait for each other.
 The library writes pages to stderr by default; here only errors are kept, in order.
 """
 
 import ctypes
+import os
 from collections import deque
 
-import llama_cpp
+SPINS = "1000"  # some 20 us, longer than most waits; docs/facts.md has the others
+os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # OpenMP reads it once, when it is loaded
+
+import llama_cpp  # noqa: E402
+
+__all__ = ["llama_cpp", "take_errors"]
 
 _GGML_LOG_LEVEL_ERROR = 4  # ggml.h; the package's own comment is out of date
 _GGML_LOG_LEVEL_CONT = 5  # goes on with the previous message
