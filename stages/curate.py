@@ -3,6 +3,7 @@
 Reads   prompts     folder with train.jsonl (task rows with references and tests)
         samples     JSONL of teacher answers
         functions   JSONL of mined functions
+        problems    folder of benchmarks' files
 Writes  out         folder: accepted.jsonl, reflect.jsonl, rejected.jsonl
         metrics     rows in and kept, by origin; rejected by reason
 """
@@ -15,13 +16,14 @@ from potstill.curation import candidates, contamination, curation
 from potstill.curation.proof import Execution
 from potstill.params import Section
 from potstill.sandbox import Mode
+from potstill.tasks.where import FolderSources, below
 from pydantic import Field
 
 
 class Params(Section):
     """Settings of `curate`, with the files of `benchmarks`."""
 
-    sources: dict[str, str]  # task -> the file that holds it: what must not be trained on
+    sources: FolderSources  # what must not be trained on
     policy: str  # subset policy
     max_code_characters: Annotated[int, Field(ge=1)]
     ngram_words: Annotated[int, Field(ge=4)]  # shared with a benchmark: contaminated
@@ -34,10 +36,10 @@ class Params(Section):
 
 
 def main(
-    params: Params, *, prompts: Path, samples: Path, functions: Path, out: Path
+    params: Params, *, prompts: Path, samples: Path, functions: Path, problems: Path, out: Path
 ) -> dict[str, int]:
     """Judge every candidate and write both sides."""
-    texts = contamination.benchmark_texts(params.sources)
+    texts = contamination.benchmark_texts(below(params.sources, problems))
     result = curation.curate(
         candidates.read(prompts, samples, functions, params.slips),
         policy=params.policy,

@@ -2,6 +2,7 @@
 
 Reads   artefact    exported artefact
         prompts     folder of task rows by split
+        problems    folder of benchmarks' files
 Writes  out         JSONL: one row an answer, with its code and why it failed
         metrics     of each task: a verdict, rates with 95 % intervals, what they were measured on
 """
@@ -12,12 +13,14 @@ from typing import Annotated, Any
 from potstill import files, runtime, stage, tasks
 from potstill.evaluate import rates, scoring
 from potstill.models.chat import ChatTokenizer
+from potstill.tasks.where import FolderSources, below
 from pydantic import Field, model_validator
 
 
 class Params(scoring.Settings):
     """What exports share from `benchmarks` and `scoring`; other keys are tasks of this one."""
 
+    sources: FolderSources
     tasks: dict[str, Annotated[int, Field(ge=0)]]  # task -> how many of its problems
 
     @model_validator(mode="before")
@@ -30,13 +33,14 @@ class Params(scoring.Settings):
 
 
 def main(
-    params: Params, *, artefact: Path, prompts: Path, out: Path, scratch: Path
+    params: Params, *, artefact: Path, prompts: Path, problems: Path, out: Path, scratch: Path
 ) -> dict[str, Any]:
     """Generate, execute, count."""
+    how = params.model_copy(update={"sources": below(params.sources, problems)})
     model = runtime.load(artefact, threads=params.threads, context=params.context)
     try:
         scores = scoring.score(
-            model, ChatTokenizer(artefact), params.tasks, params, prompts=prompts, scratch=scratch
+            model, ChatTokenizer(artefact), params.tasks, how, prompts=prompts, scratch=scratch
         )
     finally:
         model.close()

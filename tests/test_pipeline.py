@@ -111,6 +111,13 @@ def test_settings_are_named_once_in_the_command_and_declared(stages, params):
 
 
 @needs_pipeline
+def test_who_reads_benchmarks_depends_on_the_folder_of_their_files(stages):
+    readers = {a: dependencies(s) for a, s in stages.items() if "benchmarks" in sections(s)}
+    assert {split(address)[0] for address in readers} == {"curate", "score"}
+    assert [address for address, paths in readers.items() if "problems" not in paths] == []
+
+
+@needs_pipeline
 def test_metrics_and_module_of_a_stage_bear_its_name(stages):
     wrong = []
     for address, stage in stages.items():

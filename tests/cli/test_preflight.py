@@ -354,3 +354,12 @@ def test_every_preset_loads_into_every_stages_settings(tmp_path, monkeypatch, pr
     shutil.copytree(ROOT / "stages", tmp_path / "stages")
     presets.apply(preset, tmp_path / "params.yaml")
     assert preflight.check_settings(ROOT / "dvc.yaml", tmp_path / "params.yaml") == []
+
+
+@needs_pipeline
+def test_a_benchmarks_file_that_is_named_and_missing_is_found(tmp_path):
+    tree = yaml.safe_load((ROOT / "params.yaml").read_text())
+    tree["benchmarks"]["sources"] = {"mbpp": "no-such.jsonl"}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree))
+    found = list(preflight.check_machine(tmp_path / "params.yaml"))
+    assert any("benchmarks.sources.mbpp: problems/no-such.jsonl is missing" in x for x in found)

@@ -74,6 +74,7 @@ def test_rows_and_metrics_are_those_of_the_stage(artefact, prompts, tmp_path, ca
         stage.Params(**settings, katas=2, humaneval=2),
         artefact=artefact,
         prompts=prompts,
+        problems=tmp_path,
         out=tmp_path / "rows.jsonl",
         scratch=tmp_path / "scratch",
     )

@@ -88,6 +88,7 @@ def curated(tmp_path):
         prompts=tmp_path / "p",
         samples=tmp_path / "s.jsonl",
         functions=tmp_path / "f.jsonl",
+        problems=tmp_path,
         out=tmp_path / "out",
     )
     rows = {

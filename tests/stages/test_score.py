@@ -33,13 +33,17 @@ SETTINGS = {
 }
 
 
+PATHS = {"artefact": "a", "prompts": "p", "problems": "problems"}
+
+
 @pytest.fixture
 def inputs(tiny_llama, tmp_path):
     build.build(tiny_llama, tmp_path / "a", format="gguf", quantisation="f16")
     (tmp_path / "p").mkdir()
     rows = katas.instances(0, 1, ["python", "javascript"])[:40]
     files.write_jsonl(tmp_path / "p/test.jsonl", rows)
-    return {"artefact": tmp_path / "a", "prompts": tmp_path / "p"}
+    (tmp_path / "problems").mkdir()
+    return {name: tmp_path / path for name, path in PATHS.items()}
 
 
 def run(inputs, out, **changes):
@@ -137,11 +141,12 @@ def test_cut_answers_are_no_score_and_loops_are(inputs, tmp_path, monkeypatch):
 
 
 def test_edgecoder_counts_only_what_is_inside(inputs, tmp_path, monkeypatch):
-    sources = {
-        "mbpp": write(tmp_path / "mbpp.jsonl", MBPP),
-        "humaneval_js": write(tmp_path / "js.jsonl", HUMANEVAL_JS),
+    paths = {
+        "mbpp": write(inputs["problems"] / "mbpp.jsonl", MBPP),
+        "humaneval_js": write(inputs["problems"] / "js.jsonl", HUMANEVAL_JS),
     }
-    problems = TASKS["edgecoder"].problems(Where(sources))
+    sources = {"mbpp": "mbpp.jsonl", "humaneval_js": "js.jsonl"}
+    problems = TASKS["edgecoder"].problems(Where(paths))
     outside = {"python": "import math\n", "javascript": "class A {}\n"}
     use(monkeypatch, inputs, problems, lambda p: (outside[p.language] + p.reference, "stop_id"))
     metrics, rows = run(inputs, tmp_path / "s.jsonl", katas=0, edgecoder=200, sources=sources)
@@ -155,9 +160,9 @@ def test_edgecoder_counts_only_what_is_inside(inputs, tmp_path, monkeypatch):
 
 
 def test_a_task_whose_file_is_missing_is_not_run_and_says_why(inputs, tmp_path):
-    metrics, rows = run(inputs, tmp_path / "s.jsonl", katas=0, mbpp=4, sources={"mbpp": "/no/file"})
+    metrics, rows = run(inputs, tmp_path / "s.jsonl", katas=0, mbpp=4, sources={"mbpp": "no"})
     assert (metrics["mbpp.verdict"], metrics["mbpp.n"], rows) == ("not-run", 0, [])
-    assert "/no/file is missing" in metrics["mbpp.reason"]
+    assert "problems/no is missing" in metrics["mbpp.reason"]
     assert metrics["katas.reason"] == "no problems were tried"
     metrics, _ = run(inputs, tmp_path / "t.jsonl", katas=0, humaneval=2, split="validation")
     assert metrics["humaneval.reason"] == "humaneval has no split validation, only test"
@@ -181,6 +186,11 @@ def test_several_samples_differ_and_repeat(inputs, tmp_path):
         ({"samples": 3}, "samples is 3 at temperature 0"),
         ({"max_tokens": {"kata": 3}}, "unknown task 'kata'"),
         ({"sources": {"mbp": "x"}}, "unknown task 'mbp'"),
+        (
+            {"sources": {"mbpp": "/data/m.jsonl"}},
+            r"must lie in the folder problems.*mbpp: m\.jsonl",
+        ),
+        ({"sources": {"mbpp": "../m.jsonl"}}, "must lie in the folder problems"),
     ],
 )
 def test_wrong_settings_are_one_line(sections, message):
@@ -201,7 +211,7 @@ import os, signal, sys
 from pathlib import Path
 from potstill.evaluate import grader
 from stages import score
-from tests.stages.test_score import SETTINGS
+from tests.stages.test_score import PATHS, SETTINGS
 
 write = grader.os.fsync
 count = 0
@@ -216,7 +226,7 @@ def fsync(descriptor):
 grader.os.fsync = fsync
 folder = Path(sys.argv[1])
 params = score.Params(katas=12, **SETTINGS)
-paths = {"artefact": "a", "prompts": "p", "out": "o", "scratch": "x"}
+paths = {**PATHS, "out": "o", "scratch": "x"}
 score.main(params, **{flag: folder / name for flag, name in paths.items()})
 """
 

@@ -86,11 +86,12 @@ def check_packages(lock: Path) -> list[str]:
 
 
 def check_machine(params_file: Path) -> Iterator[str]:
-    """Yield what this machine lacks for these settings: models, the converter, the sandbox."""
+    """Yield what is not here for these settings: models, converter, sandbox, benchmarks' files."""
     from potstill import sandbox
     from potstill.export import converter
     from potstill.params import read_params
     from potstill.sources import fetch
+    from potstill.tasks.where import Where, below, read_rows
 
     tree = read_params(params_file)
     checks: list[tuple[str, Callable[[], object]]] = [
@@ -101,6 +102,12 @@ def check_machine(params_file: Path) -> Iterator[str]:
         checks.append(("export", converter.check))
     modes = {tree[section]["sandbox"] for section in ("curate", "scoring")}
     checks += [("sandbox", partial(sandbox.check, mode)) for mode in sorted(modes)]
+    sources = below(tree["benchmarks"]["sources"], Path("problems"))
+    checks += [
+        (f"benchmarks.sources.{task}", partial(read_rows, Where(sources), task, ()))
+        for task, source in sources.items()
+        if not source.startswith("hub:")
+    ]
     for where, look in checks:
         try:
             look()

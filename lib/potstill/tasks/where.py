@@ -6,14 +6,40 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from potstill import files
+from pydantic import AfterValidator
+
 from potstill.errors import InputError
 
 
 class UnavailableError(InputError):
     """A task's data is not here: it is reported as not run, never as failed or passed."""
+
+
+def _in_folder(sources: dict[str, str]) -> dict[str, str]:
+    """Refuse what is no file of the folder: DVC would not see it change."""
+    for task, source in sources.items():
+        path = Path(source)
+        if not source.startswith("hub:") and (path.is_absolute() or {"..", "~"} & {*path.parts}):
+            raise InputError(
+                f"the file of {task} must lie in the folder problems, or DVC does not see it "
+                f"change: copy or link it there and write {task}: {path.name}; or name "
+                "hub:OWNER/NAME/FILE@COMMIT"
+            )
+    return sources
+
+
+# task -> the name of its file in the pipeline's folder, or hub:OWNER/NAME/FILE@COMMIT
+FolderSources = Annotated[dict[str, str], AfterValidator(_in_folder)]
+
+
+def below(sources: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """Return the sources of `Where`: names of files become paths below the folder."""
+    return {
+        task: source if source.startswith("hub:") else str(folder / source)
+        for task, source in sources.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -110,10 +136,3 @@ def _from_hub(task: str, name: str) -> Path:
             "and the network"
         ) from None
     return Path(found)
-
-
-def sha256(where: Where, task: str) -> str:
-    """Return the hash of the file that a task was read from; empty where it has none here."""
-    source = where.sources.get(task, "")
-    path = _here(source)
-    return files.sha256_file(path) if source and path.is_file() else ""
