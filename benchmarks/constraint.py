@@ -1,8 +1,9 @@
 """What a JSON schema costs: tokens/s of answers under it against the same prompts without.
 
 `python -m benchmarks.constraint models/artefacts/kd-q8_0` prints two lines of JSON. The sides run
-in turn, sampled at temperature 1, in batches; reading the prompts is part of the time, compiling
-the schema, once a process, is not. Every constrained answer is held against the schema.
+in turn, sampled at temperature 1, in batches. Answers without the schema are made as long as those
+under it, end tokens or not; reading the prompts is part of both times, compiling the schema, once a
+process, of neither. Every constrained answer is held against the schema.
 """
 
 import argparse
@@ -19,14 +20,18 @@ from potstill.models.chat import ChatTokenizer
 from potstill.runtime import Answer, Constraint, Request, Runtime, Sampling
 
 LARGEST_COST = 0.15  # of tokens/s
-NUM_PROMPTS, MAX_TOKENS, TURNS, THREADS = 32, 96, 3, 2
+NUM_PROMPTS, MAX_TOKENS, TURNS, THREADS = 32, 400, 3, 2
 KINDS = ["file", "web", "shell"]
 SCHEMA = {
     "type": "object",
     "properties": {
         "tool": {"enum": KINDS},
         "path": {"type": "string", "maxLength": 40},
-        "lines": {"type": "array", "items": {"type": "integer"}, "maxItems": 4},
+        "lines": {
+            "type": "array",
+            "items": {"type": "integer", "minimum": 0, "maximum": 999},
+            "maxItems": 4,
+        },
         "dry_run": {"type": "boolean"},
     },
     "required": ["tool", "path", "lines", "dry_run"],
@@ -51,17 +56,19 @@ def is_valid(answer: Answer) -> bool:
     )
 
 
-def run(model: Runtime, prompts: Sequence[list[int]], schema: str | None) -> tuple[float, float]:
-    """Return tokens a second, and the share of valid answers."""
+def run(
+    model: Runtime, prompts: Sequence[list[int]], lengths: Sequence[int], schema: str | None
+) -> tuple[float, list[Answer]]:
+    """Return tokens a second, and the answers."""
     constraint = None if schema is None else Constraint("json_schema", schema)
     requests = [
-        Request(ids, MAX_TOKENS, Sampling(temperature=1.0), constraint=constraint)
-        for ids in prompts
+        Request(ids, length, Sampling(temperature=1.0), constraint=constraint)
+        for ids, length in zip(prompts, lengths, strict=True)
     ]
     started = time.perf_counter()
     answers = model.generate(requests)
     seconds = time.perf_counter() - started
-    return sum(len(a.ids) for a in answers) / seconds, statistics.mean(map(is_valid, answers))
+    return sum(len(answer.ids) for answer in answers) / seconds, answers
 
 
 def main() -> None:
@@ -70,20 +77,22 @@ def main() -> None:
     parser.add_argument("artefact", type=Path)
     artefact = parser.parse_args().artefact
     chat = ChatTokenizer(artefact)
-    asked = [
-        f"Call a tool that shows the lines {n} to {n + 9} of a file." for n in range(NUM_PROMPTS)
-    ]
+    asked = [f"Call a tool that shows lines {n} to {n + 9} of a file." for n in range(NUM_PROMPTS)]
     prompts = [chat.encode(chat.render([{"role": "user", "content": text}])) for text in asked]
-    schema = json.dumps(SCHEMA)
+    schema, longest = json.dumps(SCHEMA), [MAX_TOKENS] * NUM_PROMPTS
     rates: dict[bool, list[float]] = {True: [], False: []}
-    valid = []
+    valid: list[bool] = []
     with closing(runtime.load(artefact, threads=THREADS)) as model:
-        run(model, prompts[:1], schema)
+        run(model, prompts[:1], longest[:1], schema)
+        stop_ids = model.stop_ids
         for _ in range(TURNS):
-            for held in (True, False):
-                rate, share = run(model, prompts, schema if held else None)
-                rates[held].append(rate)
-                valid += [share] if held else []
+            rate, answers = run(model, prompts, longest, schema)
+            rates[True].append(rate)
+            valid += map(is_valid, answers)
+            model.stop_ids = frozenset()
+            rate, _ = run(model, prompts, [len(answer.ids) for answer in answers], None)
+            rates[False].append(rate)
+            model.stop_ids = stop_ids
     value, reference = (statistics.median(rates[held]) for held in (True, False))
     emit("tokens/s under a JSON schema", value, reference, "without", 1 - LARGEST_COST)
     emit("answers that are JSON of the schema", statistics.mean(valid), 1.0, "all answers", 1.0)

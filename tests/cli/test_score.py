@@ -270,11 +270,11 @@ def other_cap(artefact, _tmp_path):
 
 def other_artefact(artefact, tmp_path):
     copy = shutil.copytree(artefact, tmp_path / "b")
-    path = copy / "generation_config.json"
+    path = copy / "tokenizer_config.json"
     path.write_text(path.read_text() + " ")
     description = files.read_json(copy / "artifact.json")
     said = {"bytes": path.stat().st_size, "sha256": files.sha256_file(path)}
-    description["files"]["generation_config.json"] = said
+    description["files"]["tokenizer_config.json"] = said
     files.write_json(copy / "artifact.json", description)
     return command(copy, "mbpp")
 
