@@ -13,7 +13,7 @@ from potstill.adoption import adopt
 from potstill.cli import score
 from potstill.cli.__main__ import main
 from potstill.errors import InputError
-from potstill.evaluate import grader, rates, scoring
+from potstill.evaluate import code, grader, rates, scoring
 from potstill.runtime import llama_cpp
 from potstill.scratch import Lock
 from potstill.subset import javascript
@@ -88,7 +88,7 @@ def test_rows_and_metrics_are_those_of_the_stage(artefact, prompts, tmp_path, ca
     assert model["sha256"] == files.sha256_file(artefact / "model.gguf")
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [line[:2] for line in lines[1:-2]] == [
-        [name, measure] for name in ("katas", "humaneval") for measure in rates.MEASURES
+        [name, measure] for name in ("katas", "humaneval") for measure in code.MEASURES
     ]
     assert lines[1][2:] == ["0.0", "%", "0.0", "to", "65.8", "2"]  # Wilson, 0 of 2
 

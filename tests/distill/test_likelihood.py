@@ -7,7 +7,7 @@ import torch
 from potstill.distill import likelihood
 from potstill.loading import load
 from potstill.models.chat import ChatTokenizer
-from potstill.tokens import spans
+from potstill.tokens import examples, spans
 from potstill.tokens.examples import Example
 
 ROWS = [
@@ -60,14 +60,14 @@ def test_bytes_are_those_of_the_answer_in_every_tokenizer(tiny_checkpoint, famil
     chat = ChatTokenizer(tiny_checkpoint(family))
     row = tokenised(chat, answer)
     assert row.ids[row.spans[-1][1] - 1] in chat.stop_ids
-    assert likelihood.num_bytes(row, chat) == len(answer.encode())
+    assert examples.num_bytes(row, chat) == len(answer.encode())
 
 
 @pytest.mark.parametrize("family", ["llama2", "mistral"])
 @pytest.mark.parametrize("answer", ANSWERS[:3])
 def test_a_template_may_add_the_space_before_an_answer(tiny_checkpoint, family, answer):
     chat = ChatTokenizer(tiny_checkpoint(family))
-    found = likelihood.num_bytes(tokenised(chat, answer), chat)
+    found = examples.num_bytes(tokenised(chat, answer), chat)
     assert found - len(answer.encode()) in (0, 1)
 
 
@@ -78,9 +78,9 @@ def test_spans_that_touch_are_read_as_one_text(tiny_llama):
     (start, end, _) = row.spans[0]
     cut = tuple((at, at + 1, 1.0 + at % 2) for at in range(start, end))
     assert len(cut) > 4
-    assert likelihood.num_bytes(Example(row.ids, cut, "g"), chat) == len("日本語 🙂".encode())
+    assert examples.num_bytes(Example(row.ids, cut, "g"), chat) == len("日本語 🙂".encode())
 
 
 def test_an_answer_of_no_text_has_a_place_in_the_ratio(tiny_llama):
     chat = ChatTokenizer(tiny_llama)
-    assert likelihood.num_bytes(tokenised(chat, ""), chat) == 1
+    assert examples.num_bytes(tokenised(chat, ""), chat) == 1

@@ -11,7 +11,7 @@ from potstill.errors import InputError
 from potstill.evaluate import rates
 from potstill.evaluate.scoring import Scores
 
-FACTS = {"max_tokens": 99, "list_sha256": "ab", "problems": 500}
+FACTS = {"method": "code", "max_tokens": 99, "list_sha256": "ab", "problems": 500}
 
 
 def row(number, *, passed, task="katas", family="f", **changes):

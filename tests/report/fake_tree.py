@@ -219,7 +219,12 @@ def summary(rows, task="chores"):
         "pass_at_1": "passed", "pass_at_1_lenient": "lenient_passed",
         "inside_subset": "inside_subset", "malformed": "malformed", "hit_limit": "hit_limit",
     }  # fmt: skip
-    metrics = {f"{task}.verdict": "run", f"{task}.n": len(rows), f"{task}.families": 20}
+    metrics = {
+        f"{task}.verdict": "run",
+        f"{task}.measure": "pass_at_1",
+        f"{task}.n": len(rows),
+        f"{task}.families": 20,
+    }
     for measure, key in shares.items():
         value = sum(row[key] for row in rows) / len(rows)
         metrics |= rate_of(f"{task}.{measure}", value, len(rows))

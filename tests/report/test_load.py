@@ -4,7 +4,7 @@ import json
 
 import pytest
 from potstill.errors import InputError
-from potstill.evaluate import rates
+from potstill.evaluate import code, form, loop, rates
 from potstill.evaluate.scoring import Scores
 from potstill.report import load
 from potstill.report.results import PAIRED
@@ -221,7 +221,10 @@ def test_it_reads_what_the_scoring_itself_writes(look, tmp_path):
         for row in rows[:cut]:
             row["hit_limit"] = True
         write_rows(tmp_path, "kd-q8_0", rows)
-        facts = {"chores": {"max_tokens": 64}, "essays": {"reason": "no source was given"}}
+        facts = {
+            "chores": {"method": "code", "max_tokens": 64},
+            "essays": {"reason": "no source was given"},
+        }
         metrics = rates.summary(Scores(rows, facts))
         write_json(tmp_path / "metrics/score/kd-q8_0.json", metrics)
         variant = look().results.variants["kd-q8_0"]
@@ -232,7 +235,8 @@ def test_it_reads_what_the_scoring_itself_writes(look, tmp_path):
         if found:
             assert found.value == sum(row["passed"] for row in rows) / 200
             assert variant.scores["chores"].measures["pass_at_1[level=2]"].n == 50
-    assert PAIRED.items() <= rates.MEASURES.items() | {("hit_limit", ("hit_limit",))}
+    measures = code.MEASURES | form.MEASURES | loop.MEASURES | {"hit_limit": ("hit_limit",)}
+    assert PAIRED.items() <= measures.items()
 
 
 def test_a_part_of_a_task_has_its_own_count(look):

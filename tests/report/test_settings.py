@@ -53,7 +53,7 @@ def test_a_gate_that_means_nothing_is_refused(gate, message):
         ({"students": {"kd": [], "untrained": "u"}}, "students"),
         ({"primary": PRIMARY | {"against": "kd"}}, "it is the delivered student"),
         ({"primary": PRIMARY | {"against": "labels"}}, "did you mean labels_only"),
-        ({"primary": PRIMARY | {"measure": "rates"}}, "allowed: hit_limit, inside_subset"),
+        ({"primary": PRIMARY | {"measure": "rates"}}, "allowed: escalated, hit_limit"),
         ({"primary": None}, "primary"),
         ({"students": {}}, "at least the delivered student"),
         ({"on_failure": "ignore"}, "'report' or 'stop'"),

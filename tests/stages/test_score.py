@@ -8,7 +8,7 @@ import textwrap
 import pytest
 from potstill import files, katas, runtime
 from potstill.errors import InputError
-from potstill.evaluate import grader, scoring
+from potstill.evaluate import code, grader, scoring
 from potstill.export import build
 from potstill.models.chat import ChatTokenizer
 from potstill.params import build as build_params
@@ -247,9 +247,9 @@ def test_a_killed_scoring_repeats_no_finished_answer(inputs, tmp_path, monkeypat
     graded = []
     original = grader.Grader.take
 
-    def take(self, problem, sample, answer):
+    def take(self, problem, sample, answer, judge):
         graded.append((problem.task, problem.id, sample))
-        original(self, problem, sample, answer)
+        original(self, problem, sample, answer, judge)
 
     monkeypatch.setattr(grader.Grader, "take", take)
     params = score.Params(katas=12, **SETTINGS)
@@ -265,7 +265,7 @@ def test_a_failure_of_the_sandbox_is_an_error_and_no_score(inputs, tmp_path, mon
     def refuse(*_, **__):
         raise InputError("the sandbox lacks everything")
 
-    monkeypatch.setattr(grader.sandbox, "run_many", refuse)
+    monkeypatch.setattr(code.sandbox, "run_many", refuse)
     with pytest.raises(InputError, match="lacks everything"):
         run(inputs, tmp_path / "s.jsonl")
     assert not (tmp_path / "s.jsonl").exists()
@@ -279,8 +279,12 @@ def test_the_cap_leaves_room_above_the_references(inputs):
 
 
 def test_scoring_needs_no_torch():
-    code = "import sys, potstill.evaluate.rates, potstill.tasks; print('torch' in sys.modules)"
+    source = "import sys, potstill.evaluate.rates, potstill.tasks; print('torch' in sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
+        [sys.executable, "-c", source],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout == "False\n"

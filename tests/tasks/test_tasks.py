@@ -25,7 +25,7 @@ def everywhere(sources, tmp_path):
     return Where(sources, tmp_path)
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", [name for name in TASKS if TASKS[name].METHOD == "code"])
 def test_references_pass_and_other_code_does_not(everywhere, name):
     problems = TASKS[name].problems(everywhere)[:30]
     assert problems

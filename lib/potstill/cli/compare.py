@@ -16,7 +16,7 @@ from potstill.errors import InputError, missing
 from potstill.runtime import artifact
 
 SCORES = Path("data/scores")
-KEYS = ("id", "task", "family", "passed")
+KEYS = ("id", "task", "family")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +34,8 @@ def main(args: argparse.Namespace) -> int:
     Raises:
         InputError: one of the two was not scored, or they have no problem in common.
     """
-    results = paired.compare(_rows(args.a), _rows(args.b))
+    judged = [[row for row in _rows(name) if "passed" in row] for name in (args.a, args.b)]
+    results = paired.compare(*judged)  # of the others no row passes or fails
     for line in table(args.a, args.b, results):
         sys.stdout.write(f"{line}\n")
     if args.items:

@@ -1,4 +1,4 @@
-"""`potstill score`: an artefact's pass rates outside the pipeline, by the pipeline's instrument.
+"""`potstill score`: what an artefact can do, outside the pipeline, by the pipeline's instrument.
 
 The project's own tasks are made by the package, so no run's files are needed: the same problems,
 with the same ids, as those of the default run. A killed scoring goes on where it was: what is
@@ -15,8 +15,9 @@ from typing import Any
 
 import potstill
 from potstill import files, katas, runtime, sandbox, splits, subset, tasks
-from potstill.errors import InputError
+from potstill.errors import InputError, MissingPackageError
 from potstill.evaluate import rates, scoring
+from potstill.evaluate.methods import METHODS
 from potstill.evaluate.scoring import Scores
 from potstill.models.chat import ChatTokenizer, template_of
 from potstill.runtime import artifact
@@ -153,8 +154,9 @@ def _hindrance(name: str, where: Where, artefact: Path) -> str:
     if not template_of(artefact):
         return "the artefact has no chat template, and the task asks in messages"
     try:
-        languages = {problem.language for problem in TASKS[name].problems(where)}
-    except UnavailableError as error:
+        judged = "passed" in METHODS[TASKS[name].METHOD].FLAGS
+        languages = {problem.language for problem in TASKS[name].problems(where) if judged}
+    except (UnavailableError, MissingPackageError) as error:
         return str(error)
     try:
         for language in languages:
@@ -193,17 +195,27 @@ def _write(out: Path, rows: Sequence[dict[str, Any]], metrics: object, about: ob
 
 
 def table(metrics: dict[str, Any], names: Sequence[str]) -> list[str]:
-    """Return the lines of the table: every rate with its interval and the number of answers."""
+    """Return the lines of the table: every measure with its interval and the number of rows."""
     lines = [f"{'task':<14}{'measure':<24}{'value':>9}   {'95 % interval':<20}{'n':>5}"]
     for name in names:
         if metrics[f"{name}.verdict"] != "run":
             lines.append(f"{name:<14}not run: {metrics[f'{name}.reason']}")
             continue
-        for measure in rates.MEASURES:
+        for measure in _measures(metrics, name):
             key = f"{name}.{measure}"
-            value, low, high = (100 * metrics[k] for k in (key, f"{key}.low", f"{key}.high"))
-            interval = f"{low:.1f} to {high:.1f}"
+            value, low, high = (metrics[k] for k in (key, f"{key}.low", f"{key}.high"))
+            if f"{key}.unit" in metrics:  # no share of one
+                shown, interval = f"{value:>9.3f}", f"{low:.3f} to {high:.3f}"
+            else:
+                shown, interval = f"{100 * value:>7.1f} %", f"{100 * low:.1f} to {100 * high:.1f}"
             lines.append(
-                f"{name:<14}{measure:<24}{value:>7.1f} %   {interval:<20}{metrics[f'{name}.n']:>5}"
+                f"{name:<14}{measure:<24}{shown}   {interval:<20}{metrics[f'{name}.n']:>5}"
             )
     return lines
+
+
+def _measures(metrics: dict[str, Any], task: str) -> list[str]:
+    """Return the measures of a whole task; of parts and of what was cut off tell the metrics."""
+    keys = [key.removesuffix(".low") for key in metrics if key.endswith(".low")]
+    names = [key.removeprefix(f"{task}.") for key in keys if key.startswith(f"{task}.")]
+    return [name for name in names if "[" not in name and name != "hit_limit"]

@@ -15,6 +15,7 @@ from potstill.curation import proof
 from potstill.curation.contamination import NGramIndex
 from potstill.curation.duplicates import near
 from potstill.curation.proof import Execution
+from potstill.tasks.slips import last_words
 
 Row = dict[str, Any]
 
@@ -162,10 +163,9 @@ def _case(row: Row, limits: sandbox.Limits) -> sandbox.Case:
 
 def _reflection(row: Row, said: str) -> Row:
     """Return a row that shows broken code, its real error and the reference that passes."""
-    error = [line for line in said.splitlines() if line.strip()][-1]
     return {
         **{key: row[key] for key in ("licence", "language", "group", "task", "origin", "code")},
         "id": files.row_id(row["id"], "reflect"),
-        "error": error[:200],
+        "error": last_words(said),
         "fix": row["reference"],
     }

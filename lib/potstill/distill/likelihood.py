@@ -19,7 +19,7 @@ from potstill.loading.head import token_nlls
 from potstill.loading.load import CausalLM
 from potstill.models.chat import ChatTokenizer
 from potstill.tokens import examples
-from potstill.tokens.examples import Example
+from potstill.tokens.examples import Example, num_bytes
 
 
 def measure(
@@ -66,18 +66,6 @@ def row_nlls(
         for row, part in zip(batch, nll_N.split(sizes), strict=True):
             found[row.key] = (part.double().sum().item(), row.num_answer_tokens)
     return found
-
-
-def num_bytes(row: Example, chat: ChatTokenizer) -> int:
-    """Return the bytes of UTF-8 of what the loss is taken on, without the tokens that end it.
-
-    An answer of no text counts as one byte, so that its nats have a place in the ratio.
-    """
-    texts = []
-    for start, end in row.places():
-        ids = [index for index in row.ids[start:end] if index not in chat.stop_ids]
-        texts.append(chat.tokenizer.decode(ids, skip_special_tokens=False))
-    return max(1, sum(len(text.encode()) for text in texts))
 
 
 def nll(rows: list[dict[str, Any]]) -> statistics.Interval:

@@ -90,18 +90,19 @@ def _runs(part: str, entry_point: str) -> Iterator[str]:
             chunks.append(line)
         else:
             chunks[-1] += f"\n{line}"
-    found = [n for n, chunk in enumerate(chunks) if _defines(chunk, entry_point)]
+    found = [n for n, chunk in enumerate(chunks) if defines(chunk, entry_point)]
     for first, last in itertools.combinations(range(len(chunks) + 1), 2):
         if any(first <= place < last for place in found):
             yield "\n".join(chunks[first:last]).strip("\n").rstrip()
 
 
-def _defines(code: str, name: str) -> bool:
+def defines(code: str, name: str) -> bool:
+    """Say whether code defines a function of that name at its top level, by its text alone."""
     return re.search(_DEFINED.format(re.escape(name)), code, re.MULTILINE) is not None
 
 
 def _is_program(code: str, language: str, entry_point: str) -> bool:
-    if not _defines(code, entry_point):
+    if not defines(code, entry_point):
         return False
     reasons = subset.check(language, code).reasons
     return not any(reason.kind in ("parse_error", "limit") for reason in reasons)

@@ -1,5 +1,6 @@
 """From scored rows to the metrics of an artefact: rates, each with its n and interval."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from potstill import statistics
 from potstill.errors import InputError
-from potstill.evaluate.grader import FLAGS
+from potstill.evaluate.methods import METHODS, Method, NothingMeasuredError
 from potstill.evaluate.scoring import Scores
 from potstill.statistics import Interval
 
@@ -15,28 +16,19 @@ Row = dict[str, Any]
 # Share of answers cut off by the cap above which a task counts as not run. One answer of at least
 # ONE_OF is let pass: it moves a rate by a smaller part of its interval than 2 % of 200 answers do.
 MAX_CUT, ONE_OF = 0.02, 20
-MEASURES = {
-    "pass_at_1": ("passed",),
-    "pass_at_1_lenient": ("lenient_passed",),
-    "inside_subset": ("inside_subset",),
-    "pass_at_1_and_inside": ("passed", "inside_subset"),
-    "malformed": ("malformed",),
-    "repeats": ("repeats",),
-}
-BREAKDOWNS = ("level", "language")
-KS = (1, 10, 100)
 
 
 def summary(scores: Scores) -> dict[str, Any]:
     """Return the flat metrics of `score`.
 
     For each task: `<task>.verdict`, run or not-run with `<task>.reason`; `<task>.n` answers to
-    `<task>.problems`, of `<task>.families`; `<task>.list_sha256` of the list they were drawn from
-    and `<task>.max_tokens`. A task that was run has the MEASURES, each with `.low` and `.high`, and
-    pass_at_k where there are k samples; with several levels or languages also
-    `<task>.pass_at_1[level=1]` and the like, with `.n`. Where more than MAX_CUT of the answers were
-    cut off, and not one of ONE_OF or more, only `hit_limit` is said: the rates would be of the cap
-    and not of the model.
+    `<task>.problems`, of `<task>.families`; `<task>.list_sha256` of the list they were drawn from,
+    `<task>.method`, by which answers were taken, `<task>.measure`, its main one, and
+    `<task>.max_tokens`, where answers were written.
+    A task that was run has its method's measures, each with `.low` and `.high`, and with `.unit`
+    where it is no share; and its main measure by parts, as `<task>.pass_at_1[level=1]`, with `.n`.
+    Where more than MAX_CUT of the answers were cut off, and not one of ONE_OF or more, only
+    `hit_limit` is said: the rates would be of the cap and not of the model.
 
     Raises:
         InputError: a row says neither true nor false where it must.
@@ -54,38 +46,47 @@ def _task(rows: Sequence[Row], facts: dict[str, Any]) -> dict[str, Any]:
         return {"verdict": "not-run"}
     if not rows:
         return {"verdict": "not-run", "reason": "no problems were tried"}
-    _check(rows)
+    method = METHODS[facts["method"]]
+    _check(rows, method.FLAGS)
     metrics: dict[str, Any] = {
+        "measure": method.MEASURE,
         "problems": len({row["id"] for row in rows}),
         "families": len({row["family"] for row in rows}),
-        **_with_ends("hit_limit", share(rows, "hit_limit")),
     }
-    cut = metrics["hit_limit"]
-    one = len(rows) >= ONE_OF and sum(row["hit_limit"] for row in rows) == 1
-    if cut > MAX_CUT and not one:
-        reason = (
-            f"{cut:.1%} of the answers were cut off at {facts['max_tokens']} tokens, more than "
-            f"{MAX_CUT:.0%}: raise scoring.max_tokens, or scoring.context"
-        )
-        return metrics | {"verdict": "not-run", "reason": reason}
-    metrics["verdict"] = "run"
-    for measure, keys in MEASURES.items():
-        metrics |= _with_ends(measure, share(rows, *keys))
-    samples = min(_samples(rows).values())
-    for k in sorted({*KS, samples} - {1}):
-        if k <= samples:
-            metrics |= _with_ends(f"pass_at_{k}", pass_at(rows, k))
-    return metrics | _breakdowns(rows)
+    if "hit_limit" in method.FLAGS:
+        metrics |= _with_ends("hit_limit", share(rows, "hit_limit"))
+        cut = metrics["hit_limit"]
+        one = len(rows) >= ONE_OF and sum(row["hit_limit"] for row in rows) == 1
+        if cut > MAX_CUT and not one:
+            reason = (
+                f"{cut:.1%} of the answers were cut off at {facts['max_tokens']} tokens, more than "
+                f"{MAX_CUT:.0%}: raise scoring.max_tokens, or scoring.context"
+            )
+            return metrics | {"verdict": "not-run", "reason": reason}
+    try:
+        found = method.measures(rows)
+    except NothingMeasuredError as error:
+        return metrics | {"verdict": "not-run", "reason": str(error)}
+    metrics |= {"verdict": "run"} | found.notes
+    for measure, value in found.values.items():
+        metrics |= _with_ends(measure, value)
+        if measure in method.UNITS:
+            metrics[f"{measure}.unit"] = method.UNITS[measure]
+    return metrics | _parts(rows, method)
 
 
-def _breakdowns(rows: Sequence[Row]) -> dict[str, Any]:
+def _parts(rows: Sequence[Row], method: Method) -> dict[str, Any]:
+    """Return the main measure of parts of the rows, where there are several."""
     metrics: dict[str, Any] = {}
-    for key in BREAKDOWNS:
+    for key in method.PARTS:
         values = sorted({row[key] for row in rows})
         for value in values if len(values) > 1 else ():
             part = [row for row in rows if row[key] == value]
-            label = f"pass_at_1[{key}={value}]"
-            metrics |= _with_ends(label, share(part, "passed")) | {f"{label}.n": len(part)}
+            label = f"{method.MEASURE}[{key}={value}]"
+            found = method.measures(part).values[method.MEASURE]
+            metrics |= _with_ends(label, found) | {f"{label}.n": len(part)}
+            if method.MEASURE in method.UNITS:
+                metrics[f"{label}.unit"] = method.UNITS[method.MEASURE]
     return metrics
 
 
@@ -95,6 +96,22 @@ def share(rows: Sequence[Row], *keys: str) -> Interval:
     Problems weigh the same, whatever their samples. Families are resampled; see `_interval`.
     """
     return _by_problem(rows, lambda flags: sum(flags) / len(flags), *keys)
+
+
+def mean(rows: Sequence[Row], key: str, least: float, most: float) -> Interval:
+    """Return the mean of a number that lies between two ends, with its interval.
+
+    Problems weigh the same, and families are resampled, as of a share.
+    """
+    numbers: dict[str, list[float]] = {}
+    families: dict[str, str] = {}
+    for row in rows:
+        numbers.setdefault(row["id"], []).append((row[key] - least) / (most - least))
+        families[row["id"]] = row["family"]
+    values = [sum(found) / len(found) for found in numbers.values()]
+    found = _interval(values, list(families.values()), len(rows))
+    value, low, high = (least + end * (most - least) for end in found[:3])
+    return Interval(value, low, high, found.n)
 
 
 def pass_at(rows: Sequence[Row], k: int) -> Interval:
@@ -147,15 +164,13 @@ def _with_ends(name: str, found: Interval) -> dict[str, float]:
     return {key: round(value, 6) for key, value in ends.items()}
 
 
-def _samples(rows: Sequence[Row]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for row in rows:
-        counts[row["id"]] = counts.get(row["id"], 0) + 1
-    return counts
+def fewest_samples(rows: Sequence[Row]) -> int:
+    """Return how many answers each problem has at least."""
+    return min(Counter(row["id"] for row in rows).values())
 
 
-def _check(rows: Sequence[Row]) -> None:
+def _check(rows: Sequence[Row], flags: Sequence[str]) -> None:
     for row in rows:
-        for key in FLAGS:
+        for key in flags:
             if not isinstance(row.get(key), bool):
                 raise InputError(f"row {row['id']}: {key} is {row.get(key)!r}, not true or false")

@@ -5,7 +5,8 @@ finished is kept in `scratch`, so that a killed scoring repeats no finished answ
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -16,8 +17,9 @@ from pydantic import Field, model_validator
 from potstill import progress, tasks
 from potstill.errors import MissingPackageError
 from potstill.evaluate import answers
-from potstill.evaluate.grader import Grader, Row
-from potstill.models.chat import ChatTokenizer
+from potstill.evaluate.grader import Grader, Judge, Row
+from potstill.evaluate.methods import METHODS
+from potstill.models.chat import ChatTokenizer, Message
 from potstill.params import Section
 from potstill.runtime import Answer, Request, Runtime, Sampling
 from potstill.sandbox import Mode
@@ -54,14 +56,43 @@ class Settings(Section):
         return self
 
 
+@dataclass(frozen=True)
+class Desk:
+    """What a method works with.
+
+    Attributes:
+        runtime: the loaded artefact.
+        tokenizer: that of the artefact.
+        cap: most tokens of an answer.
+        how: the settings.
+        grader: keeps what is finished.
+    """
+
+    runtime: Runtime
+    tokenizer: ChatTokenizer
+    cap: int
+    how: Settings
+    grader: Grader
+
+    def request(self, messages: Sequence[Message], sample: int) -> Request:
+        """Return what the runtime is asked: these messages, by the settings' sampling."""
+        return Request(
+            self.tokenizer.encode(self.tokenizer.render(messages)),
+            self.cap,
+            sampling=Sampling(temperature=self.how.temperature, seed=self.how.seed),
+            sample=sample,
+            until=answers.decided,
+        )
+
+
 @dataclass
 class Scores:
     """What came out.
 
     Attributes:
-        rows: one an answer, by task, problem and sample; see `grader.Grader.row`.
-        facts: task -> what is known of it besides: split, max_tokens, list_sha256, and how many
-            problems the list has; or the reason why it was not run.
+        rows: one an answer, by task, problem and sample; see the methods.
+        facts: task -> what is known of it besides: method, split, max_tokens, list_sha256, and how
+            many problems the list has; or the reason why it was not run.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -93,22 +124,24 @@ def score(
     """
     where = Where(how.sources, prompts, how.split, how.policy)
     scores = Scores()
-    with Grader(how, scratch) as grader:
+    with Grader(scratch) as grader:
         for name, count in asked.items():
             try:
+                method = METHODS[TASKS[name].METHOD]
                 found = _problems(name, where)
                 cap = how.max_tokens.get(name) or cap_tokens(tokenizer, found)
             except (UnavailableError, MissingPackageError) as error:
                 scores.facts[name] = {"reason": str(error)}
                 continue
             scores.facts[name] = {
+                "method": TASKS[name].METHOD,
                 "split": how.split,
-                "max_tokens": cap,
+                **({"max_tokens": cap} if "hit_limit" in method.FLAGS else {}),
                 "list_sha256": list_sha256(found),
                 "problems": len(found),
             }
-            chosen = draw(found, count, how.seed)
-            scores.rows += _score_task(runtime, tokenizer, chosen, cap, how, grader)
+            desk = Desk(runtime, tokenizer, cap, how, grader)
+            scores.rows += method.rows(desk, draw(found, count, how.seed))
     return scores
 
 
@@ -128,36 +161,26 @@ def cap_tokens(tokenizer: ChatTokenizer, problems: Sequence[Problem]) -> int:
     return math.ceil(MARGIN * float(np.quantile(lengths, REFERENCE_SHARE)))
 
 
-def _score_task(
-    runtime: Runtime,
-    tokenizer: ChatTokenizer,
-    problems: Sequence[Problem],
-    cap: int,
-    how: Settings,
-    grader: Grader,
-) -> list[Row]:
-    """Answer what has no row yet, and return the rows of all."""
-    wanted = [(problem, sample) for problem in problems for sample in range(how.samples)]
-    open_ = [item for item in wanted if not grader.has(*item)]
-    sampling = Sampling(temperature=how.temperature, seed=how.seed)
-    requests = [
-        Request(
-            tokenizer.encode(tokenizer.render(problem.messages)),
-            cap,
-            sampling=sampling,
-            sample=sample,
-            until=answers.decided,
-        )
-        for problem, sample in open_
-    ]
-    with progress.bar() as bar:
-        name = problems[0].task if problems else ""
-        work = bar.add_task(name, total=len(wanted), completed=len(wanted) - len(open_), info="")
+def ask(desk: Desk, problems: Sequence[Problem], judge: Judge) -> list[Row]:
+    """Let the artefact answer what has no row yet, each once a sample; return the rows of all."""
+    wanted = [(problem, sample) for problem in problems for sample in range(desk.how.samples)]
+    open_ = [item for item in wanted if not desk.grader.has(*item)]
+    requests = [desk.request(problem.messages, sample) for problem, sample in open_]
+    with working(wanted, len(open_)) as finished:
 
         def done(place: int, answer: Answer) -> None:
-            grader.take(*open_[place], answer)
-            bar.update(work, advance=1, refresh=True)
+            desk.grader.take(*open_[place], answer, judge)
+            finished()
 
         if requests:
-            runtime.generate(requests, done=done)
-    return grader.rows(wanted)
+            desk.runtime.generate(requests, done=done)
+    return desk.grader.rows(wanted)
+
+
+@contextmanager
+def working(wanted: Sequence[tuple[Problem, int]], num_open: int) -> Iterator[Callable[[], None]]:
+    """Show a bar and yield what is called whenever one of the open ones is finished."""
+    with progress.bar() as bar:
+        name = wanted[0][0].task if wanted else ""
+        work = bar.add_task(name, total=len(wanted), completed=len(wanted) - num_open, info="")
+        yield lambda: bar.update(work, advance=1, refresh=True)

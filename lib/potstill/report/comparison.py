@@ -12,7 +12,7 @@ from potstill.report.differences import (
     pooled_perplexity,
     pooled_rate,
 )
-from potstill.report.results import PERPLEXITY, Estimate, Likelihood, Results, Run, Variant
+from potstill.report.results import PAIRED, PERPLEXITY, Estimate, Likelihood, Results, Run, Variant
 from potstill.report.settings import Comparison
 
 TEACHER = "teacher"
@@ -119,6 +119,22 @@ class View:
         first = self.settings.primary.task
         return [first, *sorted(found - {first})]
 
+    def measure(self, task: str) -> str | None:
+        """Return what artefacts are compared in on a task, None where they cannot be paired in it.
+
+        It is the primary endpoint's measure where the task has that, else the task's own.
+        """
+        measure = self.settings.primary.measure
+        scores = [
+            item.scores[task] for item in self.results.variants.values() if task in item.scores
+        ]
+        own = {score.measure for score in scores} - {""}
+        if task == self.settings.primary.task or not own:
+            return measure
+        if any(measure in score.measures for score in scores):
+            return measure
+        return next((name for name in sorted(own) if name in PAIRED), None)
+
     @cached_property
     def variants(self) -> list[Variant]:
         """All exports: the teacher, the student's from large to small, the controls."""
@@ -172,8 +188,10 @@ class View:
             both = [*mine.variants, *self.exports(other)]
             for task in self.tasks:
                 # of other tasks than the primary's only those that both sides were asked for
-                if task == primary.task or all(task in item.scores for item in both):
-                    yield self.over(task, primary.measure, other)
+                measure = self.measure(task)
+                tried = task == primary.task or all(task in item.scores for item in both)
+                if tried and measure is not None:
+                    yield self.over(task, measure, other)
 
     def _over_baseline(self) -> Iterator[Claim]:
         """Each other export of the baseline's checkpoint: no training lies between them."""

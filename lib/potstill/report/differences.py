@@ -40,8 +40,9 @@ def between(
     if not first or not second:
         return Difference(None, "no such artefact")
     for item in (*first, *second):
-        if item.why_not(task):
-            return Difference(None, f"{item.name}, {task}: {item.why_not(task)}")
+        if item.rate(task, measure) is None:
+            reason = item.why_not(task) or f"{measure} was not measured"
+            return Difference(None, f"{item.name}, {task}: {reason}")
     values, families = _common([*first, *second], task, measure)
     if not families:
         return Difference(None, f"{first[0].name} and {second[0].name} tried different {task}")

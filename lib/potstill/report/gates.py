@@ -95,7 +95,9 @@ def _show(gate: Gate, value: float) -> str:
         return text.percent(value)
     if gate.measure in ("difference_low", "drop_high"):
         return f"{text.signed(value).removeprefix('+')}{text.GLUE}points"
-    return f"{value:.3f}" if gate.measure == "ratio_high" else f"{value:.1f}{text.GLUE}MB"
+    return (
+        f"{value:.3f}" if gate.measure in ("ratio_high", "value") else f"{value:.1f}{text.GLUE}MB"
+    )
 
 
 def _ratio_high(view: View, gate: Gate) -> Iterator[Measured]:
@@ -137,14 +139,34 @@ def _drop_high(view: View, gate: Gate) -> Iterator[Measured]:
 
 
 def _rate(view: View, gate: Gate) -> Iterator[Measured]:
-    task, measure = str(gate.task), str(gate.of)
-    for item in view.delivered:
-        found = item.rate(task, measure)
-        if found is None:
-            reason = item.why_not(task) or f"{measure} was not measured"
-            yield Measured(item.name, None, f"{task}: {reason}")
+    """Judge a share of one."""
+    for item, found in _of_task(view, gate):
+        if isinstance(found, str):
+            yield Measured(item.name, None, found)
+        elif found.unit:
+            reason = f"{gate.of} is no share, but {found.unit}: judge it by `value`"
+            yield Measured(item.name, None, reason)
         else:
             yield Measured(item.name, found.value, text.rate(found), found.n)
+
+
+def _value(view: View, gate: Gate) -> Iterator[Measured]:
+    """Judge a number that is no share, in its unit."""
+    for item, found in _of_task(view, gate):
+        if isinstance(found, str):
+            yield Measured(item.name, None, found)
+        elif not found.unit:
+            yield Measured(item.name, None, f"{gate.of} is a share: judge it by `rate`")
+        else:
+            yield Measured(item.name, found.value, text.value(found), found.n)
+
+
+def _of_task(view: View, gate: Gate) -> Iterator[tuple[Variant, Estimate | str]]:
+    """Yield each delivered export with its measure, or with why it has none."""
+    task, measure = str(gate.task), str(gate.of)
+    for item in view.delivered:
+        reason = item.why_not(task) or f"{measure} was not measured"
+        yield item, item.rate(task, measure) or f"{task}: {reason}"
 
 
 def _parity(view: View, _: Gate) -> Iterator[Measured]:
@@ -177,6 +199,7 @@ MEASURES: dict[str, Callable[[View, Gate], Iterator[Measured]]] = {
     "ratio_high": _ratio_high,
     "drop_high": _drop_high,
     "rate": _rate,
+    "value": _value,
     "parity": _parity,
     "size_mb": _size_mb,
     "peak_rss_mb": _peak_rss_mb,

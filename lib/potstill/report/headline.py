@@ -37,7 +37,7 @@ def headline(view: View, verdicts: list[Verdict]) -> dict[str, float]:
             below 1 is better.
         vs_teach: points above the teacher.
         steps, tokens: optimiser steps, and answer tokens trained on.
-        <other task>: the same measure of it, as many as there is room for.
+        <other task>: its measure in per cent, of as many as there is room for.
     """
     primary, item, run = view.settings.primary, view.item, view.student.runs[0]
     cost, agreement = item.latency, item.parity.top1_agreement
@@ -65,8 +65,9 @@ def headline(view: View, verdicts: list[Verdict]) -> dict[str, float]:
         "tokens": run.num_tokens,
     }
     for task in view.tasks[1:]:
-        if len(found) < MOST_NUMBERS and task not in found:
-            other = item.rate(task, primary.measure)
+        measure = view.measure(task)
+        if measure is not None and len(found) < MOST_NUMBERS and task not in found:
+            other = item.rate(task, measure)
             found[task] = 100 * other.value if other else None
     assert len(found) <= MOST_NUMBERS
     return {name: _short(value) for name, value in found.items() if value is not None}

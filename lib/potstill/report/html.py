@@ -22,6 +22,7 @@ def render(view: View, verdicts: list[Verdict]) -> str:
         headline=verdict.headline(view, verdicts),
         sentences=verdict.sentences(view, verdicts),
         tables={table.title: table for table in tables.all_tables(view, verdicts)},
+        scores=tables.scores(view),
         artefacts=tables.artefacts(view),
         plots={plot.name: plot for plot in plots.all_plots(view)},
         lineage=view.results.lineage,

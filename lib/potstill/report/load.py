@@ -7,7 +7,7 @@ number that is no number (an error: it must not travel on as a gap).
 
 import csv
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from potstill.report.record import Record
 from potstill.report.results import (
     PAIRED,
     Curated,
+    Estimate,
     History,
     Latency,
     Likelihood,
@@ -33,7 +34,7 @@ from potstill.report.settings import Comparison
 
 LIKELIHOOD_KEYS = ("id", "group", "nll_nats", "tokens")
 FLAGS = sorted({key for keys in PAIRED.values() for key in keys})
-ROW_KEYS = ("id", "task", "family", *FLAGS)
+ROW_KEYS = ("id", "task", "family")
 HISTORY_KEYS = ("step", "ce", "validation_nll")
 VERDICTS = ("pass", "fail", "not-run")
 
@@ -225,7 +226,7 @@ def _scores(sources: Sources, name: str) -> dict[str, Score]:
     for row in files.read_jsonl(answers, ROW_KEYS) if answers.exists() else ():
         rows.setdefault(str(row["task"]), []).append(row)
         for key in FLAGS:
-            if not isinstance(row[key], bool):
+            if not isinstance(row.get(key, False), bool):
                 raise InputError(f"{answers}: row {row['id']}: {key} is {row[key]!r}, no verdict")
     record = Record.read(path)
     tasks = [key.removesuffix(".verdict") for key in record.values if key.endswith(".verdict")]
@@ -236,13 +237,24 @@ def _score(record: Record, task: str, rows: list[dict[str, Any]]) -> Score:
     verdict = record.text(f"{task}.verdict")
     if verdict not in ("run", "not-run"):
         raise InputError(f"{record.path}: {task}.verdict is {verdict!r}; allowed: run, not-run")
-    count = record.whole(f"{task}.n")
+    count, measure = record.whole(f"{task}.n"), str(record.values.get(f"{task}.measure", ""))
     if verdict == "not-run":
-        return Score(task, record.text(f"{task}.reason"), {}, [])
+        return Score(task, record.text(f"{task}.reason"), measure, {}, [])
     if count == 0:
-        return Score(task, "no problems were tried", {}, [])
+        return Score(task, "no problems were tried", measure, {}, [])
     if len(rows) != count:
-        return Score(task, f"{len(rows)} rows of {count}: run score again", {}, [])
+        return Score(task, f"{len(rows)} rows of {count}: run score again", measure, {}, [])
+    measures = _measures(record, task)
+    for row in rows:
+        lacks = {key for name in measures for key in PAIRED.get(name, ()) if key not in row}
+        if lacks:
+            named = ", ".join(sorted(lacks))
+            raise InputError(f"{record.path}: {task}: row {row['id']} lacks {named}")
+    return Score(task, "", record.text(f"{task}.measure"), measures, rows)
+
+
+def _measures(record: Record, task: str) -> dict[str, Estimate]:
+    """Return what a record says of a task: of the whole, and of its parts as name[key=value]."""
     measures = {}
     for key in record.values:
         name, _, measure = key.removesuffix(".low").partition(".")
@@ -251,8 +263,9 @@ def _score(record: Record, task: str, rows: list[dict[str, Any]]) -> Score:
             own = f"{label}.n" if f"{label}.n" in record.values else f"{task}.n"  # of a part
             found = record.estimate(label, own, sign=".")
             if found is not None:
-                measures[measure] = found
-    return Score(task, "", measures, rows)
+                unit = str(record.values.get(f"{label}.unit", ""))
+                measures[measure] = replace(found, unit=unit)
+    return measures
 
 
 def _curated(record: Record) -> Curated:

@@ -170,7 +170,7 @@ def loss_curves(view: View) -> Plot:
 
 
 def levels(view: View) -> Plot:
-    """The primary measure by the task's level, for the students and the teacher."""
+    """The main measure of the primary endpoint's task by level: the students and the teacher."""
     primary = view.settings.primary
     shown = {"teacher": view.teacher} | {n: s.variants[0] for n, s in view.students.items()}
     rates = {name: _by_level(item, primary.task) for name, item in shown.items()}
@@ -194,7 +194,7 @@ def levels(view: View) -> Plot:
         counts = [max(f[level].n if level in f else 0 for f in rates.values()) for level in every]
         ticks = [f"level {level}\nn {n}" for level, n in zip(every, counts, strict=True)]
         axes.set_xticks(range(len(every)), ticks)
-        axes.set_ylabel(f"{primary.task} pass@1, %")
+        axes.set_ylabel(f"{primary.task} {text.measure(view.item.scores[primary.task].measure)}, %")
         axes.grid(visible=False, axis="x")
         figure_.legend(loc="outside upper left", ncols=4, fontsize=8)
         note = "Levels go by how hard a problem is to solve; n is the number of problems tried."
@@ -202,10 +202,12 @@ def levels(view: View) -> Plot:
 
 
 def _by_level(item: Variant, task: str) -> dict[int, Estimate]:
-    """Return level -> pass@1 there."""
+    """Return level -> the task's main measure there."""
     score = item.scores.get(task)
-    measures = score.measures if score else {}
-    found = ((re.fullmatch(r"pass_at_1\[level=(\d+)\]", name), r) for name, r in measures.items())
+    if score is None:
+        return {}
+    name = re.compile(rf"{re.escape(score.measure)}\[level=(\d+)\]")
+    found = ((name.fullmatch(measure), rate) for measure, rate in score.measures.items())
     return dict(sorted((int(match[1]), rate) for match, rate in found if match))
 
 

@@ -15,18 +15,27 @@ PAIRED = {
     "pass_at_1_and_inside": ("passed", "inside_subset"),
     "malformed": ("malformed",),
     "hit_limit": ("hit_limit",),
+    "well_formed": ("passed",),
+    "well_formed_lenient": ("lenient_passed",),
+    "solved": ("passed",),
+    "escalated": ("escalated",),
 }
-LESS_IS_BETTER = {PERPLEXITY, "malformed", "hit_limit"}
+LESS_IS_BETTER = {PERPLEXITY, "malformed", "hit_limit", "escalated"}
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its 95 % interval and what it was counted over."""
+    """A number with its 95 % interval and what it was counted over.
+
+    Attributes:
+        unit: of a measure of the scores that is no share of one; else empty.
+    """
 
     value: float
     low: float
     high: float
     n: int
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,12 +109,14 @@ class Score:
 
     Attributes:
         reason: why it was not run; empty where it was.
+        measure: the main one, that artefacts are compared in; empty where nothing was tried.
         measures: pass_at_1, inside_subset, pass_at_1[level=2], ... as the metrics name them.
         rows: one an answer, for paired differences.
     """
 
     task: str
     reason: str
+    measure: str
     measures: dict[str, Estimate]
     rows: list[dict[str, Any]]
 

@@ -11,7 +11,7 @@ from potstill.params import Section, closest
 from potstill.report.results import LESS_IS_BETTER, PAIRED, PERPLEXITY
 
 Measure = Literal[
-    "difference_low", "ratio_high", "drop_high", "rate", "parity", "size_mb", "peak_rss_mb"
+    "difference_low", "ratio_high", "drop_high", "rate", "value", "parity", "size_mb", "peak_rss_mb"
 ]
 # What a measure needs beside its bound, and the values that it can have.
 NEEDS = {
@@ -19,6 +19,7 @@ NEEDS = {
     "ratio_high": {"of", "against"},
     "drop_high": {"task", "of"},
     "rate": {"task", "of"},
+    "value": {"task", "of"},
 }
 RANGES = {
     "difference_low": (-1.0, 1.0),
@@ -64,7 +65,7 @@ class Gate(Section):
             raise ValueError(f"{self.measure} needs {_listed(needs)}, got {_listed(given)}")
         more_is_better = [name for name in PAIRED if name not in LESS_IS_BETTER]
         allowed = [PERPLEXITY] if self.measure == "ratio_high" else more_is_better
-        if self.of is not None and self.measure != "rate" and self.of not in allowed:
+        if self.of is not None and self.measure not in ("rate", "value") and self.of not in allowed:
             raise ValueError(f"of {self.of!r}: {closest(self.of, allowed)}")
         return self
 

@@ -7,7 +7,7 @@ from potstill.report import text
 from potstill.report.claims import Claim
 from potstill.report.comparison import TEACHER, View
 from potstill.report.gates import Verdict
-from potstill.report.results import PERPLEXITY, Estimate, Variant
+from potstill.report.results import PERPLEXITY, Estimate, Score, Variant
 from potstill.report.verdict import words
 
 NONE = "-"
@@ -35,7 +35,8 @@ class Table:
 def all_tables(view: View, verdicts: list[Verdict]) -> list[Table]:
     """Return the tables of results in reading order."""
     return [
-        students(view), differences(view), quality(view), scores(view), cost(view), gates(verdicts),
+        students(view), differences(view), quality(view), *scores(view), cost(view),
+        gates(verdicts),
     ]  # fmt: skip
 
 
@@ -66,14 +67,15 @@ def short(view: View, most: int = 6) -> Table:
 
 def students(view: View) -> Table:
     """The student beside its controls and the teacher."""
-    primary, rows = view.settings.primary, []
+    rows, found = [], ((task, view.measure(task)) for task in view.tasks)
+    measures = {task: measure for task, measure in found if measure is not None}
     for name in [*view.students, TEACHER]:
         runs = [] if name == TEACHER else view.students[name].runs
         others = [
-            text.rate(view.rate(name, task, primary.measure))
+            text.rate(view.rate(name, task, measure))
             if all(task in item.scores for item in view.exports(name))
             else NONE
-            for task in view.tasks
+            for task, measure in measures.items()
         ]
         rows.append((
             f"{name} ({view.teacher.name})" if name == TEACHER else name,
@@ -89,7 +91,7 @@ def students(view: View) -> Table:
         "teacher's is that of its trimmed vocabulary.",
         (
             "Student", "Seeds", "Tokens trained on", "Test perplexity",
-            *(f"{task} {text.measure(primary.measure)}" for task in view.tasks),
+            *(f"{task} {text.measure(measure)}" for task, measure in measures.items()),
         ),
         rows,
     )  # fmt: skip
@@ -160,14 +162,26 @@ def _rate(item: Variant, task: str, measure: str) -> str:
     return text.rate(found) if found else _not_run(item.why_not(task) or "not measured")
 
 
-def scores(view: View) -> Table:
-    """Every measure of every task that an export tried."""
+def scores(view: View) -> list[Table]:
+    """Every measure of every task that an export tried; tasks of one main measure share a table."""
     found = {
         (task, item.name): item.scores[task]
         for task in view.tasks
         for item in view.variants
         if task in item.scores
     }
+    mains = dict.fromkeys(score.measure for score in found.values() if score.measure)
+    first = next(iter(mains), "")  # what was not tried has no measure
+    return [
+        _scores(
+            f"Scores: {text.measure(main)}" if main != first else "Scores",
+            {key: score for key, score in found.items() if (score.measure or first) == main},
+        )
+        for main in mains or [""]
+    ]
+
+
+def _scores(title: str, found: dict[tuple[str, str], Score]) -> Table:
     # a part of a task bears its name in brackets, and is drawn
     names = {name: None for score in found.values() for name in score.measures if "[" not in name}
     rows = []
@@ -176,17 +190,17 @@ def scores(view: View) -> Table:
         cells = [score.measures.get(name) for name in names]
         rows.append((
             item, task, score.reason or NONE, str(first.n) if first else NONE,
-            *(text.percent(cell.value) if cell else NONE for cell in cells),
+            *(text.value(cell) if cell else NONE for cell in cells),
         ))  # fmt: skip
     return Table(
-        "Scores",
-        "Shares of all answers. A task is not run, and has no numbers, where its answers were cut "
-        "off or nothing was tried.",
+        title,
+        "Shares of all answers, but where a unit stands. A task is not run, and has no numbers, "
+        "where its answers were cut off or nothing was tried.",
         ("Export", "Task", "Not run because", "n", *(text.measure(n).capitalize() for n in names)),
         rows,
         left=3,
         words=2,
-    )
+    )  # fmt: skip
 
 
 def cost(view: View) -> Table:

@@ -44,6 +44,13 @@ def rate(estimate: Estimate | None) -> str:
     return f"{percent(estimate.value)} ({low} to {high}), n{GLUE}{estimate.n}"
 
 
+def value(estimate: Estimate) -> str:
+    """Return a measure of the scores: a share in per cent, any other in its unit with its ends."""
+    if not estimate.unit:
+        return percent(estimate.value)
+    return f"{plain(estimate)} {estimate.unit}"
+
+
 def points(estimate: Estimate | None) -> str:
     """Return a difference of rates with its interval and count."""
     if estimate is None:

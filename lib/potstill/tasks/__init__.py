@@ -1,8 +1,8 @@
 """What artefacts are scored on: one module a task behind one registry.
 
-A task knows its problems, how they are put to a model and how an answer is graded. It needs no
-runtime and no model; `potstill.evaluate.scoring` asks and counts. Its name stands in its module,
-here and in params.yaml, nowhere else.
+A task knows its problems, how they are put to a model, what a right answer is, and by which method
+of `potstill.evaluate.methods` answers are taken and counted. It needs no runtime and no model. Its
+name stands in its module, here and in params.yaml, nowhere else.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,6 +21,7 @@ class Task(Protocol):
     """A module of the registry: one for each task."""
 
     LICENCE: str
+    METHOD: str  # of `potstill.evaluate.methods`
     SPLITS: tuple[str, ...]  # those of `potstill.splits` that it has
 
     def problems(self, where: Where) -> list[Problem]:
@@ -49,6 +50,10 @@ TASKS: Registry[Task] = Registry(
         "mbpp": "potstill.tasks.mbpp",
         "humaneval_js": "potstill.tasks.humaneval_js",
         "edgecoder": "potstill.tasks.edgecoder",
+        "formats": "potstill.tasks.formats",
+        "plans": "potstill.tasks.plans",
+        "likelihood": "potstill.tasks.likelihood",
+        "agent": "potstill.tasks.agent",
     },
 )
 

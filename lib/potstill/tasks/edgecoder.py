@@ -13,6 +13,7 @@ from potstill.tasks.problem import Problem
 from potstill.tasks.where import Where
 
 LICENCE = "those of its parts"
+METHOD = "code"
 SPLITS = ("test",)
 PARTS = ("humaneval", "mbpp", "humaneval_js")
 

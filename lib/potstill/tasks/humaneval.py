@@ -11,6 +11,7 @@ from potstill.tasks.problem import Problem
 from potstill.tasks.where import Where
 
 LICENCE = "MIT"
+METHOD = "code"
 SPLITS = ("test",)
 
 

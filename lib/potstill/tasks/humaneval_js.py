@@ -13,6 +13,7 @@ from potstill.tasks.problem import Problem
 from potstill.tasks.where import Where, read_rows
 
 LICENCE = "Apache-2.0"
+METHOD = "code"
 SPLITS = ("test",)
 TEXTS = ("task_id", "prompt", "canonical_solution", "test")
 # Their solutions fail their own tests, in Node too; a right answer passes.

@@ -13,6 +13,7 @@ from potstill.tasks.problem import Problem
 from potstill.tasks.where import Where, read_rows
 
 LICENCE = "CC-BY-4.0"
+METHOD = "code"
 SPLITS = ("validation", "test")
 TEXTS = ("task_id", "text", "code", "split")
 

@@ -15,11 +15,14 @@ class Problem:
     Attributes:
         task: name of its task.
         messages: what the model is asked.
+        request: the same in words, without how it is to answer; a method that asks in several turns
+            makes its own prompts of it.
+        format: which of the agent's prompts it is: code, plan, reflect or decompose.
         tests: calls with expected values; or source: Python that defines check(candidate), for a
             problem in JavaScript asserts in JavaScript.
         family: problems of one family are alike; intervals are made over families.
         level: how hard it is, from 1; 0 where the task has no levels.
-        reference: a right answer, as bare code; empty where none is known.
+        reference: a right answer, code without a fence; empty where none is known.
         preamble: code that an answer may rely on (HumanEval's imports) and does not contain.
         inside_only: an answer outside the subset counts as wrong.
     """
@@ -32,6 +35,8 @@ class Problem:
     tests: list[dict[str, Any]] | str
     family: str
     reference: str
+    request: str = ""
+    format: str = "code"
     level: int = 0
     preamble: str = ""
     inside_only: bool = False

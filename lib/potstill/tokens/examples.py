@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from potstill.errors import InputError
+from potstill.models.chat import ChatTokenizer
 from potstill.tokens.folds import fold_of
 from potstill.tokens.spans import Span
 
@@ -83,6 +84,18 @@ class Rows(Sequence[Example]):
     @abstractmethod
     def folds(self) -> NDArray[np.int8]:
         """Fold of each row [R]."""
+
+
+def num_bytes(row: Example, chat: ChatTokenizer) -> int:
+    """Return the bytes of UTF-8 of what the loss is taken on, without the tokens that end it.
+
+    An answer of no text counts as one byte, so that its nats have a place in the ratio.
+    """
+    texts = []
+    for start, end in row.places():
+        ids = [index for index in row.ids[start:end] if index not in chat.stop_ids]
+        texts.append(chat.tokenizer.decode(ids, skip_special_tokens=False))
+    return max(1, sum(len(text.encode()) for text in texts))
 
 
 def lengths(rows: Sequence[Example]) -> NDArray[np.int32]:

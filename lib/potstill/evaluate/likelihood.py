@@ -1,0 +1,112 @@
+"""How likely the artefact finds the reference answers, by its own runtime and tokenizer.
+
+Nothing is written: the runtime reads each prompt with its reference and gives the logits. What
+counts are the tokens of the answer with the token that ends it, as in training. Perplexity a token
+compares artefacts that share a tokenizer; bits a byte compare all.
+
+Dimensions: T ids of prompt and answer, V vocabulary, A ids of the answer.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from potstill import statistics
+from potstill.errors import InputError
+from potstill.evaluate import scoring
+from potstill.evaluate.grader import header
+from potstill.evaluate.methods import Measured, NothingMeasuredError, Row
+from potstill.evaluate.scoring import Desk
+from potstill.models import formats
+from potstill.statistics import Interval
+from potstill.tasks import Problem
+from potstill.tokens import spans
+from potstill.tokens.examples import Example, num_bytes
+from potstill.tokens.spans import RejectedError
+
+MEASURE = "perplexity"
+FLAGS = ()
+PARTS = ("format",)
+UNITS = {"perplexity": "a token", "bits_per_byte": "bits a byte"}
+MAX_LEFT_OUT = 0.02  # share of references that cannot be read above which nothing is said
+_MOST_NATS = 700.0  # a token; e to more is no float
+
+
+def rows(desk: Desk, problems: Sequence[Problem]) -> list[Row]:
+    """Return a row for each reference; see `_row`."""
+    wanted = [(problem, 0) for problem in problems]
+    open_ = [item for item in wanted if not desk.grader.has(*item)]
+    with scoring.working(wanted, len(open_)) as finished:
+        for problem, _ in open_:
+            desk.grader.keep(_row(desk, problem))
+            finished()
+    return desk.grader.rows(wanted)
+
+
+def _row(desk: Desk, problem: Problem) -> Row:
+    """Return what the artefact makes of one reference.
+
+    Keys: those of every row; nll_nats, the negative log-likelihood of the whole answer, or null
+    where it is no number; tokens; bytes of UTF-8; reason, why it could not be read, else empty.
+    """
+    found = {"nll_nats": None, "tokens": 0, "bytes": 0, "reason": ""}
+    messages = formats.answered(problem.messages, problem.reference)
+    try:
+        ids, parts = spans.tokenise(desk.tokenizer, {"messages": messages})
+        example = Example(tuple(ids), tuple(parts), problem.family)
+        total = answer_nats(desk.runtime.logits(ids), example)
+    except (RejectedError, InputError) as error:
+        return header(problem) | found | {"reason": str(error)}
+    return header(problem) | {
+        "nll_nats": round(total, 6) if math.isfinite(total) else None,
+        "tokens": example.num_answer_tokens,
+        "bytes": num_bytes(example, desk.tokenizer),
+        "reason": "",
+    }
+
+
+def answer_nats(logits_TV: np.ndarray, example: Example) -> float:
+    """Return the negative log-likelihood of an answer's tokens; row t predicts ids[t + 1]."""
+    total = 0.0
+    for start, end in example.places():
+        logits_AV = logits_TV[start - 1 : end - 1].astype(np.float64)
+        top_A = logits_AV.max(axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            sums_A = np.log(np.exp(logits_AV - top_A[:, None]).sum(axis=1)) + top_A
+        chosen_A = logits_AV[np.arange(end - start), list(example.ids[start:end])]
+        total += float((sums_A - chosen_A).sum())
+    return total
+
+
+def measures(rows: Sequence[Row]) -> Measured:
+    """Return perplexity and bits a byte, with the tokens and bytes that they are of.
+
+    Raises:
+        NothingMeasuredError: more than MAX_LEFT_OUT of the references could not be read, or one
+            has no finite likelihood, or none that a perplexity can be made of.
+    """
+    read = [row for row in rows if not row["reason"]]
+    unread = [row for row in rows if row["reason"]]
+    if len(unread) > MAX_LEFT_OUT * len(rows):
+        reason = f"{len(unread)} of {len(rows)} references cannot be read: {unread[0]['reason']}"
+        raise NothingMeasuredError(reason)
+    broken = [row for row in read if row["nll_nats"] is None]
+    if broken:
+        raise NothingMeasuredError(f"{len(broken)} of {len(rows)} likelihoods are no finite number")
+    nats, families = [row["nll_nats"] for row in read], [row["family"] for row in read]
+    token = statistics.cluster_ratio(nats, [row["tokens"] for row in read], families)
+    byte = statistics.cluster_ratio(
+        [value / math.log(2) for value in nats], [row["bytes"] for row in read], families
+    )
+    if token.high > _MOST_NATS:
+        raise NothingMeasuredError(f"{token.value:.3g} nats a token: the perplexity is no number")
+    value, low, high = (math.exp(end) for end in token[:3])
+    notes = {
+        "tokens": sum(row["tokens"] for row in read),
+        "bytes": sum(row["bytes"] for row in read),
+        "left_out": len(unread),
+    }
+    return Measured(
+        {"perplexity": Interval(value, low, high, len(read)), "bits_per_byte": byte}, notes
+    )

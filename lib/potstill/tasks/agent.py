@@ -1,0 +1,21 @@
+"""Held-out tasks for an agent: it plans, writes code, runs it and mends what fails."""
+
+from dataclasses import replace
+
+from potstill.tasks import katas
+from potstill.tasks.problem import Problem
+from potstill.tasks.where import Where
+
+LICENCE = "Apache-2.0"
+METHOD = "loop"
+SPLITS = ("validation", "test")
+
+
+def problems(where: Where) -> list[Problem]:
+    """Return the rows of the split that have tests."""
+    return [replace(item, task="agent") for item in katas.problems(where)]
+
+
+def texts(where: Where) -> list[str]:  # noqa: ARG001 - every task is asked alike
+    """Return none: whole families are kept out of the training split."""
+    return []
