@@ -3,6 +3,7 @@
 Reads   artefact    exported artefact
         prompts     folder of task rows by split
         problems    folder of benchmarks' files
+        teacher     the teacher's logits at each token of test answers
 Writes  out         JSONL: one row an answer, with its code and why it failed
         metrics     of each task: a verdict, rates with 95 % intervals, what they were measured on
 """
@@ -33,15 +34,21 @@ class Params(scoring.Settings):
 
 
 def main(
-    params: Params, *, artefact: Path, prompts: Path, problems: Path, out: Path, scratch: Path
+    params: Params,
+    *,
+    artefact: Path,
+    prompts: Path,
+    problems: Path,
+    teacher: Path,
+    out: Path,
+    scratch: Path,
 ) -> dict[str, Any]:
     """Generate, execute, count."""
     how = params.model_copy(update={"sources": below(params.sources, problems)})
     model = runtime.load(artefact, threads=params.threads, context=params.context)
+    paths = {"prompts": prompts, "teacher": teacher, "scratch": scratch}
     try:
-        scores = scoring.score(
-            model, ChatTokenizer(artefact), params.tasks, how, prompts=prompts, scratch=scratch
-        )
+        scores = scoring.score(model, ChatTokenizer(artefact), params.tasks, how, **paths)
     finally:
         model.close()
     files.write_jsonl(out, scores.rows)

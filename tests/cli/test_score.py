@@ -75,6 +75,7 @@ def test_rows_and_metrics_are_those_of_the_stage(artefact, prompts, tmp_path, ca
         artefact=artefact,
         prompts=prompts,
         problems=tmp_path,
+        teacher=tmp_path / "none",
         out=tmp_path / "rows.jsonl",
         scratch=tmp_path / "scratch",
     )
@@ -91,6 +92,22 @@ def test_rows_and_metrics_are_those_of_the_stage(artefact, prompts, tmp_path, ca
         [name, measure] for name in ("katas", "humaneval") for measure in code.MEASURES
     ]
     assert lines[1][2:] == ["0.0", "%", "0.0", "to", "65.8", "2"]  # Wilson, 0 of 2
+
+
+def test_tasks_of_held_out_rows_need_no_files_and_the_teachers_need_the_pipeline(
+    artefact, tmp_path, capsys, uncut
+):
+    names = ["formats", "plans", "likelihood", "agent"]
+    assert main([*command(artefact, ",".join([*names, "divergence"])), "--limit", "2"]) == 1
+    metrics = files.read_json(tmp_path / "scores/artefact/metrics.json")
+    assert {metrics[f"{name}.verdict"] for name in names} == {"run"}
+    assert metrics["divergence.reason"].startswith("no teacher's distributions are given")
+    shown = {tuple(line.split()[:2]) for line in capsys.readouterr().out.splitlines() if line}
+    assert {
+        ("formats", "well_formed"), ("plans", "chrf"), ("likelihood", "bits_per_byte"),
+        ("agent", "solved"), ("agent", "iterations"), ("divergence", "not"),
+    } <= shown  # fmt: skip
+    assert not any("[" in measure for _, measure in (pair for pair in shown if len(pair) == 2))
 
 
 def test_answers_that_were_cut_are_not_run(artefact, capsys):

@@ -42,7 +42,7 @@ class Bench:
     def __init__(self, artefact, prompts):
         self.artefact, self.prompts = artefact, prompts
 
-    def score(self, asked, say=None, scratch=None, **changes):
+    def score(self, asked, say=None, scratch=None, teacher=None, **changes):
         """Return metrics and rows; `runtime` keeps the scripted runtime."""
         how = scoring.Settings(**SETTINGS | changes)
         loaded = Scripted(self.artefact, say) if say else runtime.load(self.artefact, context=512)
@@ -50,7 +50,7 @@ class Bench:
         with contextlib.closing(loaded):
             scores = scoring.score(
                 loaded, ChatTokenizer(self.artefact), asked, how,
-                prompts=self.prompts, scratch=scratch,
+                prompts=self.prompts, teacher=teacher, scratch=scratch,
             )  # fmt: skip
         return rates.summary(scores), scores.rows
 

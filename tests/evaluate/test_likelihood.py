@@ -82,7 +82,7 @@ def row(**changes):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([row(), row(nll_nats=None)], "1 of 2 likelihoods are no finite number"),
+        ([row(), row(nll_nats=None)], "1 of 2 answers have no finite nll_nats"),
         ([row(reason="template_refuses", tokens=0)], "1 of 1 references cannot be read: template"),
         ([row()] * 9 + [row(reason="too long")], "1 of 10 references cannot be read: too long"),
         ([row(nll_nats=1e9)], "the perplexity is no number"),

@@ -123,10 +123,14 @@ def test_the_plan_is_shown_as_steps_and_what_is_none_as_it_came(bench):
         assert all(shown in prompt and ("Plan:" in prompt) == bool(plan) for prompt in asked)
 
 
-@pytest.mark.parametrize("text", ["", "\0", "```" * 999, "x = 1\n" * 150_000])
-def test_hostile_answers_end_the_episode(bench, text):
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [("", "run"), ("\0", "run"), ("```\n" * 20, "run"), ("x = 1\n" * 150_000, "not-run")],
+)
+def test_hostile_answers_end_the_episode(bench, text, verdict):
     metrics, rows = bench.score({"agent": 3}, lambda _: text)
-    assert metrics["agent.solved"] == 0
+    assert metrics["agent.verdict"] == verdict  # a plan beyond the context is no score
+    assert not any(row["passed"] for row in rows)
     assert len(rows) == metrics["agent.n"] == 3
     json.dumps(rows, allow_nan=False)
 

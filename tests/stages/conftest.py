@@ -11,6 +11,7 @@ from stages import tokenise
 def chat(number: int) -> dict:
     """Return one dataset row; every third is of one family."""
     return {
+        "id": f"row{number}",
         "group": f"family{number % 3}",
         "format": "code",
         "language": "python",

@@ -33,7 +33,7 @@ SETTINGS = {
 }
 
 
-PATHS = {"artefact": "a", "prompts": "p", "problems": "problems"}
+PATHS = {"artefact": "a", "prompts": "p", "problems": "problems", "teacher": "t"}
 
 
 @pytest.fixture
@@ -91,6 +91,19 @@ def test_a_random_model_is_scored_and_solves_nothing(inputs, tmp_path):
     assert run(inputs, tmp_path / "t.jsonl", humaneval=2) == found
     # noise goes on for ever: eight tokens say nothing of it
     assert metrics["katas.verdict"] == "not-run"
+
+
+def test_a_task_of_every_method_is_scored_and_repeats(inputs, tmp_path):
+    asked = {"katas": 1, "formats": 3, "plans": 2, "likelihood": 4, "agent": 2, "divergence": 2}
+    caps = dict.fromkeys(("katas", "formats", "plans", "agent"), 8)
+    found = run(inputs, tmp_path / "s.jsonl", **asked, max_tokens=caps)
+    metrics, rows = found
+    assert {name: metrics[f"{name}.n"] for name in asked} == asked | {"divergence": 0}
+    assert len(rows) == sum(asked.values()) - 2
+    assert metrics["likelihood.verdict"] == "run"
+    assert metrics["likelihood.perplexity"] > 1
+    assert metrics["divergence.reason"].endswith("is missing: run record_reference")
+    assert run(inputs, tmp_path / "t.jsonl", **asked, max_tokens=caps) == found
 
 
 def test_the_references_score_one(inputs, tmp_path, monkeypatch):

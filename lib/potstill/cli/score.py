@@ -122,7 +122,7 @@ def _score(
     with tempfile.TemporaryDirectory() as folder:
         prompts = Path(folder)
         files.write_jsonl(prompts / f"{how.split}.jsonl", _katas(how.split, how.seed))
-        where = Where(how.sources, prompts, how.split, how.policy)
+        where = Where(how.sources, prompts, split=how.split, policy=how.policy)
         reasons = {name: _hindrance(name, where, artefact) for name in asked}
         able = {name: count for name, count in asked.items() if not reasons[name]}
         scores = Scores()

@@ -70,13 +70,34 @@ def answer_nats(logits_TV: np.ndarray, example: Example) -> float:
     """Return the negative log-likelihood of an answer's tokens; row t predicts ids[t + 1]."""
     total = 0.0
     for start, end in example.places():
-        logits_AV = logits_TV[start - 1 : end - 1].astype(np.float64)
-        top_A = logits_AV.max(axis=1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            sums_A = np.log(np.exp(logits_AV - top_A[:, None]).sum(axis=1)) + top_A
-        chosen_A = logits_AV[np.arange(end - start), list(example.ids[start:end])]
-        total += float((sums_A - chosen_A).sum())
+        logs_AV = log_softmax(logits_TV[start - 1 : end - 1])
+        total -= float(logs_AV[np.arange(end - start), list(example.ids[start:end])].sum())
     return total
+
+
+def log_softmax(logits_AV: np.ndarray) -> np.ndarray:
+    """Return float64 log-probabilities; what is no number stays none, without a warning."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shifted_AV = logits_AV.astype(np.float64) - logits_AV.max(axis=1, keepdims=True)
+        logs_AV: np.ndarray = shifted_AV - np.log(np.exp(shifted_AV).sum(axis=1, keepdims=True))
+    return logs_AV
+
+
+def readable(rows: Sequence[Row], key: str) -> list[Row]:
+    """Return the rows that could be read, each with a finite number.
+
+    Raises:
+        NothingMeasuredError: more than MAX_LEFT_OUT could not be read, or one has no number.
+    """
+    unread = [row for row in rows if row["reason"]]
+    if len(unread) > MAX_LEFT_OUT * len(rows):
+        reason = f"{len(unread)} of {len(rows)} references cannot be read: {unread[0]['reason']}"
+        raise NothingMeasuredError(reason)
+    read = [row for row in rows if not row["reason"]]
+    broken = sum(row[key] is None for row in read)
+    if broken:
+        raise NothingMeasuredError(f"{broken} of {len(rows)} answers have no finite {key}")
+    return read
 
 
 def measures(rows: Sequence[Row]) -> Measured:
@@ -86,14 +107,7 @@ def measures(rows: Sequence[Row]) -> Measured:
         NothingMeasuredError: more than MAX_LEFT_OUT of the references could not be read, or one
             has no finite likelihood, or none that a perplexity can be made of.
     """
-    read = [row for row in rows if not row["reason"]]
-    unread = [row for row in rows if row["reason"]]
-    if len(unread) > MAX_LEFT_OUT * len(rows):
-        reason = f"{len(unread)} of {len(rows)} references cannot be read: {unread[0]['reason']}"
-        raise NothingMeasuredError(reason)
-    broken = [row for row in read if row["nll_nats"] is None]
-    if broken:
-        raise NothingMeasuredError(f"{len(broken)} of {len(rows)} likelihoods are no finite number")
+    read = readable(rows, "nll_nats")
     nats, families = [row["nll_nats"] for row in read], [row["family"] for row in read]
     token = statistics.cluster_ratio(nats, [row["tokens"] for row in read], families)
     byte = statistics.cluster_ratio(
@@ -105,7 +119,7 @@ def measures(rows: Sequence[Row]) -> Measured:
     notes = {
         "tokens": sum(row["tokens"] for row in read),
         "bytes": sum(row["bytes"] for row in read),
-        "left_out": len(unread),
+        "left_out": len(rows) - len(read),
     }
     return Measured(
         {"perplexity": Interval(value, low, high, len(read)), "bits_per_byte": byte}, notes

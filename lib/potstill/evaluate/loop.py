@@ -6,7 +6,7 @@ at once, any other after the last iteration. Code whose run says nothing is deli
 knows no expected values, so what it delivers may be wrong. Tests decide that afterwards.
 
 Source: github.com/codyrs82/Edgecoder, src/agent/{base,interactive}.ts. What is said to the model is
-what the training rows say: the last line of the failure.
+the last line of the failure, as in the training rows, some of which also show a failed test.
 """
 
 from collections import Counter

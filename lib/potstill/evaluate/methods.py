@@ -71,5 +71,6 @@ METHODS: Registry[Method] = Registry(
         "likeness": "potstill.evaluate.likeness",
         "likelihood": "potstill.evaluate.likelihood",
         "loop": "potstill.evaluate.loop",
+        "divergence": "potstill.evaluate.divergence",
     },
 )

@@ -66,6 +66,7 @@ class Desk:
         cap: most tokens of an answer.
         how: the settings.
         grader: keeps what is finished.
+        where: what the problems were read from.
     """
 
     runtime: Runtime
@@ -73,6 +74,7 @@ class Desk:
     cap: int
     how: Settings
     grader: Grader
+    where: Where
 
     def request(self, messages: Sequence[Message], sample: int) -> Request:
         """Return what the runtime is asked: these messages, by the settings' sampling."""
@@ -106,6 +108,7 @@ def score(
     how: Settings,
     *,
     prompts: Path | None = None,
+    teacher: Path | None = None,
     scratch: Path | None = None,
 ) -> Scores:
     """Let the runtime solve tasks.
@@ -116,13 +119,14 @@ def score(
         asked: task -> how many of its problems, drawn by the seed; all if it has fewer.
         how: the settings.
         prompts: what `collect_prompts` wrote, for the tasks that are made of it.
+        teacher: the file of `record_reference` with the teacher's distributions.
         scratch: a folder that survives a crash, of this artefact and these settings alone.
 
     Raises:
         InputError: an unknown task, data that is not what it should be, a prompt longer than the
             context, or no sandbox.
     """
-    where = Where(how.sources, prompts, how.split, how.policy)
+    where = Where(how.sources, prompts, teacher, how.split, how.policy)
     scores = Scores()
     with Grader(scratch) as grader:
         for name, count in asked.items():
@@ -140,7 +144,7 @@ def score(
                 "list_sha256": list_sha256(found),
                 "problems": len(found),
             }
-            desk = Desk(runtime, tokenizer, cap, how, grader)
+            desk = Desk(runtime, tokenizer, cap, how, grader, where)
             scores.rows += method.rows(desk, draw(found, count, how.seed))
     return scores
 

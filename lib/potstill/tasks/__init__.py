@@ -54,6 +54,7 @@ TASKS: Registry[Task] = Registry(
         "plans": "potstill.tasks.plans",
         "likelihood": "potstill.tasks.likelihood",
         "agent": "potstill.tasks.agent",
+        "divergence": "potstill.tasks.divergence",
     },
 )
 

@@ -50,12 +50,14 @@ class Where:
         sources: task -> path of a JSONL file, also gzipped, or hub:OWNER/NAME/FILE@COMMIT, a file
             of a data set on the hub.
         prompts: folder of task rows that `collect_prompts` wrote.
+        teacher: file of a teacher's distributions that `record_reference` wrote.
         split: which problems: choices read validation, reports read test.
         policy: the subset policy of tasks whose problems must be solvable inside it.
     """
 
     sources: Mapping[str, str] = field(default_factory=dict)
     prompts: Path | None = None
+    teacher: Path | None = None
     split: str = "test"
     policy: str = "edgecoder"
 
