@@ -67,9 +67,9 @@ def one(changes: dict[str, object], layers: int, rows: int, tokens: int, steps: 
     examples = [Example(tuple(row), ((tokens // 2, tokens, 1.0),), "g") for row in ids]
     times = [time.process_time()]
 
-    def evaluate(_: object) -> float:
+    def evaluate(_: object) -> dict[str, float]:
         times.append(time.process_time())
-        return 0.0
+        return {}
 
     with tempfile.TemporaryDirectory() as scratch:
         loss = training.Loss(Objective("cross_entropy"))

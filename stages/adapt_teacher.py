@@ -8,7 +8,8 @@ Reads   teacher     checkpoint
         tokens      folder with train.arrow, validation.arrow and test.arrow, tokenised rows
 Writes  out         the adapted teacher; with 0 steps only its vocabulary is cut
         measures_out folder: history.csv has step, tokens, loss, ce, divergence, lr, validation_nll
-                    (nats a token), delivered (1 at the step whose weights are saved);
+                    (nats a token), inside_share of inside_n answers, delivered (1 at the step
+                    whose weights are saved);
                     validation.jsonl and test.jsonl: id, group, nll_nats, tokens, bytes of each row
         metrics     steps, delivered_step, tokens seen, highest learning rate; on validation and
                     test likelihood (nats a token, bits a byte) and perplexity with intervals

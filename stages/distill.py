@@ -5,7 +5,8 @@ Reads   student     checkpoint to start from
         signal      folder of a signal or an ensemble; for labels alone that of the tokens again
 Writes  out         checkpoint of the trained student
         measures_out folder: history.csv has step, tokens, loss, ce, divergence, lr, validation_nll
-                    (nats a token), delivered (1 at the step whose weights are saved);
+                    (nats a token), inside_share of inside_n answers, delivered (1 at the step
+                    whose weights are saved);
                     validation.jsonl and test.jsonl: id, group, nll_nats, tokens, bytes of each row
         metrics     start, signals, seed, steps, delivered_step, tokens seen, highest learning
                     rate; on validation and test likelihood (nats a token, bits a byte) and

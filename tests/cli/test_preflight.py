@@ -293,6 +293,7 @@ def at(path, value):
             {"r": 4, "alpha": 8.0, "dropuot": 0.1},
             "unknown key training.adapter.dropuot; .*did you mean dropout",
         ),
+        ("training/inside", {"rows": 4, "policy": "stric"}, "inside.policy: .*did you mean strict"),
     ],
 )
 def test_a_name_that_leads_nowhere_is_found_where_it_stands(project, path, value, named):

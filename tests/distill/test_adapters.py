@@ -50,7 +50,7 @@ def test_the_base_is_frozen_in_the_dtype_of_products_and_stays_as_it_was(tiny_ll
     assert {p.dtype for p in frozen.values()} == {torch.bfloat16}
     training.train(
         model, ROWS, LABELS, plan(precision="bfloat16"),
-        dtype=torch.bfloat16, scratch=tmp_path, evaluate=lambda _: 0.0,
+        dtype=torch.bfloat16, scratch=tmp_path, evaluate=lambda _: {},
     )  # fmt: skip
     now = dict(model.named_parameters())
     assert all(torch.equal(now[name], tensor) for name, tensor in frozen.items())
@@ -66,7 +66,7 @@ def test_the_merged_model_is_the_adapted_one(tiny_llama, tmp_path, dtype, near):
     before = logits(load.causal_lm(tiny_llama, torch.float32, CPU))
     training.train(
         model, ROWS, LABELS, plan(learning_rate=0.02),
-        dtype=dtype, scratch=tmp_path, evaluate=lambda _: 0.0,
+        dtype=dtype, scratch=tmp_path, evaluate=lambda _: {},
     )  # fmt: skip
     wanted = logits(model)
     adapters.merge(model, tiny_llama, CPU)

@@ -15,7 +15,7 @@ from potstill.logits.topk import TopK, truncate
 from potstill.models.chat import ChatTokenizer
 from potstill.tokens import folds
 
-from tests.distill.runs import ROWS, KilledError, dies, schedule, weights_of
+from tests.distill.runs import ROWS, KilledError, dies, measures, schedule, weights_of
 
 CPU = torch.device("cpu")
 
@@ -152,7 +152,8 @@ def test_a_killed_training_beside_a_teacher_goes_on_to_the_same_bytes(signal, ti
 
     def train(name, evaluate):
         model = load.causal_lm(tiny_llama, torch.float32, CPU)
-        how = {"dtype": torch.float32, "scratch": tmp_path / name, "evaluate": evaluate}
+        how = {"dtype": torch.float32, "scratch": tmp_path / name}
+        how["evaluate"] = measures(evaluate)
         return training.train(model, ROWS, loss, recipe, **how), weights_of(model)
 
     history, whole = train("whole", lambda _: 1.25)

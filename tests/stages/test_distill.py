@@ -169,6 +169,19 @@ def test_with_patience_the_weights_of_the_lowest_validation_loss_are_delivered(
     assert loaded["validation_nll_nats"] == metrics["validation_nll_nats"] == min(losses)
 
 
+def test_a_training_that_is_watched_makes_the_same_bytes(tiny_llama, tokens, logits, tmp_path):
+    """Dropout draws in every step, so a draw too many would show."""
+    how = {"adapter": {"r": 4, "alpha": 8.0, "dropout": 0.3}, "gradient_checkpointing": True}
+    plain, history = train(tiny_llama, tokens, logits, tmp_path, "a", **how)
+    watched, told = train(tiny_llama, tokens, logits, tmp_path, "b", inside={"rows": 3}, **how)
+    assert watched == plain
+    assert files.sha256_tree(tmp_path / "a") == files.sha256_tree(tmp_path / "b")
+    assert [row["inside_n"] for row in told] == ["", "3", "", "3"]
+    assert all(0 <= float(row["inside_share"]) <= 1 for row in told if row["inside_n"])
+    nothing = {"inside_share": "", "inside_n": ""}
+    assert [row | nothing for row in told] == history
+
+
 def test_phases_choose_rows_by_what_the_data_set_says_of_them(
     tiny_llama, dataset, logits, tmp_path
 ):

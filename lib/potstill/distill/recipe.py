@@ -6,9 +6,11 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from potstill.distill.objectives import OBJECTIVES
+from potstill.errors import InputError
 from potstill.models.families import FAMILIES
 from potstill.models.formats import Format, Origin
 from potstill.params import Section, closest
+from potstill.subset.policy import load as load_policy
 from potstill.tokens.folds import FOLDS, Fold
 
 Positive = Annotated[int, Field(ge=1)]
@@ -53,6 +55,22 @@ class Phase(Section):
     rows: Chosen = Chosen()
 
 
+class Inside(Section):
+    """Answers that are looked at while a model is trained."""
+
+    rows: Positive  # of validation that ask for code, each answered greedily
+    policy: str = "edgecoder"  # what the code is checked against
+
+    @field_validator("policy")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        try:
+            load_policy(name)
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        return name
+
+
 class Training(Section):
     """How a model is trained on the labels of the data set: `training` with `adapt_teacher`."""
 
@@ -68,6 +86,7 @@ class Training(Section):
     # So many of them without a lower loss after which training ends; the weights of the lowest are
     # delivered. None: all steps, the last weights.
     patience: Positive | None = None
+    inside: Inside | None = None  # what else is measured there; None: nothing
     checkpoint_every: NotNegative  # steps between checkpoints; 0: none
     # of the rows of the training set: one half of its families, or both
     folds: Annotated[list[Fold], Field(min_length=1, default_factory=lambda: list(FOLDS))]

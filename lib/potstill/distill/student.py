@@ -11,6 +11,7 @@ from potstill import files
 from potstill.distill import (
     adapters,
     checkpoints,
+    inside,
     likelihood,
     optimisers,
     phases,
@@ -28,6 +29,7 @@ from potstill.tokens import examples, folds, table
 
 HISTORY_COLUMNS = (
     *("step", "tokens", "loss", "ce", "divergence", "lr", "validation_nll"),
+    *("inside_share", "inside_n"),  # where `inside` is set
     "delivered",  # 1 at the step whose weights are saved
 )
 
@@ -76,8 +78,9 @@ def train(
     Rows in another tokenizer's ids are tokenised again; the summary counts those that it rejects.
 
     Raises:
-        InputError: no row fits, the loss has no signal of a row, the start's family lacks a matrix
-            that an adapter shall change, or see `training.train`.
+        InputError: no row fits, none asks for code where `inside` is set, the loss has no signal of
+            a row, the start's family lacks a matrix that an adapter shall change, or see
+            `training.train`.
     """
     config = checkpoint.read_config(start)
     names = adapters.targets(recipe.adapter, config, start) if recipe.adapter else []
@@ -93,6 +96,7 @@ def train(
         split: table.fit(tokens / f"{split}.arrow", chat, own / f"{split}.arrow")[0]
         for split in ("validation", "test")
     }
+    watch = inside.watch(recipe.inside, others["validation"], chat, recipe.batch_rows)
     model = load.causal_lm(start, dtype if recipe.adapter else torch.float32, place)
     if recipe.adapter:
         adapters.attach(model, recipe.adapter, names)
@@ -101,13 +105,16 @@ def train(
     def measure(split: str) -> list[dict[str, Any]]:
         return likelihood.measure(model, others[split], chat, batch_rows=recipe.batch_rows)
 
-    def validate(_: CausalLM) -> float:
+    def look() -> dict[str, float]:
+        return {"validation_nll": likelihood.nll(measure("validation")).value, **watch(model)}
+
+    def evaluate(_: CausalLM) -> dict[str, float]:
         if not recipe.adapter:
-            return likelihood.nll(measure("validation")).value
+            return look()
         adapters.merge(model, start, place)
-        value = likelihood.nll(measure("validation")).value
+        found = look()
         adapters.unmerge(model, start, place, dtype)
-        return value
+        return found
 
     history = training.train(
         model,
@@ -116,7 +123,7 @@ def train(
         recipe,
         dtype=dtype,
         scratch=scratch,
-        evaluate=validate,
+        evaluate=evaluate,
     )
     if recipe.adapter:
         adapters.merge(model, start, place)
@@ -129,6 +136,7 @@ def train(
     best = stopping.delivered(history, recipe)
     if history:
         history[best - 1] |= {"validation_nll": measured["validation_nll_nats"], "delivered": 1}
+        history[best - 1] |= watch(model)
     _write_history(measures_out / "history.csv", history)
     checkpoint.write(out, adapters.weights(model), config, beside=start)
     learnt = np.unique(examples.folds(rows)).tolist() if recipe.steps else []

@@ -7,7 +7,7 @@ functions of (seed, epoch) and step; what a run goes on from lies in `distill.ch
 import hashlib
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +51,7 @@ def train(
     *,
     dtype: torch.dtype,
     scratch: Path,
-    evaluate: Callable[[CausalLM], float],
+    evaluate: Callable[[CausalLM], Mapping[str, float]],
 ) -> list[dict[str, float]]:
     """Train in place and return the history, one row a step.
 
@@ -64,11 +64,12 @@ def train(
         recipe: steps, rows a step, learning rate, seed.
         dtype: of matrix products; bfloat16 runs under autocast.
         scratch: folder for checkpoints; a later call with the same folder goes on from them.
-        evaluate: returns the loss of the model on validation in nats a token.
+        evaluate: returns what is measured of the model on validation: validation_nll in nats a
+            token, and what else becomes a column. It must leave the weights as they are.
 
     Returns:
         Rows of step, tokens (answer tokens seen), loss, ce, divergence (nats a token), lr,
-        validation_nll.
+        and what `evaluate` measured.
 
     Raises:
         InputError: a loss or a gradient is no number, a phase has no rows, a checkpoint cannot be
@@ -96,7 +97,7 @@ def train(
             row = _step(model, optimiser, next(stream), loss, recipe, step, dtype)
             tokens += int(row.pop("answer_tokens"))
             if stopping.is_evaluated(recipe, step + 1):
-                row["validation_nll"] = evaluate(model)
+                row |= evaluate(model)
                 model.train()
             history.append({"step": step + 1, "tokens": tokens, "lr": rate, **row})
             bar.update(task, advance=1, info=f"loss {row['loss']:.3f}", refresh=True)

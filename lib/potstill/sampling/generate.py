@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from potstill import files
-from potstill.loading import load
+from potstill.loading import generation, load
 from potstill.loading.load import CausalLM
 from potstill.models import formats
 from potstill.models.chat import ChatTokenizer
@@ -56,30 +57,30 @@ class Generate:
     def _batch(
         self, model: CausalLM, chat: ChatTokenizer, batch: list[Prompt], ids: list[list[int]]
     ) -> list[Answer]:
-        stops = sorted(chat.stop_ids)
-        length = max(map(len, ids))
-        ids_BT = torch.tensor([[stops[0]] * (length - len(p)) + p for p in ids])
-        mask_BT = torch.tensor([[0] * (length - len(p)) + [1] * len(p) for p in ids])
         seeds = [files.row_id(str(self._seed), p.id, str(p.sample)) for p in batch]
         drawn = [_Drawn(self._temperature, seeds)] if self._temperature else []
+        length = max(map(len, ids))
 
         def have_code(ids_BT: torch.Tensor, _: object, **__: object) -> torch.Tensor:
-            texts = [chat.decode(ids) for ids in ids_BT[:, length:].tolist()]
+            texts = [chat.decode(each) for each in ids_BT[:, length:].tolist()]
             ended = [formats.has_closed_block(text) for text in texts]
             return torch.tensor(ended, device=ids_BT.device)
 
-        output = model.generate(
-            ids_BT.to(model.device),
-            attention_mask=mask_BT.to(model.device),
-            max_new_tokens=self._max_tokens,
-            eos_token_id=stops,
-            pad_token_id=stops[0],
+        made = generation.answers(
+            model,
+            chat,
+            ids,
+            self._max_tokens,
             stopping_criteria=[have_code],
             logits_processor=drawn,
             do_sample=False,
         )
-        made = output[:, length:].tolist()
-        return [_answer(chat, each, len(p)) for each, p in zip(made, ids, strict=True)]
+        return [_answer(len(prompt), found) for prompt, found in zip(ids, made, strict=True)]
+
+
+def _answer(prompt_tokens: int, made: dict[str, Any]) -> Answer:
+    finish = "stop" if formats.has_closed_block(made["text"]) else made["finish"]
+    return Answer(made["text"], finish, (prompt_tokens, made["tokens"]))
 
 
 class _Drawn:
