@@ -102,11 +102,3 @@ class _Drawn:
             ]
         )
         return scores_BV / self._temperature - noise_BV.log().to(scores_BV)
-
-
-def _answer(chat: ChatTokenizer, ids: list[int], prompt_tokens: int) -> Answer:
-    ends = [place for place, token in enumerate(ids) if token in chat.stop_ids]
-    made = ids[: ends[0]] if ends else ids
-    text = chat.decode(made)
-    finish = "stop" if ends or formats.has_closed_block(text) else "length"
-    return Answer(text, finish, (prompt_tokens, len(made)))
