@@ -106,11 +106,11 @@ def ours(run: Run, name: str) -> dict[str, Any]:
                           chunk_tokens=recipe.chunk_tokens)  # fmt: skip
     begins, ends, kl = [], [], [distance(student)]
 
-    def note(trained: load.CausalLM) -> float:
+    def note(trained: load.CausalLM) -> dict[str, float]:
         ends.append(time.perf_counter())
         kl.append(distance(trained))
         begins.append(time.perf_counter())
-        return kl[-1]
+        return {"validation_nll": kl[-1]}
 
     with tempfile.TemporaryDirectory() as folder:
         scratch, store = Path(folder) / "scratch", Path(folder) / "store"

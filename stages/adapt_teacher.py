@@ -32,14 +32,16 @@ def main(
     scratch: Path,
 ) -> dict[str, float]:
     """Train, measure on validation and test, and save."""
-    from potstill.distill import student, training
+    from potstill.distill import ranks, student, training
     from potstill.distill.objective import Objective
     from potstill.students import trimming
 
     start = scratch / "cut"
     files.remove(start)  # a killed run may have left a half
     trimming.apply(vocabulary, teacher, start)
-    return student.train(
+    return ranks.run(
+        params.processes,
+        student.train,
         params,
         training.Loss(Objective("cross_entropy", chunk_tokens=params.chunk_tokens)),
         start=start,

@@ -30,20 +30,21 @@ def main(
     scratch: Path,
 ) -> dict[str, float | str]:
     """Train, measure on validation and test, and save."""
+    from potstill.distill import ranks
     from potstill.distill import student as library
 
-    loss = library.distillation_loss(params, student, signal)
-    measured = library.train(
+    measured = ranks.run(
+        params.processes,
+        library.distil,
         params,
-        loss,
-        start=student,
+        student=student,
+        signal=signal,
         tokens=tokens,
         out=out,
         measures_out=measures_out,
         scratch=scratch,
     )
-    signals = ",".join(loss.source.names) if loss.source else ""
-    return {"start": params.start, "signals": signals, "seed": params.seed, **measured}
+    return {"start": params.start, "seed": params.seed, **measured}
 
 
 if __name__ == "__main__":

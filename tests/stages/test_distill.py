@@ -182,6 +182,26 @@ def test_a_training_that_is_watched_makes_the_same_bytes(tiny_llama, tokens, log
     assert [row | nothing for row in told] == history
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"adapter": {"r": 4, "alpha": 8.0}, "evaluate_every": 1, "patience": 2}],
+    ids=["all weights", "adapter"],
+)
+def test_two_processes_make_the_student_of_one(tiny_llama, tokens, logits, tmp_path, changes):
+    one, history = train(tiny_llama, tokens, logits, tmp_path, "one", **changes)
+    two, other = train(tiny_llama, tokens, logits, tmp_path, "two", processes=2, **changes)
+    assert two == pytest.approx(one, rel=1e-4)
+    assert [row["step"] for row in other] == [row["step"] for row in history]
+    for row, same in zip(history, other, strict=True):
+        assert float(same["loss"]) == pytest.approx(float(row["loss"]), abs=1e-5)
+        assert bool(same["validation_nll"]) == bool(row["validation_nll"])
+    assert checkpoint.headers(tmp_path / "two") == checkpoint.headers(tmp_path / "one")
+    before, after = (checkpoint.read_state(tmp_path / name) for name in ("one", "two"))
+    for name, tensor in after.items():
+        assert torch.allclose(tensor, before[name], atol=2e-4)
+
+
 def test_phases_choose_rows_by_what_the_data_set_says_of_them(
     tiny_llama, dataset, logits, tmp_path
 ):

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from potstill import files
+from potstill.distill import ranks, sharding
 from potstill.errors import InputError
 from potstill.loading.load import CausalLM
 
@@ -39,6 +40,8 @@ def save(
 ) -> None:
     """Write weights, moments and history; older checkpoints are deleted after it.
 
+    All ranks have to call it; rank 0 writes.
+
     Args:
         model: what is trained.
         optimiser: of its weights.
@@ -49,12 +52,15 @@ def save(
     Raises:
         InputError: it cannot be written (a full disk); the one before it is as it was.
     """
+    weights, moments = _state(model, optimiser)
+    if ranks.rank() > 0:
+        return
     final = _folder(scratch, len(history))
     kept = _folder(scratch, best) if best is not None and best < len(history) else None
     partial = files.partial_path(final)
     files.remove(partial)
     try:
-        _write(partial, model, optimiser, history, kept)
+        _write(partial, weights, moments, history, kept)
         files.publish(partial, final)
     except (OSError, SafetensorError) as error:
         files.remove(partial)
@@ -75,10 +81,7 @@ def load_weights(model: CausalLM, scratch: Path, step: int) -> None:
     path = _folder(scratch, step) / WEIGHTS
     if _marked(path.parent).get(WEIGHTS) != files.sha256_file(path):
         raise InputError(f"{path} is damaged: run again, the training starts anew")
-    weights = load_file(path)
-    with torch.no_grad():
-        for name, parameter in trained(model).items():
-            parameter.copy_(weights[name])
+    _fill(trained(model), load_file(path))
 
 
 def newest(scratch: Path) -> Path | None:
@@ -104,18 +107,22 @@ def resume(model: CausalLM, optimiser: torch.optim.Optimizer, scratch: Path) -> 
     weights = load_file(folder / WEIGHTS)
     parameters = trained(model)
     assert weights.keys() == parameters.keys(), f"{folder} is of another training"
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(weights[name])
+    _fill(parameters, weights)
     moments: dict[str, dict[str, torch.Tensor]] = {}
     for key, value in load_file(folder / MOMENTS).items():
         name, kind = key.rsplit("/", 1)
-        moments.setdefault(name, {})[kind] = value
+        moments.setdefault(name, {})[kind] = sharding.part(value, parameters[name])
     places = {name: place for place, name in enumerate(_in_order(parameters, optimiser))}
     state = {places[name]: entry for name, entry in moments.items()}
     optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
     history: History = json.loads((folder / "history.json").read_text(encoding="utf-8"))
     return history
+
+
+def _fill(parameters: dict[str, torch.nn.Parameter], weights: dict[str, torch.Tensor]) -> None:
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(sharding.part(weights[name], parameter))
 
 
 def _folder(scratch: Path, step: int) -> Path:
@@ -131,22 +138,32 @@ def _marked(folder: Path) -> dict[str, str]:
     return hashes
 
 
+def _state(
+    model: CausalLM, optimiser: torch.optim.Optimizer
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Return weights and moments by name, in memory of the processor; both empty on other ranks."""
+    parameters = trained(model)
+    moments = {
+        f"{name}/{kind}": torch.as_tensor(value)
+        for name, parameter in parameters.items()
+        for kind, value in optimiser.state[parameter].items()
+    }
+    weights, found = (
+        {name: tensor.cpu().contiguous() for name, tensor in sharding.gathered(tensors)}
+        for tensors in (parameters, moments)
+    )
+    return weights, found
+
+
 def _write(
     folder: Path,
-    model: CausalLM,
-    optimiser: torch.optim.Optimizer,
+    weights: dict[str, torch.Tensor],
+    moments: dict[str, torch.Tensor],
     history: History,
     kept: Path | None,
 ) -> None:
     folder.mkdir(parents=True)
-    parameters = trained(model)
-    weights = {name: p.detach().cpu().contiguous() for name, p in parameters.items()}
     save_file(weights, folder / WEIGHTS)
-    moments = {
-        f"{name}/{kind}": torch.as_tensor(value).cpu().contiguous()
-        for name, parameter in parameters.items()
-        for kind, value in optimiser.state[parameter].items()
-    }
     save_file(moments, folder / MOMENTS)
     (folder / "history.json").write_text(json.dumps(history), encoding="utf-8")
     hashes = {path.name: files.sha256_file(path) for path in files.files_below(folder)}

@@ -93,7 +93,8 @@ class Training(Section):
     max_rows: Positive  # of those rows, in their order
     chunk_tokens: Positive  # tokens whose logits exist at a time
     precision: Literal["auto", "float32", "bfloat16"]  # of matrix products
-    threads: Positive
+    threads: Positive  # of all processes together
+    processes: Positive = 1  # that share weights, moments and the rows of a step; a GPU each
     seed: int
     gradient_checkpointing: bool = False  # compute layers twice instead of keeping what they made
     adapter: Adapter | None = None  # None trains all weights

@@ -1,6 +1,8 @@
 """Train one model from start to measurement: what the stages `adapt_teacher` and `distill` do."""
 
 import csv
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from potstill.distill import (
     likelihood,
     optimisers,
     phases,
+    ranks,
+    sharding,
     stopping,
     training,
 )
@@ -63,6 +67,17 @@ def distillation_loss(recipe: Recipe, start: Path, signal: Path) -> training.Los
     return training.Loss(objective, teacher)
 
 
+def distil(recipe: Recipe, *, student: Path, signal: Path, **paths: Path) -> dict[str, float | str]:
+    """Train a student on the loss of its recipe; return the summary, and the names of its signals.
+
+    Raises:
+        InputError: see `distillation_loss` and `train`.
+    """
+    loss = distillation_loss(recipe, student, signal)
+    measured = train(recipe, loss, start=student, **paths)
+    return {"signals": ",".join(loss.source.names) if loss.source else "", **measured}
+
+
 def train(
     recipe: Training,
     loss: training.Loss,
@@ -75,6 +90,8 @@ def train(
 ) -> dict[str, float]:
     """Train a checkpoint; write it and its measures, and return their summary.
 
+    On several ranks all have to call it; what is written and returned is rank 0's.
+
     Rows in another tokenizer's ids are tokenised again; the summary counts those that it rejects.
 
     Raises:
@@ -84,10 +101,10 @@ def train(
     """
     config = checkpoint.read_config(start)
     names = adapters.targets(recipe.adapter, config, start) if recipe.adapter else []
-    device.make_deterministic(recipe.seed, recipe.threads)
+    device.make_deterministic(recipe.seed, max(1, recipe.threads // ranks.count()))
     place = device.pick_device()
     dtype = device.compute_dtype(recipe.precision, place)
-    chat, own = ChatTokenizer(start), scratch / "tokens"
+    chat, own = ChatTokenizer(start), scratch / "tokens" / str(ranks.rank())
     rows, rejected = table.fit(tokens / "train.arrow", chat, own / "train.arrow")
     rows = rows.of_folds(recipe.folds)[: recipe.max_rows]
     if loss.source:
@@ -97,23 +114,27 @@ def train(
         for split in ("validation", "test")
     }
     watch = inside.watch(recipe.inside, others["validation"], chat, recipe.batch_rows)
-    model = load.causal_lm(start, dtype if recipe.adapter else torch.float32, place)
-    if recipe.adapter:
-        adapters.attach(model, recipe.adapter, names)
+    begin = partial(_begin, recipe, names, start, dtype, place)
+    model = begin()
     num_trained = sum(p.numel() for p in checkpoints.trained(model).values())
 
-    def measure(split: str) -> list[dict[str, Any]]:
-        return likelihood.measure(model, others[split], chat, batch_rows=recipe.batch_rows)
+    def measure(made: CausalLM, split: str) -> list[dict[str, Any]]:
+        return likelihood.measure(made, others[split], chat, batch_rows=recipe.batch_rows)
 
-    def look() -> dict[str, float]:
-        return {"validation_nll": likelihood.nll(measure("validation")).value, **watch(model)}
+    def exact() -> CausalLM | None:
+        return _exact(model, begin, recipe, start, place)
 
     def evaluate(_: CausalLM) -> dict[str, float]:
-        if not recipe.adapter:
-            return look()
-        adapters.merge(model, start, place)
-        found = look()
-        adapters.unmerge(model, start, place, dtype)
+        made = exact()
+
+        def look() -> dict[str, float]:
+            assert made is not None  # on rank 0, which alone looks
+            loss = likelihood.nll(measure(made, "validation")).value
+            return {"validation_nll": loss, **watch(made)}
+
+        found = ranks.agreed(look)
+        if recipe.adapter and made is model:  # it is trained on; of several ranks a copy is merged
+            adapters.unmerge(model, start, place, dtype)
         return found
 
     history = training.train(
@@ -125,20 +146,22 @@ def train(
         scratch=scratch,
         evaluate=evaluate,
     )
-    if recipe.adapter:
-        adapters.merge(model, start, place)
+    made = exact()
+    if made is None:  # rank 0 has it, and from here on the threads of all
+        return {}
+    torch.set_num_threads(recipe.threads)
     measures_out.mkdir()
     measured: dict[str, float] = {}
     for split in others:
-        found = measure(split)
+        found = measure(made, split)
         files.write_jsonl(measures_out / f"{split}.jsonl", found)
         measured |= likelihood.summary(found, split)
     best = stopping.delivered(history, recipe)
     if history:
         history[best - 1] |= {"validation_nll": measured["validation_nll_nats"], "delivered": 1}
-        history[best - 1] |= watch(model)
+        history[best - 1] |= watch(made)
     _write_history(measures_out / "history.csv", history)
-    checkpoint.write(out, adapters.weights(model), config, beside=start)
+    checkpoint.write(out, adapters.weights(made), config, beside=start)
     learnt = np.unique(examples.folds(rows)).tolist() if recipe.steps else []
     folds.record(out, [*folds.trained_on(start), *learnt])
     rates = [optimisers.peak_rate(each, num_trained) for each in phases.recipes(recipe)]
@@ -153,6 +176,39 @@ def train(
         **{f"rows_rejected_{reason}": count for reason, count in rejected.items()},
         **measured,
     }
+
+
+def _begin(
+    recipe: Training, names: list[str], start: Path, dtype: torch.dtype, place: torch.device
+) -> CausalLM:
+    """Return the model as its training begins; `names` are the matrices that adapters change."""
+    model = load.causal_lm(start, dtype if recipe.adapter else torch.float32, place)
+    if recipe.adapter:
+        adapters.attach(model, recipe.adapter, names)
+    return model
+
+
+def _exact(
+    model: CausalLM,
+    begin: Callable[[], CausalLM],
+    recipe: Training,
+    start: Path,
+    place: torch.device,
+) -> CausalLM | None:
+    """Return the model in float32, adapters merged: itself, or a copy of what ranks share.
+
+    All ranks have to call this; the copy is rank 0's, others get None.
+    """
+    made = model
+    if ranks.count() > 1:
+        made = begin() if ranks.rank() == 0 else None
+        into = checkpoints.trained(made) if made is not None else {}
+        with torch.no_grad():
+            for name, tensor in sharding.gathered(checkpoints.trained(model)):
+                into[name].copy_(tensor)
+    if recipe.adapter and made is not None:
+        adapters.merge(made, start, place)
+    return made
 
 
 def _write_history(path: Path, history: list[dict[str, float]]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from potstill import progress
-from potstill.distill import checkpoints, optimisers, phases, stopping
+from potstill.distill import checkpoints, optimisers, phases, ranks, sharding, stopping
 from potstill.distill.objective import LossSums, Objective
 from potstill.distill.recipe import Training
 from potstill.errors import InputError
@@ -75,6 +75,11 @@ def train(
         InputError: a loss or a gradient is no number, a phase has no rows, a checkpoint cannot be
             written, or the best one is damaged.
     """
+    forward = sharding.shard(model)
+
+    def compute(part: list[Example]) -> LossSums:
+        return forward(batch_loss, part, loss, dtype)
+
     parameters = list(checkpoints.trained(model).values())
     num_trained = sum(p.numel() for p in parameters)
     parts = phases.parts(recipe, rows)
@@ -86,7 +91,7 @@ def train(
         model.gradient_checkpointing_enable({"use_reentrant": False})
     model.train()
     stream = itertools.chain.from_iterable(_of_part(part, first) for part in parts)
-    with progress.bar() as bar:
+    with progress.bar(hidden=ranks.rank() > 0) as bar:
         task = bar.add_task("train", total=recipe.steps, completed=first, info="")
         for step in range(first, recipe.steps):
             if stopping.is_over(history, recipe):
@@ -94,7 +99,7 @@ def train(
             rate = phases.at(parts, step).rate(step, num_trained)
             optimisers.set_rate(optimiser, rate)
             torch.manual_seed(_seed_of(recipe, step))
-            row = _step(model, optimiser, next(stream), loss, recipe, step, dtype)
+            row = _step(model, optimiser, next(stream), compute, recipe, step)
             tokens += int(row.pop("answer_tokens"))
             if stopping.is_evaluated(recipe, step + 1):
                 row |= evaluate(model)
@@ -126,7 +131,8 @@ def _is_saved(recipe: Training, history: checkpoints.History) -> bool:
 
 def _seed_of(recipe: Training, step: int) -> int:
     """Return the seed of what a step draws (dropout): a resumed run draws the same."""
-    digest = hashlib.sha256(f"{recipe.seed}/{step}".encode()).digest()
+    own = f"/{ranks.rank()}" if ranks.rank() else ""
+    digest = hashlib.sha256(f"{recipe.seed}/{step}{own}".encode()).digest()
     return int.from_bytes(digest[:7], "big")
 
 
@@ -134,23 +140,22 @@ def _step(
     model: CausalLM,
     optimiser: torch.optim.Optimizer,
     rows: list[Example],
-    loss: Loss,
+    compute: Callable[[list[Example]], LossSums],
     recipe: Training,
     step: int,
-    dtype: torch.dtype,
 ) -> dict[str, float]:
     total = sum(row.total_weight for row in rows)
     num_tokens = sum(row.num_answer_tokens for row in rows)
     sums = {"loss": 0.0, "ce": 0.0, "divergence": 0.0}
-    for part in examples.passes(rows, recipe.pass_tokens):
-        result = batch_loss(model, part, loss, dtype)
-        (result.loss / total).backward()
-        sums["loss"] += result.loss.item() / total
-        sums["ce"] += result.cross_entropy.item() / total
-        sums["divergence"] += result.divergence.item() / total
-    norm = torch.nn.utils.clip_grad_norm_(
-        checkpoints.trained(model).values(), recipe.clip_norm
-    ).item()
+    for part, counts in sharding.passes(rows, recipe.pass_tokens):
+        result = compute(part)
+        (result.loss / total * counts).backward()
+        sums["loss"] += result.loss.item() / total * counts
+        sums["ce"] += result.cross_entropy.item() / total * counts
+        sums["divergence"] += result.divergence.item() / total * counts
+    sums = sharding.summed(sums)
+    gradient = torch.nn.utils.clip_grad_norm_(checkpoints.trained(model).values(), recipe.clip_norm)
+    norm = sharding.whole(gradient).item()
     for name, value in (("loss", sums["loss"]), ("norm of the gradient", norm)):
         if not math.isfinite(value):  # before the optimiser touches a weight
             raise InputError(
