@@ -13,7 +13,7 @@ from potstill.adoption import adopt
 from potstill.cli import score
 from potstill.cli.__main__ import main
 from potstill.errors import InputError
-from potstill.evaluate import code, grader, rates, scoring
+from potstill.evaluate import code, rates, scoring
 from potstill.runtime import llama_cpp
 from potstill.scratch import Lock
 from potstill.subset import javascript
@@ -263,7 +263,7 @@ def counted(monkeypatch):
         return run_many(cases, *others, **more)
 
     monkeypatch.setattr(llama_cpp.LlamaCpp, "generate", answer)
-    monkeypatch.setattr(grader.sandbox, "run_many", run)
+    monkeypatch.setattr(sandbox, "run_many", run)
     return counts
 
 

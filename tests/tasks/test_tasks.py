@@ -41,7 +41,8 @@ def test_references_pass_and_other_code_does_not(everywhere, name):
     assert not any(run.ok for run in runs)
 
 
-@pytest.mark.parametrize("name", TASKS)
+# What a teacher said is recorded by the pipeline: test_divergence.py.
+@pytest.mark.parametrize("name", [name for name in TASKS if TASKS[name].METHOD != "divergence"])
 def test_a_task_says_what_it_is(everywhere, name):
     task = TASKS[name]
     assert task.LICENCE

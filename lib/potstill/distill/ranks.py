@@ -189,13 +189,14 @@ def _end_with_parent() -> None:
 
 
 def _portable(error: Exception) -> Exception:
-    """Return an error that can be pickled; where it was raised stands in its notes."""
+    """Return an error that can be pickled; of a bug, where it was raised stands in its notes."""
     told = "".join(traceback.format_exception(error))
     try:
         error = pickle.loads(pickle.dumps(error))
     except Exception:
         error = RuntimeError(str(error))
-    error.add_note(told)
+    if not isinstance(error, InputError):
+        error.add_note(told)
     return error
 
 
