@@ -94,7 +94,7 @@ def test_more_ranks_than_gpus_are_refused(monkeypatch):
 
 
 STAGE = """
-import os, time
+import os, signal, time
 from pathlib import Path
 from potstill import stage
 from potstill.params import Section
@@ -122,6 +122,7 @@ def main(params: Params, *, out: Path, scratch: Path) -> dict:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
     stage.run(main, Params)
 """
 
