@@ -1,8 +1,11 @@
 """From an answer to code: the agent's rule, the patient reader, and where an answer is decided."""
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from potstill import katas
 from potstill.evaluate import answers
 from potstill.models import formats
 from potstill.tasks import TASKS, Where
@@ -135,3 +138,20 @@ def test_a_short_loop_is_one_only_at_the_cap():
     assert not answers.decided(answer)
     assert answers.repeats(answer, answers.LIKELY)
     assert not answers.repeats("if n == 1 or n == 2 or n == 3:\n    return n", answers.LIKELY)
+
+
+def test_loops_without_a_period_are_told_at_the_cap():
+    source = random.Random(0)
+    lines = "".join(f"  return {source.choice('ab')};\n" for _ in range(25))
+    assert not answers.repeats(lines, answers.LIKELY)
+    assert answers.is_stuck(f"function f(a, b) {{\n{lines}")
+    assert answers.is_stuck("max(" * 30 + "word" + "));" + ")));" + ")" * 20 + ";" * 60)
+    assert not answers.is_stuck("")
+    assert not answers.is_stuck("aaaa")
+
+
+def test_no_reference_is_stuck_where_it_ends():
+    for problem in TASKS["humaneval"].problems(Where()):
+        assert not answers.is_stuck(problem.reference), problem.id
+    for row in katas.instances(0, 1, ["python", "javascript"]):
+        assert not answers.is_stuck(row["reference"]), row["id"]

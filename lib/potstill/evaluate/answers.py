@@ -7,6 +7,7 @@ opened: such an answer is malformed. What a more patient reader finds in it stan
 
 import itertools
 import re
+import zlib
 from collections.abc import Callable, Iterator
 
 from potstill import subset
@@ -19,6 +20,9 @@ _PERIOD, _TIMES = 160, 4
 # Examples and tests behind a function repeat a text but for its numbers and end by themselves: such
 # a text has to stand there so many times before generation stops.
 _COUNTED = 16
+# An irregular loop is told by how well its end compresses: of 740 reference solutions of that length
+# none is above 2.6, of 13 such answers none below 3.3.
+_END, _SQUEEZED = 160, 3.0
 _SEEN = 16  # characters at the end that stand once more before
 _NUMBER = re.compile(r"\d+")
 _DEFINED = r"^(?:async\s+)?(?:(?:def|function)\s+{0}\s*\(|(?:(?:const|let|var)\s+)?{0}\s*=[^=])"
@@ -32,6 +36,18 @@ def decided(answer: str) -> bool:
     The first code block is closed, so the rule has what it takes; or the answer repeats itself.
     """
     return formats.has_closed_block(answer) or repeats(answer)
+
+
+def is_stuck(answer: str) -> bool:
+    """Say whether an answer that its cap cut off is in a loop, which a higher cap would prolong.
+
+    Its last characters repeat a text, or have next to no content, as where two lines alternate
+    without a rule.
+
+    Source: openai/whisper, `transcribe.py`, which takes text that gzip shrinks 2.4 times for a loop.
+    """
+    end = answer[-_END:].encode()
+    return repeats(answer, LIKELY) or len(end) >= _SQUEEZED * len(zlib.compress(end, 9))
 
 
 def repeats(answer: str, least: int = SURE) -> bool:

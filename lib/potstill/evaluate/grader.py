@@ -92,8 +92,8 @@ def ending(answer: Answer) -> dict[str, bool]:
     """
     closed = formats.has_closed_block(answer.text)
     cut = answer.finish in ("length", "context")
-    least = answers.LIKELY if cut else answers.SURE
-    repeats = not closed and answers.repeats(answer.text, least)
+    loops = answers.is_stuck if cut else answers.repeats
+    repeats = not closed and loops(answer.text)
     return {"hit_limit": cut and not closed and not repeats, "repeats": repeats}
 
 
