@@ -20,8 +20,8 @@ _PERIOD, _TIMES = 160, 4
 # Examples and tests behind a function repeat a text but for its numbers and end by themselves: such
 # a text has to stand there so many times before generation stops.
 _COUNTED = 16
-# An irregular loop is told by how well its end compresses: of 740 reference solutions of that length
-# none is above 2.6, of 13 such answers none below 3.3.
+# An irregular loop is told by how well its end compresses: of 740 reference solutions of that
+# length none is above 2.6, of 13 such answers none below 3.3.
 _END, _SQUEEZED = 160, 3.0
 _SEEN = 16  # characters at the end that stand once more before
 _NUMBER = re.compile(r"\d+")
@@ -44,7 +44,7 @@ def is_stuck(answer: str) -> bool:
     Its last characters repeat a text, or have next to no content, as where two lines alternate
     without a rule.
 
-    Source: openai/whisper, `transcribe.py`, which takes text that gzip shrinks 2.4 times for a loop.
+    Source: openai/whisper, `transcribe.py`, which takes text that gzip shrinks 2.4 times for one.
     """
     end = answer[-_END:].encode()
     return repeats(answer, LIKELY) or len(end) >= _SQUEEZED * len(zlib.compress(end, 9))
