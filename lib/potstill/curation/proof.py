@@ -6,7 +6,7 @@ Where both runs agree the outputs become its tests, if they tell its code from c
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from potstill import sandbox
@@ -31,8 +31,9 @@ class Execution:
     mode: sandbox.Mode
 
     def case(self, code: str, **fields: Any) -> sandbox.Case:  # noqa: ANN401 - those of a case
-        """Return a Python program, as a case."""
-        return sandbox.Case("python", code, limits=self.limits, **fields)
+        """Return a Python program that is tried, as a case."""
+        limits = replace(self.limits, cpu_s=min(_CPU_S, self.limits.cpu_s))
+        return sandbox.Case("python", code, limits=limits, **fields)
 
     def run(self, cases: Sequence[sandbox.Case]) -> list[sandbox.RunResult]:
         """Return the results of cases in their order.
@@ -46,6 +47,7 @@ class Execution:
 MIN_TESTS, MAX_TESTS = 3, 6
 _MUTANTS = 5
 _MIN_NOTICED = 0.6  # of them: some faults change nothing that can be seen
+_CPU_S = 1.0  # of one program: guesses and faults make endless loops, which all take their limit
 _MAX_TEXT = 200  # characters of a test's JSON: what a person would write
 _TRY = """
 import copy, io, json, sys
