@@ -89,13 +89,13 @@ def ours(artefact: Path, limit: int, *, plain: bool) -> dict[str, Any]:
 def score(artefact: Path, limit: int, out: Path, *, plain: bool) -> None:
     """Run `potstill score` in this process; print what it generated, read and executed."""
     from potstill.cli.__main__ import main as potstill
-    from potstill.evaluate import answers, grader
+    from potstill.evaluate import answers, code
     from potstill.runtime.llama_cpp import LlamaCpp
     from potstill.runtime.llama_decoder import Decoder
 
     counts: dict[str, float] = {"prompt_ids": 0, "read": 0, "ids": 0, "generate_s": 0.0}
     ends: list[tuple[float, float]] = []
-    generate, run, close = LlamaCpp.generate, grader.Grader._run, Decoder.close
+    generate, run, close = LlamaCpp.generate, code.execute, Decoder.close
 
     def counted(self: LlamaCpp, requests: Any, **others: Any) -> Any:  # noqa: ANN401
         started = time.perf_counter()
@@ -106,9 +106,9 @@ def score(artefact: Path, limit: int, out: Path, *, plain: bool) -> None:
         counts["ids"] += sum(len(answer.ids) for answer in made)
         return made
 
-    def timed(self: grader.Grader, problem: Problem, code: str) -> Any:  # noqa: ANN401
+    def timed(*arguments: Any) -> Any:  # noqa: ANN401
         started = time.perf_counter()
-        result = run(self, problem, code)
+        result = run(*arguments)
         ends.append((started, time.perf_counter()))
         return result
 
@@ -116,7 +116,7 @@ def score(artefact: Path, limit: int, out: Path, *, plain: bool) -> None:
         counts["read"] += self.num_read
         close(self)
 
-    LlamaCpp.generate, grader.Grader._run, Decoder.close = counted, timed, closed  # type: ignore[method-assign]
+    LlamaCpp.generate, code.execute, Decoder.close = counted, timed, closed  # type: ignore[method-assign]
     if plain:
         answers.decided = lambda answer: False  # noqa: ARG005
     arguments = ["--tasks", "humaneval", "--limit", str(limit), "--max-tokens", str(CAP)]
