@@ -140,11 +140,12 @@ def _cause(failed: _Answer, ranks: dict[Connection, BaseProcess]) -> Exception:
     end, found = time.monotonic() + SETTLE_S, [failed]
     for answers, process in ranks.items():
         process.join(max(0.0, end - time.monotonic()))
-        if (process.exitcode or 0) < 0:
-            return _ended(process)
-        with contextlib.suppress(EOFError):
+        try:
             if answers.poll():
                 found.append(answers.recv())
+        except EOFError:  # it has said all, or has gone without a word
+            if process.exitcode:
+                return _ended(process)
     first = min((one for one in found if one.error), key=lambda one: one.when)
     assert first.error is not None
     return first.error
