@@ -22,7 +22,7 @@ from potstill.evaluate.scoring import Scores
 from potstill.models.chat import ChatTokenizer, template_of
 from potstill.runtime import artifact
 from potstill.scratch import Lock, keyed
-from potstill.tasks import TASKS, UnavailableError, Where
+from potstill.tasks import TASKS, Problem, UnavailableError, Where
 
 ROWS, METRICS, ABOUT = "rows.jsonl", "metrics.json", "about.json"
 SETTINGS: dict[str, Any] = {  # those of the default run
@@ -123,11 +123,12 @@ def _score(
         prompts = Path(folder)
         files.write_jsonl(prompts / f"{how.split}.jsonl", _katas(how.split, how.seed))
         where = Where(how.sources, prompts, split=how.split, policy=how.policy)
-        reasons = {name: _hindrance(name, where, artefact) for name in asked}
+        problems: dict[str, list[Problem]] = {}
+        reasons = {name: _hindrance(name, where, artefact, problems) for name in asked}
         able = {name: count for name, count in asked.items() if not reasons[name]}
         scores = Scores()
         if able:
-            scratch = keyed(kept, _digest(key, able, where))
+            scratch = keyed(kept, _digest(key, [problems[name] for name in able]))
             model = runtime.load(artefact, threads=how.threads, context=how.context)
             try:
                 chat = ChatTokenizer(artefact)
@@ -138,24 +139,28 @@ def _score(
     return scores
 
 
-def _digest(key: str, names: Iterable[str], where: Where) -> str:
+def _digest(key: str, problems: Iterable[list[Problem]]) -> str:
     """Return a hash of what decides the rows: the key, all problems of the tasks, the code."""
     digest = hashlib.sha256(key.encode())
-    for name in names:
-        digest.update(repr(TASKS[name].problems(where)).encode("utf-8", "surrogatepass"))
+    for found in problems:
+        digest.update(repr(found).encode("utf-8", "surrogatepass"))
     for source in files.files_below(Path(potstill.__file__).parent):
         if source.suffix != ".pyc":
             digest.update(source.read_bytes())
     return digest.hexdigest()
 
 
-def _hindrance(name: str, where: Where, artefact: Path) -> str:
-    """Return why a task cannot be run on an artefact here, or nothing; found before any work."""
+def _hindrance(name: str, where: Where, artefact: Path, problems: dict[str, list[Problem]]) -> str:
+    """Return why a task cannot be run on an artefact here, or nothing; found before any work.
+
+    The task's problems are put into `problems`: making them may take seconds.
+    """
     if not template_of(artefact):
         return "the artefact has no chat template, and the task asks in messages"
     try:
         judged = "passed" in METHODS[TASKS[name].METHOD].FLAGS
-        languages = {problem.language for problem in TASKS[name].problems(where) if judged}
+        problems[name] = TASKS[name].problems(where)
+        languages = {problem.language for problem in problems[name] if judged}
     except (UnavailableError, MissingPackageError) as error:
         return str(error)
     try:
