@@ -1,4 +1,4 @@
-"""Keep what is inside the subset, new, in no benchmark, and passes its tests.
+"""Keep what is inside the subset, without secrets, new, in no benchmark, and passes its tests.
 
 Reads   prompts     folder with train.jsonl (task rows with references and tests)
         samples     JSONL of teacher answers
@@ -16,7 +16,7 @@ from potstill.curation import candidates, contamination, curation
 from potstill.curation.proof import Execution
 from potstill.params import Section
 from potstill.sandbox import Mode
-from potstill.tasks.where import FolderSources, below
+from potstill.tasks.where import FolderSources, Where, below
 from pydantic import Field
 
 
@@ -26,7 +26,8 @@ class Params(Section):
     sources: FolderSources  # what must not be trained on
     policy: str  # subset policy
     max_code_characters: Annotated[int, Field(ge=1)]
-    ngram_words: Annotated[int, Field(ge=4)]  # shared with a benchmark: contaminated
+    ngram_words: Annotated[int, Field(ge=4)]  # shared with a task's problem: contaminated
+    code_jaccard: Annotated[float, Field(ge=0.5, le=1)]  # of code with a solution: contaminated
     near_duplicate: Annotated[float, Field(gt=0, le=1)]  # Jaccard index of texts that repeat
     slips: Annotated[int, Field(ge=0)]  # references with a planted error, for reflect rows
     max_mined: Annotated[int, Field(ge=0)]  # mined functions that are tried for tests of their own
@@ -39,12 +40,13 @@ def main(
     params: Params, *, prompts: Path, samples: Path, functions: Path, problems: Path, out: Path
 ) -> dict[str, int]:
     """Judge every candidate and write both sides."""
-    texts = contamination.benchmark_texts(below(params.sources, problems))
+    # held-out katas are in other families, and `heldout` finds what is near to them
+    texts = contamination.known(Where(below(params.sources, problems)))
     result = curation.curate(
         candidates.read(prompts, samples, functions, params.slips),
         policy=params.policy,
         max_code_characters=params.max_code_characters,
-        benchmark=contamination.NGramIndex(texts, params.ngram_words),
+        benchmarks=contamination.Benchmarks(texts, params.ngram_words, params.code_jaccard),
         heldout=candidates.heldout(prompts),
         near_duplicate=params.near_duplicate,
         execution=Execution(sandbox.Limits(params.cpu_s), params.workers, params.sandbox),
@@ -53,7 +55,7 @@ def main(
     out.mkdir()
     for name in ("accepted", "reflect", "rejected"):
         files.write_jsonl(out / f"{name}.jsonl", getattr(result, name))
-    return result.counts() | {"benchmark_texts": len(texts)}
+    return result.counts() | {"benchmark_texts": contamination.count(texts)}
 
 
 if __name__ == "__main__":

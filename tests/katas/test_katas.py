@@ -16,6 +16,7 @@ from potstill.curation import contamination
 from potstill.errors import InputError
 from potstill.katas.family import MAX_EQUAL, NUM_TESTS, Family
 from potstill.sandbox.grading import equal
+from potstill.tasks import Where
 
 LANGUAGES = ["python", "javascript"]
 # What EdgeCoder's Python subset allows, less what no kata needs.
@@ -164,9 +165,13 @@ def test_families_have_different_solutions_even_without_names_and_constants():
 
 
 def test_nothing_repeats_the_benchmark(rows):
-    benchmark = contamination.NGramIndex(contamination.benchmark_texts({}), 12)
-    hits = {row["family"]: benchmark.hit(f"{row['task']}\n{row['reference']}") for row in rows}
-    assert {name: hit for name, hit in hits.items() if hit} == {}
+    benchmarks = contamination.Benchmarks(contamination.known(Where()), 12, 0.8)
+    judged = [
+        {"text": f"{row['task']}\n{row['reference']}", "code": row["reference"], **row}
+        for row in rows
+    ]
+    hits = zip((row["family"] for row in rows), benchmarks.hits(judged), strict=True)
+    assert {name: hit for name, hit in hits if hit} == {}
 
 
 def test_phrasings_of_a_family_differ():

@@ -4,8 +4,8 @@ from typing import get_args
 
 import pytest
 from potstill import files
-from potstill.curation import contamination
 from potstill.models.formats import Origin
+from potstill.tasks import TASKS, Where
 
 from stages.curate import Params, main
 
@@ -14,6 +14,7 @@ SETTINGS = {
     "policy": "edgecoder",
     "max_code_characters": 200,
     "ngram_words": 12,
+    "code_jaccard": 0.8,
     "near_duplicate": 0.7,
     "slips": 1,
     "max_mined": 9,
@@ -35,6 +36,7 @@ TASK = {
 }
 LONG = "Count how often each of the first letters of the given names of the cats occurs in a row."
 HELD = "Say of each of the blue houses of the old town how many of its windows look to the north."
+KEY = "ghp_" + "wWPw5k4aXcaT4fNP0UcnZwJUVFk6LO0pINUx"
 ANSWERS = {
     "good": "```python\ndef add(a, b):\n    return b + a\n```",
     "wrong": "def add(a, b):\n    return a - b",
@@ -59,7 +61,7 @@ def curated(tmp_path):
     samples = [{"id": name, "text": text, "finish": "stop"} for name, text in ANSWERS.items()]
     samples[-1]["id"] = "good"  # the reference of `good` comes later and is a copy of it
     files.write_jsonl(tmp_path / "s.jsonl", samples)
-    text = contamination.benchmark_texts({})[1]
+    text = TASKS["humaneval"].texts(Where())[1].text
     mined = {
         "id": "m1",
         "name": "f",
@@ -79,6 +81,8 @@ def curated(tmp_path):
         {**again, "id": "m6", "group": "module3", "docstring": LONG},
         again,
         mined,
+        {**clean, "id": "m7", "docstring": "As told by ana.kovac@posta.hr it is doubled."},
+        {**clean, "id": "m8", "code": f"def f(x):\n    return x + '{KEY}'"},
         {**clean, "id": "m2", "code": twice},
         {**clean, "id": "m3", "code": lost},
     ]
@@ -109,11 +113,15 @@ def test_every_reason_is_counted_and_the_counts_add_up(curated):
     assert reasons["rejected_empty"] == 1
     assert reasons["rejected_duplicate"] == 1
     assert reasons["rejected_contaminated"] == 1
+    assert reasons["rejected_secret"] == 1
+    assert reasons["rejected_personal"] == 1
     assert reasons["rejected_no_inputs"] == 1
     assert reasons["rejected_near_heldout"] == 1
     assert reasons["rejected_near_duplicate"] == 1
     assert reasons["rejected_tests_failed"] == 3  # wrong, crash and the planted slip
     assert len(rows["rejected"]) == sum(reasons.values())
+    assert KEY not in str(rows)
+    assert "posta.hr" not in str(rows)
 
 
 def test_what_is_kept_is_whole_and_in_the_subset(curated):

@@ -19,9 +19,10 @@ LIMITS = sandbox.Limits(cpu_s=2.0)
 
 @pytest.fixture
 def everywhere(sources, tmp_path):
-    rows = katas.instances(0, 1, ["python", "javascript"])[:20]
+    rows, others = (katas.instances(0, 1, ["python", "javascript"])[n : n + 20] for n in (0, 20))
     untested = {**rows[0], "id": "untested", "tests": []}
     files.write_jsonl(tmp_path / "test.jsonl", [*rows, untested])
+    files.write_jsonl(tmp_path / "validation.jsonl", others)
     return Where(sources, tmp_path)
 
 
@@ -52,7 +53,11 @@ def test_a_task_says_what_it_is(everywhere, name):
     for problem in problems[:10]:
         assert [message["role"] for message in problem.messages] == ["system", "user"]
         assert problem.reference not in problem.messages[1]["content"]
-    assert all(isinstance(text, str) for text in task.texts(everywhere))
+    texts = task.texts(everywhere)
+    assert bool(texts) != bool(task.MADE_OF)
+    assert all(TASKS[part].texts(everywhere) for part in task.MADE_OF)
+    assert len({text.id for text in texts}) == len(texts)
+    assert all(text.code in text.text for text in texts)
 
 
 def test_a_smaller_count_is_a_subset_of_a_larger_one(everywhere):

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from potstill import files, sandbox, subset
-from potstill.curation import proof
-from potstill.curation.contamination import NGramIndex
+from potstill.curation import privacy, proof
+from potstill.curation.contamination import Benchmarks
 from potstill.curation.duplicates import near
 from potstill.curation.proof import Execution
 from potstill.tasks.slips import last_words
@@ -50,7 +50,7 @@ def curate(
     *,
     policy: str,
     max_code_characters: int,
-    benchmark: NGramIndex,
+    benchmarks: Benchmarks,
     heldout: Sequence[Row],
     near_duplicate: float,
     execution: Execution,
@@ -63,7 +63,7 @@ def curate(
             they can be executed, entry_point, tests and reference. Mined rows come without tests.
         policy: name of the subset policy.
         max_code_characters: longer code is rejected.
-        benchmark: texts that must not be trained on.
+        benchmarks: problems that must not be trained on.
         heldout: tasks of validation and test, which nothing may nearly repeat.
         near_duplicate: Jaccard index of texts from which on one repeats another, 0 to 1.
         execution: how programs are run.
@@ -71,7 +71,7 @@ def curate(
     """
     result = Curated()
     static = [row for row in candidates if _looks_right(row, policy, max_code_characters, result)]
-    fresh = list(_first_of_each(static, benchmark, result))
+    fresh = list(_first_of_each(_discreet(static, result), benchmarks, result))
     fresh = _unlike(fresh, heldout, near_duplicate, result)
     fresh = _proven(fresh, max_mined, result, execution)
     runnable = [row for row in fresh if row.get("tests")]
@@ -109,15 +109,27 @@ def _looks_right(row: Row, policy: str, most: int, result: Curated) -> bool:
     return False
 
 
-def _first_of_each(rows: list[Row], benchmark: NGramIndex, result: Curated) -> Iterable[Row]:
-    seen: set[str] = set()
+def _discreet(rows: list[Row], result: Curated) -> list[Row]:
+    """Return the rows without secrets and personal data; what is put aside keeps none either."""
+    kept = []
     for row in rows:
+        found = privacy.find("\n".join([row["task"], *row["plan"], row["code"]]))
+        if found is None:
+            kept.append(row)
+        else:
+            result.reject({**row, "code": ""}, found.reason, found.kind)
+    return kept
+
+
+def _first_of_each(rows: list[Row], benchmarks: Benchmarks, result: Curated) -> Iterable[Row]:
+    seen: set[str] = set()
+    hits = benchmarks.hits([{**row, "text": f"{row['task']}\n{row['code']}"} for row in rows])
+    for row, hit in zip(rows, hits, strict=True):
         key = files.row_id(row["language"], row["task"], " ".join(row["code"].split()))
-        gram = benchmark.hit(f"{row['task']}\n{row['code']}")
         if key in seen:
             result.reject(row, "duplicate", "")
-        elif gram:
-            result.reject(row, "contaminated", gram)
+        elif hit:
+            result.reject(row, "contaminated", hit)
         else:
             seen.add(key)
             yield row

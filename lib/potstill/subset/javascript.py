@@ -15,7 +15,7 @@ from typing import Any
 from potstill.errors import InputError
 from potstill.subset.policy import Language, Policy
 
-Reply = list[dict[str, Any]] | dict[str, str]  # one a program, or {"error": why not}
+Reply = list[Any] | dict[str, str]  # one a program, or {"error": why not}
 _WORKER = Path(__file__).with_name("worker.mjs")
 
 
@@ -105,6 +105,18 @@ def visit_many(codes: Sequence[str], spec: Language, limits: Policy) -> list[dic
         return [visit_many([code], spec, limits)[0] for code in codes]
     reason = ["limit", f"no verdict within {limits.max_seconds:g} s", 0, 0]
     return [{"reasons": [reason], "nodes": 0}]
+
+
+def shapes(codes: Sequence[str], max_seconds: float = 20.0) -> list[list[str]]:
+    """Return each program's nodes without the names that it binds; none if it cannot be parsed.
+
+    Raises:
+        InputError: Node or acorn is not installed.
+    """
+    replies = _worker.ask({"codes": list(codes)}, max_seconds) if codes else []
+    if isinstance(replies, list):
+        return replies
+    return [shapes([code])[0] for code in codes] if len(codes) > 1 else [[]]
 
 
 def _start() -> subprocess.Popen[bytes]:

@@ -3,6 +3,7 @@
 import { createRequire } from "node:module";
 import { UP } from "./names.mjs";
 import { checks } from "./rules.mjs";
+import { shape } from "./shape.mjs";
 
 const require = createRequire(process.argv[2] + "/");
 const acorn = require("acorn");
@@ -114,12 +115,22 @@ function walk(context) {
   return count;
 }
 
+function shaped(code) {
+  try {
+    return shape(acorn.parse(code, OPTIONS));
+  } catch (error) {
+    if (error instanceof RangeError || error instanceof SyntaxError) return [];
+    throw error;
+  }
+}
+
+// A request with a policy asks for verdicts, one without for shapes.
 function answer(line) {
   const { codes, policy } = JSON.parse(line);
   let reply;
   try {
-    prepare(policy);
-    reply = codes.map((code) => visit(code, policy));
+    if (policy) prepare(policy);
+    reply = codes.map((code) => (policy ? visit(code, policy) : shaped(code)));
   } catch (error) {
     reply = { error: error.message };
   }

@@ -11,10 +11,10 @@ from typing import Protocol
 from potstill.errors import InputError
 from potstill.params import closest
 from potstill.registry import Registry
-from potstill.tasks.problem import Problem
+from potstill.tasks.problem import Problem, Text
 from potstill.tasks.where import UnavailableError, Where
 
-__all__ = ["TASKS", "Problem", "Task", "UnavailableError", "Where"]
+__all__ = ["TASKS", "Problem", "Task", "Text", "UnavailableError", "Where"]
 
 
 class Task(Protocol):
@@ -23,6 +23,9 @@ class Task(Protocol):
     LICENCE: str
     METHOD: str  # of `potstill.evaluate.methods`
     SPLITS: tuple[str, ...]  # those of `potstill.splits` that it has
+    MADE_OF: tuple[
+        str, ...
+    ]  # tasks whose problems it puts in a way of its own: their texts are its
 
     def problems(self, where: Where) -> list[Problem]:
         """Return all problems of `where.split`, in an order of their own.
@@ -33,8 +36,8 @@ class Task(Protocol):
         """
         ...
 
-    def texts(self, where: Where) -> Sequence[str]:
-        """Return the texts that no training row may repeat: prompts with solutions, all splits.
+    def texts(self, where: Where) -> Sequence[Text]:
+        """Return what no training row may repeat, of all splits; none of what it is made of.
 
         Raises:
             UnavailableError, InputError: as `problems`.

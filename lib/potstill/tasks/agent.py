@@ -3,12 +3,13 @@
 from dataclasses import replace
 
 from potstill.tasks import katas
-from potstill.tasks.problem import Problem
+from potstill.tasks.problem import Problem, Text
 from potstill.tasks.where import Where
 
 LICENCE = "Apache-2.0"
 METHOD = "loop"
 SPLITS = ("validation", "test")
+MADE_OF = ("katas",)
 
 
 def problems(where: Where) -> list[Problem]:
@@ -16,6 +17,6 @@ def problems(where: Where) -> list[Problem]:
     return [replace(item, task="agent") for item in katas.problems(where)]
 
 
-def texts(where: Where) -> list[str]:  # noqa: ARG001 - every task is asked alike
-    """Return none: whole families are kept out of the training split."""
+def texts(where: Where) -> list[Text]:  # noqa: ARG001 - every task is asked alike
+    """Return none: they are those of katas."""
     return []

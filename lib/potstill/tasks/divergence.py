@@ -3,13 +3,14 @@
 The teacher was asked once, by `record_reference`, at each token of some test rows.
 """
 
-from potstill.tasks.problem import Problem
+from potstill.tasks.problem import Problem, Text
 from potstill.tasks.where import UnavailableError, Where
 from potstill.tokens import recorded
 
 LICENCE = "those of the rows"
 METHOD = "divergence"
 SPLITS = ("test",)
+MADE_OF = ("katas",)
 
 
 def problems(where: Where) -> list[Problem]:
@@ -34,6 +35,6 @@ def problems(where: Where) -> list[Problem]:
     ]
 
 
-def texts(where: Where) -> list[str]:  # noqa: ARG001 - every task is asked alike
-    """Return none: whole families are kept out of the training split."""
+def texts(where: Where) -> list[Text]:  # noqa: ARG001 - every task is asked alike
+    """Return none: they are those of katas."""
     return []

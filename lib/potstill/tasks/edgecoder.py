@@ -9,20 +9,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from potstill import subset
-from potstill.tasks.problem import Problem
+from potstill.tasks.problem import Problem, Text
 from potstill.tasks.where import Where
 
 LICENCE = "those of its parts"
 METHOD = "code"
 SPLITS = ("test",)
-PARTS = ("humaneval", "mbpp", "humaneval_js")
+MADE_OF = ("humaneval", "mbpp", "humaneval_js")
 
 
 def problems(where: Where) -> list[Problem]:
     """Return the problems that can be solved inside `where.policy`; all parts must be here."""
     from potstill.tasks import TASKS
 
-    found = [item for part in PARTS for item in TASKS[part].problems(where) if item.reference]
+    found = [item for part in MADE_OF for item in TASKS[part].problems(where) if item.reference]
     return [
         replace(item, task="edgecoder", inside_only=True)
         for item, inside in zip(found, _inside(found, where.policy), strict=True)
@@ -30,7 +30,7 @@ def problems(where: Where) -> list[Problem]:
     ]
 
 
-def texts(where: Where) -> list[str]:  # noqa: ARG001 - every task is asked alike
+def texts(where: Where) -> list[Text]:  # noqa: ARG001 - every task is asked alike
     """Return none: its parts give theirs."""
     return []
 

@@ -11,13 +11,14 @@ from potstill import sandbox
 from potstill.models import formats
 from potstill.models.chat import Message
 from potstill.tasks import katas
-from potstill.tasks.problem import Problem
+from potstill.tasks.problem import Problem, Text
 from potstill.tasks.slips import last_words, with_a_slip
 from potstill.tasks.where import UnavailableError, Where
 
 LICENCE = "Apache-2.0"
 METHOD = "form"
 SPLITS = ("validation", "test")
+MADE_OF = ("katas",)
 Row = dict[str, Any]
 
 
@@ -33,8 +34,8 @@ def problems(where: Where) -> list[Problem]:
     return [*map(_plan, first), *map(_code, first), *_reflect(first), *_decompose(first)]
 
 
-def texts(where: Where) -> list[str]:  # noqa: ARG001 - every task is asked alike
-    """Return none: whole families are kept out of the training split."""
+def texts(where: Where) -> list[Text]:  # noqa: ARG001 - every task is asked alike
+    """Return none: they are those of katas."""
     return []
 
 

@@ -7,12 +7,13 @@ import ast
 from typing import Any
 
 from potstill.models import formats
-from potstill.tasks.problem import Problem
+from potstill.tasks.problem import Problem, Text
 from potstill.tasks.where import Where
 
 LICENCE = "MIT"
 METHOD = "code"
 SPLITS = ("test",)
+MADE_OF: tuple[str, ...] = ()
 
 
 def problems(where: Where) -> list[Problem]:  # noqa: ARG001 - every task is asked alike
@@ -20,9 +21,13 @@ def problems(where: Where) -> list[Problem]:  # noqa: ARG001 - every task is ask
     return [_problem(row) for row in _rows()]
 
 
-def texts(where: Where) -> list[str]:  # noqa: ARG001 - as above
+def texts(where: Where) -> list[Text]:  # noqa: ARG001 - as above
     """Return prompts with their solutions."""
-    return [row["prompt"] + row["canonical_solution"] for row in _rows()]
+    return [_text(row["task_id"], row["prompt"] + row["canonical_solution"]) for row in _rows()]
+
+
+def _text(name: str, code: str) -> Text:
+    return Text(name, code, code, "python")
 
 
 def _rows() -> list[dict[str, Any]]:

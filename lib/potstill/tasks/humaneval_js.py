@@ -9,12 +9,13 @@ from typing import Any
 
 from potstill.errors import InputError
 from potstill.models import formats
-from potstill.tasks.problem import Problem
+from potstill.tasks.problem import Problem, Text
 from potstill.tasks.where import Where, read_rows
 
 LICENCE = "Apache-2.0"
 METHOD = "code"
 SPLITS = ("test",)
+MADE_OF: tuple[str, ...] = ()
 TEXTS = ("task_id", "prompt", "canonical_solution", "test")
 # Their solutions fail their own tests, in Node too; a right answer passes.
 WRONG = ("JavaScript/112", "JavaScript/155")
@@ -28,10 +29,13 @@ def problems(where: Where) -> list[Problem]:
     return [_problem(row) for row in rows if not _IMPORT.search(row["canonical_solution"])]
 
 
-def texts(where: Where) -> list[str]:
+def texts(where: Where) -> list[Text]:
     """Return prompts with their solutions."""
-    rows = read_rows(where, "humaneval_js", TEXTS)
-    return [row["prompt"] + row["canonical_solution"] for row in rows]
+    found = []
+    for row in read_rows(where, "humaneval_js", TEXTS):
+        code = row["prompt"] + row["canonical_solution"]
+        found.append(Text(row["task_id"], code, code, "javascript"))
+    return found
 
 
 def _problem(row: dict[str, Any]) -> Problem:

@@ -3,16 +3,18 @@
 `collect_prompts` wrote them, divided into splits by family: a split holds nothing of another's.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from potstill import files
 from potstill.models import formats
-from potstill.tasks.problem import Problem
+from potstill.tasks.problem import Problem, Text
 from potstill.tasks.where import UnavailableError, Where
 
 LICENCE = "Apache-2.0"
 METHOD = "code"
 SPLITS = ("validation", "test")
+MADE_OF: tuple[str, ...] = ()
 KEYS = ("id", "language", "task", "entry_point", "tests", "family", "level", "plan", "reference")
 
 
@@ -51,6 +53,15 @@ def problems(where: Where) -> list[Problem]:
     ]
 
 
-def texts(where: Where) -> list[str]:  # noqa: ARG001 - every task is asked alike
-    """Return none: whole families are kept out of the training split."""
-    return []
+def texts(where: Where) -> list[Text]:
+    """Return the rows of both splits; their families are kept out of the training split too."""
+    rows = [row for split in SPLITS for row in read(replace(where, split=split))]
+    return [
+        Text(
+            row["id"],
+            f"{row['task']}\n{row['reference'] or ''}",
+            row["reference"] or "",
+            row["language"],
+        )
+        for row in rows
+    ]

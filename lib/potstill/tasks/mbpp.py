@@ -9,12 +9,13 @@ from typing import Any
 
 from potstill.errors import InputError
 from potstill.models import formats
-from potstill.tasks.problem import Problem
+from potstill.tasks.problem import Problem, Text
 from potstill.tasks.where import Where, read_rows
 
 LICENCE = "CC-BY-4.0"
 METHOD = "code"
 SPLITS = ("validation", "test")
+MADE_OF: tuple[str, ...] = ()
 TEXTS = ("task_id", "text", "code", "split")
 
 
@@ -30,9 +31,12 @@ def problems(where: Where) -> list[Problem]:
     return [item for item in made if item is not None]
 
 
-def texts(where: Where) -> list[str]:
+def texts(where: Where) -> list[Text]:
     """Return the texts with their solutions, of all splits."""
-    return [f"{row['text']}\n{row['code']}" for row in read_rows(where, "mbpp", TEXTS)]
+    return [
+        Text(row["task_id"], f"{row['text']}\n{row['code']}", row["code"], "python")
+        for row in read_rows(where, "mbpp", TEXTS)
+    ]
 
 
 def _problem(row: dict[str, Any]) -> Problem | None:

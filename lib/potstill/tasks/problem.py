@@ -8,6 +8,23 @@ from potstill import files, sandbox
 from potstill.models.chat import Message
 
 
+@dataclass(frozen=True)
+class Text:
+    """What no training row may repeat of a problem.
+
+    Attributes:
+        id: the problem's.
+        text: what it asks, with a right answer.
+        code: a right answer, as a program that parses; empty where none is known.
+        language: of the code.
+    """
+
+    id: str
+    text: str
+    code: str
+    language: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Problem:
     """One problem.
