@@ -14,20 +14,16 @@ from typing import Annotated
 from potstill import files, sandbox, stage
 from potstill.curation import candidates, contamination, curation
 from potstill.curation.proof import Execution
-from potstill.params import Section
 from potstill.sandbox import Mode
-from potstill.tasks.where import FolderSources, Where, below
+from potstill.tasks.where import Where, below
 from pydantic import Field
 
 
-class Params(Section):
-    """Settings of `curate`, with the files of `benchmarks`."""
+class Params(contamination.Settings):
+    """Settings of `curate`, with those of `benchmarks` and `decontamination`."""
 
-    sources: FolderSources  # what must not be trained on
     policy: str  # subset policy
     max_code_characters: Annotated[int, Field(ge=1)]
-    ngram_words: Annotated[int, Field(ge=4)]  # shared with a task's problem: contaminated
-    code_jaccard: Annotated[float, Field(ge=0.5, le=1)]  # of code with a solution: contaminated
     near_duplicate: Annotated[float, Field(gt=0, le=1)]  # Jaccard index of texts that repeat
     slips: Annotated[int, Field(ge=0)]  # references with a planted error, for reflect rows
     max_mined: Annotated[int, Field(ge=0)]  # mined functions that are tried for tests of their own

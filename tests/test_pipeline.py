@@ -29,6 +29,7 @@ distill
 export
 adoption proving evaluate sampling
 report
+card
 cli
 """
 LAYERS = {room: level for level, line in enumerate(ROOMS.split("\n")) for room in line.split()}
@@ -113,7 +114,7 @@ def test_settings_are_named_once_in_the_command_and_declared(stages, params):
 @needs_pipeline
 def test_who_reads_benchmarks_depends_on_the_folder_of_their_files(stages):
     readers = {a: dependencies(s) for a, s in stages.items() if "benchmarks" in sections(s)}
-    assert {split(address)[0] for address in readers} == {"curate", "score"}
+    assert {split(a)[0] for a in readers} == {"curate", "describe_dataset", "score"}
     assert [address for address, paths in readers.items() if "problems" not in paths] == []
 
 

@@ -11,11 +11,15 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from potstill import files
 from potstill.curation.shapes import Shape, shapes
+from potstill.params import Section
 from potstill.tasks import TASKS, Text, UnavailableError, Where
+from potstill.tasks.where import FolderSources
 
 NODES = 5  # of a run
 MIN_NODES = 24  # of a solution: smaller trees are alike by chance
@@ -23,6 +27,14 @@ SUSPECT = 0.5  # Jaccard index from which on a likeness is named, though it may 
 _WORD = re.compile(r"\w+")
 Problem = tuple[str, str]  # task and id
 Run = tuple[str, ...]
+
+
+class Settings(Section):
+    """What rows are compared with, and how: the files of `benchmarks`, and `decontamination`."""
+
+    sources: FolderSources  # what must not be trained on
+    ngram_words: Annotated[int, Field(ge=4)]  # shared with a problem: contaminated
+    code_jaccard: Annotated[float, Field(ge=SUSPECT, le=1)]  # of code with a solution: contaminated
 
 
 @dataclass(frozen=True)
