@@ -57,6 +57,15 @@ VARIANTS = [
 ]
 FAMILIES = [f"family_{number}" for number in range(20)]
 
+CERTIFICATE = {
+    "means": {
+        "words": {"hit_words": 12},
+        "code": {"hit_jaccard": 0.8, "suspect_jaccard": 0.5, "run_nodes": 5, "min_nodes": 24},
+    },
+    "tasks": {"chores": {"compared": True, "num_texts": 200, "num_hits": 0, "num_suspects": 1}},
+    "likenesses": [{"row": "a", "task": "chores", "problem": "chore-0", "by": "code"}],
+}
+
 
 def write_json(path, value):
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,6 +90,7 @@ def write_tree(root, seeds=1):
     """Write every input of `compare` and return its flags as keyword arguments."""
     for name, values in single_files().items():
         write_json(root / f"metrics/{name}.json", values)
+    write_json(root / "data/card/certificate.json", CERTIFICATE)
     trained = [("kd", 40, 4.1), ("labels_only", 40, 4.6), ("untrained", 0, 31.0)]
     for name, steps, perplexity in trained:
         for seed in range(seeds if steps else 1):

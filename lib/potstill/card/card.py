@@ -7,6 +7,7 @@ from typing import Any
 from potstill.card import facts
 from potstill.card.facts import Row, Table
 from potstill.report import figure
+from potstill.splits import Split
 
 TEMPLATE = Path(__file__).with_name("card.html")
 MOST_LIKENESSES = 40
@@ -14,7 +15,7 @@ BINS = 24
 
 
 def render(
-    splits: Mapping[str, Sequence[Row]], rejected: Sequence[Row], certificate: Mapping[str, Any]
+    splits: Mapping[Split, Sequence[Row]], rejected: Sequence[Row], certificate: Mapping[str, Any]
 ) -> str:
     """Return the page; equal rows give equal bytes. All text is escaped, nothing is fetched.
 

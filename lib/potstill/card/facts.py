@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from potstill.splits import Split
+
 Row = Mapping[str, Any]
 DUPLICATES = ("duplicate", "near_duplicate", "near_heldout")
 
@@ -19,7 +21,7 @@ class Table:
     rows: Sequence[Sequence[str]]
 
 
-def tables(splits: Mapping[str, Sequence[Row]], rejected: Sequence[Row]) -> list[Table]:
+def tables(splits: Mapping[Split, Sequence[Row]], rejected: Sequence[Row]) -> list[Table]:
     """Return all tables of counts.
 
     Args:
@@ -63,7 +65,7 @@ def _groups(rows: Iterable[Row]) -> set[str]:
     return {row["group"] for row in rows}
 
 
-def _by(splits: Mapping[str, Sequence[Row]], title: str, key: str, note: str) -> Table:
+def _by(splits: Mapping[Split, Sequence[Row]], title: str, key: str, note: str) -> Table:
     counts = {name: Counter(str(row[key]) for row in rows) for name, rows in splits.items()}
     total: Counter[str] = sum(counts.values(), Counter())
     rows = [

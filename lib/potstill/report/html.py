@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from potstill.report import figure, plots, tables, verdict
+from potstill.report import contamination, figure, plots, tables, verdict
 from potstill.report.comparison import View
 from potstill.report.gates import Verdict
 
@@ -24,6 +24,7 @@ def render(view: View, verdicts: list[Verdict]) -> str:
         tables={table.title: table for table in tables.all_tables(view, verdicts)},
         scores=tables.scores(view),
         artefacts=tables.artefacts(view),
+        contamination=contamination.table(view),
         plots={plot.name: plot for plot in plots.all_plots(view)},
         lineage=view.results.lineage,
         seeds=len(view.student.runs),
@@ -36,5 +37,6 @@ def markdown(view: View, verdicts: list[Verdict]) -> str:
     """Return the same verdict and tables as Markdown, for the terminal and the README."""
     said = "\n".join(f"- {line}" for line in verdict.sentences(view, verdicts))
     parts = [f"## {verdict.headline(view, verdicts)}\n\n{said}\n"]
-    parts += [tables.markdown(table) for table in tables.all_tables(view, verdicts)]
+    shown = [*tables.all_tables(view, verdicts), contamination.table(view)]
+    parts += [tables.markdown(table) for table in shown]
     return "\n".join(parts)

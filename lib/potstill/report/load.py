@@ -91,6 +91,7 @@ def load(sources: Sources, settings: Comparison) -> Results:
             _likelihoods(test_rows),
         ),
         curated=_curated(Record.read(sources.stage("curate"))),
+        certificate=files.read_json(sources.data / "card/certificate.json"),
         lineage=lineage.facts(
             teacher=Record.read(sources.teacher),
             dataset=Record.read(sources.stage("build_dataset")),

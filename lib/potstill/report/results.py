@@ -167,3 +167,4 @@ class Results:
     teacher: Teacher
     curated: Curated
     lineage: list[tuple[str, str]]  # what it is, what it was
+    certificate: dict[str, Any]  # what the training rows were compared with: potstill.card
