@@ -11,6 +11,7 @@ from typing import Any
 from potstill.errors import InputError
 
 CHUNK_BYTES = 1 << 20
+MAX_LINE_BYTES = 64 << 20  # of JSONL: a longer one is no row, and would not fit many a memory
 
 
 def sha256_file(path: Path) -> str:
@@ -114,24 +115,26 @@ def read_jsonl(path: Path, required: Iterable[str] = ()) -> Iterator[dict[str, A
     """Yield the objects of a JSONL file; blank lines are passed over.
 
     Raises:
-        InputError: the file is missing, or a line is not a JSON object or lacks a required key;
-            names the file and the line.
+        InputError: the file is missing, or a line is not UTF-8, too long, not a JSON object or
+            lacks a required key; names the file and the line.
     """
     try:
-        file = path.open(encoding="utf-8")
+        file = path.open("rb")
     except FileNotFoundError:
         raise InputError(f"{path} is missing: check the path in params.yaml") from None
     with file:
-        lines = enumerate(file, 1)
-        while True:
+        for number, line in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES + 1), b""), 1):
+            if len(line) > MAX_LINE_BYTES:
+                most = f"{MAX_LINE_BYTES >> 20} MiB"
+                raise InputError(f"{path} line {number} has more than {most}: cut or delete it")
             try:
-                number, line = next(lines)
-            except StopIteration:
-                return
+                text = line.removeprefix(b"\xef\xbb\xbf" if number == 1 else b"").decode("utf-8")
             except UnicodeDecodeError as error:
-                raise InputError(f"{path}: not UTF-8 ({error}): convert the file") from None
-            if line.strip():
-                yield parse_row(path, number, line, required)
+                raise InputError(
+                    f"{path} line {number} is not UTF-8 ({error}): convert the file"
+                ) from None
+            if text.strip():
+                yield parse_row(path, number, text, required)
 
 
 def parse_row(path: Path, number: int, line: str, required: Iterable[str] = ()) -> dict[str, Any]:

@@ -15,6 +15,7 @@ SETTINGS = {
     "validation_per_family": [1, 1, 1, 1],
     "test_per_family": [3, 3, 1, 0],
     "languages": ["python", "javascript"],
+    "sources": [],
     "seed": 0,
 }
 
@@ -103,3 +104,45 @@ def test_the_default_run_has_all_the_katas_that_it_tries(tmp_path, name):
     rows = files.read_jsonl(tmp_path / f"out/{name}.jsonl")
     wanted = max(export["tasks"].get("katas", 0) for export in tree["export"].values())
     assert sum(bool(row["tests"]) for row in rows) >= wanted
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A folder that `datasets` takes for the data set of its path, and the way to it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    (tmp_path / "owner/problems").mkdir(parents=True)
+    rows = [{"question": f"Write g{n}().", "answer": "x", "stars": n} for n in range(20)]
+    files.write_jsonl(tmp_path / "owner/problems/train.jsonl", [*rows, {"question": ""}])
+    return {
+        "from": "hub:owner/problems@abc123",
+        "columns": {"task": "question", "reference": "answer"},
+        "constants": {"language": "python", "licence": "MIT"},
+    }
+
+
+def test_a_data_set_gives_tasks_by_its_columns_and_what_is_none_is_counted(tmp_path, hub):
+    metrics, rows = collect(tmp_path, sources=[hub])
+    found = [row for split in rows.values() for row in split if row["source"] == "owner/problems"]
+    assert {row["task"] for row in found} == {f"Write g{n}()." for n in range(20)}
+    assert all(row["licence"] == "MIT" and row["reference"] == "x" for row in found)
+    assert metrics["rejected_not_a_task"] == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"columns": {"task": "prompt"}}, "has no column prompt; it has answer, question, stars"),
+        ({"split": "dev"}, "hub:owner/problems@abc123 could not be read"),
+        ({"constants": {"language": "rust"}}, "gives no task: .* 'rust'; allowed: python"),
+    ],
+)
+def test_what_is_wrong_with_a_data_set_is_named(tmp_path, hub, changes, message):
+    with pytest.raises(InputError, match=message):
+        collect(tmp_path, sources=[hub | changes])
+
+
+def test_a_damaged_data_set_is_named(tmp_path, hub):
+    (tmp_path / "owner/problems/train.jsonl").write_bytes(b'{"question": "a"}\n{"question": \xff')
+    with pytest.raises(InputError, match="owner/problems@abc123 could not be read"):
+        collect(tmp_path, sources=[hub])
