@@ -84,16 +84,18 @@ def read_hub(sources: Iterable[tables.DataSet]) -> tuple[list[Row], int]:
     rows: list[Row] = []
     num_wrong = 0
     for source in sources:
-        taken, why = 0, "it has no rows"
+        taken, why = 0, ""
         for number, row in enumerate(tables.read_hub(source), 1):
             try:
                 rows.append(_complete(row, source.name, f"{source.name} row {number}"))
                 taken += 1
             except InputError as error:
                 num_wrong += 1
-                why = str(error)
+                why = why or str(error)
         if not taken:
-            raise InputError(f"collect_prompts.sources: {source.name} gives no task: {why}")
+            raise InputError(
+                f"collect_prompts.sources: {source.name} gives no task: {why or 'it has no rows'}"
+            )
     return rows, num_wrong
 
 
