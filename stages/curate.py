@@ -27,6 +27,7 @@ class Params(contamination.Settings):
     near_duplicate: Annotated[float, Field(gt=0, le=1)]  # Jaccard index of texts that repeat
     slips: Annotated[int, Field(ge=0)]  # references with a planted error, for reflect rows
     max_mined: Annotated[int, Field(ge=0)]  # mined functions that are tried for tests of their own
+    min_quality: Annotated[float, Field(ge=0, le=1)]  # rows of a lower score are rejected
     cpu_s: Annotated[float, Field(gt=0)]  # of one execution
     workers: Annotated[int, Field(ge=1)]
     sandbox: Mode  # minimum: Landlock or mounts, seccomp and limits; all: every layer
@@ -47,6 +48,7 @@ def main(
         near_duplicate=params.near_duplicate,
         execution=Execution(sandbox.Limits(params.cpu_s), params.workers, params.sandbox),
         max_mined=params.max_mined,
+        min_quality=params.min_quality,
     )
     out.mkdir()
     for name in ("accepted", "reflect", "rejected"):

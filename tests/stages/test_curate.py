@@ -4,6 +4,7 @@ from typing import get_args
 
 import pytest
 from potstill import files
+from potstill.curation import curation, quality
 from potstill.models.formats import Origin
 from potstill.tasks import TASKS, Where
 
@@ -18,6 +19,7 @@ SETTINGS = {
     "near_duplicate": 0.7,
     "slips": 1,
     "max_mined": 9,
+    "min_quality": 0.0,
     "cpu_s": 1.0,
     "workers": 2,
     "sandbox": "minimum",
@@ -140,3 +142,19 @@ def test_reflect_rows_hold_a_real_error_and_a_fix_that_passes(curated):
     errors = [row["error"] for row in rows["reflect"]]
     assert any("NameError" in error for error in errors)
     assert all(row["fix"] == TASK["reference"] for row in rows["reflect"])
+
+
+def test_every_kept_row_has_its_quality_with_the_parts(curated):
+    _, rows = curated
+    for row in rows["accepted"]:
+        assert row["quality"] == quality.score(row["quality_parts"])
+        assert set(row["quality_parts"]) == set(quality.PARTS)
+
+
+def test_a_least_quality_rejects_what_is_below_with_its_score():
+    result = curation.Curated()
+    rows = [{**TASK, "origin": "reference", "group": "add", "code": TASK["reference"]}]
+    score = quality.score(quality.parts(rows[0]))
+    assert curation._good(rows, score, result)[0]["quality"] == score
+    assert curation._good(rows, score + 0.01, result) == []
+    assert [row["reason"] for row in result.rejected] == ["low_quality"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from potstill import files, sandbox, subset
-from potstill.curation import privacy, proof
+from potstill.curation import privacy, proof, quality
 from potstill.curation.contamination import Benchmarks
 from potstill.curation.duplicates import near
 from potstill.curation.proof import Execution
@@ -45,7 +45,7 @@ class Curated:
         return {**metrics, **dict(sorted(reasons.items())), **dict(sorted(origins.items()))}
 
 
-def curate(
+def curate(  # noqa: PLR0913 - one for each thing that judges
     candidates: Iterable[Row],
     *,
     policy: str,
@@ -55,6 +55,7 @@ def curate(
     near_duplicate: float,
     execution: Execution,
     max_mined: int,
+    min_quality: float,
 ) -> Curated:
     """Judge candidates in their order.
 
@@ -68,12 +69,13 @@ def curate(
         near_duplicate: Jaccard index of texts from which on one repeats another, 0 to 1.
         execution: how programs are run.
         max_mined: mined functions that are tried, in the order of their ids.
+        min_quality: rows of a lower score are rejected, 0 to 1; all rows get theirs.
     """
     result = Curated()
     static = [row for row in candidates if _looks_right(row, policy, max_code_characters, result)]
     fresh = list(_first_of_each(_discreet(static, result), benchmarks, result))
     fresh = _unlike(fresh, heldout, near_duplicate, result)
-    fresh = _proven(fresh, max_mined, result, execution)
+    fresh = _good(_proven(fresh, max_mined, result, execution), min_quality, result)
     runnable = [row for row in fresh if row.get("tests")]
     results = execution.run([_case(row, execution.limits) for row in runnable])
     runs = dict(zip((row["id"] for row in runnable), results, strict=True))
@@ -161,6 +163,19 @@ def _proven(rows: list[Row], most: int, result: Curated, execution: Execution) -
         if reason:
             result.reject(row, reason, "")
     return [row for row in rows if row["id"] not in dropped]
+
+
+def _good(rows: list[Row], least: float, result: Curated) -> list[Row]:
+    """Return the rows of enough quality, each with its score and the score's parts."""
+    kept = []
+    for row in rows:
+        parts = quality.parts(row)
+        score = quality.score(parts)
+        if score < least:
+            result.reject(row, "low_quality", f"{score:.2f}")
+        else:
+            kept.append({**row, "quality": score, "quality_parts": parts})
+    return kept
 
 
 def _case(row: Row, limits: sandbox.Limits) -> sandbox.Case:
