@@ -33,10 +33,11 @@ def row(number, origin, group):
         "family": group,
         "language": "python",
         "licence": "x",
-        "task": f"Task {origin} {number} {group}.",
-        "plan": ["Do it."] if origin == "reference" else [],
+        "task": f"Task {number} {origin} of {group}.",
+        "plan": [f"Do {number}."] if origin == "reference" else [],
         "code": f"x = {number}",
-        "reference": f"x = {number}",
+        "entry_point": f"f{number}",
+        "reference": f"def f{number}(): pass",
     }
 
 

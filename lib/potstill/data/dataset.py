@@ -7,7 +7,7 @@ from typing import Any
 
 from potstill import files, splits
 from potstill.errors import InputError
-from potstill.models import formats
+from potstill.models import division, formats
 from potstill.models.chat import Message
 from potstill.splits import Split
 from potstill.tokens.folds import fold_of
@@ -83,21 +83,20 @@ def reflect_rows(rows: Iterable[Row]) -> list[Row]:
 
 
 def decompose_rows(rows: Iterable[Row], count: int, source: random.Random) -> list[Row]:
-    """Return decompose rows: two or three tasks of one language joined into one request.
+    """Return decompose rows: two or three tasks of one language, divided by their plans.
 
     All are of one fold, so that what a teacher learns of a family is nowhere in the other fold.
     """
     pools: dict[tuple[int, str], list[Row]] = {}
-    for row in {row["task"]: row for row in rows if row["plan"]}.values():
+    for row in {row["task"]: row for row in rows if division.part(row)}.values():
         pools.setdefault((fold_of(row["group"]), row["language"]), []).append(row)
     found = []
     for number in range(count if pools else 0):
         place = sorted(pools)[number % len(pools)]
-        pool, language = pools[place], place[1]
+        pool = pools[place]
         chosen = source.sample(pool, min(len(pool), source.choice((2, 3))))
-        request = " Then: ".join(row["task"] for row in chosen)
-        answer = formats.subtasks([row["task"] for row in chosen], language)
-        found.append(_chat(chosen[0], "decompose", formats.decompose_prompt(request), answer))
+        prompt = formats.decompose_prompt(division.request(chosen))
+        found.append(_chat(chosen[0], "decompose", prompt, division.answer(chosen)))
     return found
 
 

@@ -13,8 +13,9 @@ from typing import Literal
 from potstill.models.chat import Message
 
 Format = Literal["code", "plan", "reflect", "decompose"]
-# Where a training row's answer comes from; `slip`: a reference, after one with a planted error.
-Origin = Literal["mined", "reference", "slip", "teacher"]
+# Where a training row comes from. Those of `slip` and `student` end with a reference: they show it
+# with a planted fault, or the failed answer of another model, such as the student.
+Origin = Literal["mined", "reference", "slip", "student", "teacher"]
 LANGUAGE_NAMES = {"python": "Python", "javascript": "JavaScript"}
 _SYSTEM = "You are a coding assistant."
 _FENCE = re.compile(
@@ -60,9 +61,9 @@ def numbered(steps: Sequence[str]) -> str:
     return "\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1))
 
 
-def subtasks(tasks: Sequence[str], language: str) -> str:
+def subtasks(inputs: Sequence[str], language: str) -> str:
     """Return the answer to a decompose prompt."""
-    return json.dumps([{"input": task, "language": language} for task in tasks])
+    return json.dumps([{"input": each, "language": language} for each in inputs])
 
 
 def answered(prompt: Sequence[Message], answer: str) -> list[Message]:
