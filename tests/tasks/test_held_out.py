@@ -49,13 +49,14 @@ def test_what_is_to_be_mended_fails_with_the_words_that_are_shown(where):
 
 def test_a_request_is_divided_into_parts_of_its_tasks_that_are_no_copies(where):
     decompose = [item for item in TASKS["formats"].problems(where) if item.format == "decompose"]
-    parts = {division.part(row): row["task"] for row in ROWS}
+    parts = {row["task"]: division.part(row) for row in ROWS}
     sizes = set()
     for item in decompose:
         tasks = json.loads(item.reference)
         assert {task["language"] for task in tasks} == {item.language}
-        whole = [parts[task["input"]] for task in tasks]
-        assert item.messages == formats.decompose_prompt(" Then: ".join(whole))
+        asked = item.messages[-1]["content"].partition("Request: ")[2].split(" Then: ")
+        assert item.messages == formats.decompose_prompt(" Then: ".join(asked))
+        assert [parts[task] for task in asked] == [task["input"] for task in tasks]
         assert not any(task["input"] in item.messages[-1]["content"] for task in tasks)
         sizes.add(len(tasks))
     assert sizes == {2, 3}
