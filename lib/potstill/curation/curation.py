@@ -21,6 +21,7 @@ from potstill.models.formats import Origin
 from potstill.tasks import failures
 
 Row = dict[str, Any]
+_SHOWN = ("licence", "language", "group", "task", "plan", "origin", "code")  # in reflect rows
 FAULTY: tuple[Origin, ...] = ("slip", "student")  # wanted for their faults alone
 
 
@@ -175,7 +176,7 @@ def _case(row: Row, limits: sandbox.Limits) -> sandbox.Case:
 def _reflection(row: Row, said: str) -> Row:
     """Return a row that shows broken code, its real error and the reference that passes."""
     return {
-        **{key: row[key] for key in ("licence", "language", "group", "task", "origin", "code")},
+        **{key: row[key] for key in _SHOWN},
         "id": files.row_id(row["id"], "reflect"),
         "error": said,
         "fix": row["reference"],
