@@ -126,7 +126,7 @@ def test_what_cannot_be_read_is_named():
     with pytest.raises(InputError, match="row r: a call of hermes cannot be read"):
         to_native(row, "hermes")
     row["messages"] = from_native(ROW, "qwen3_coder")["messages"]
-    row["messages"][2]["content"] = row["messages"][2]["content"].replace("=weather", "=wether")
+    row["messages"][2]["content"] = row["messages"][2]["content"].replace("=weather", "=walk")
     with pytest.raises(InputError, match="a call of qwen3_coder cannot be read"):
         to_native(row, "qwen3_coder")
 
