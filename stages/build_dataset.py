@@ -1,7 +1,8 @@
-"""Turn accepted rows into chat rows in four formats; the three splits share no family, no module.
+"""Turn accepted rows into chat rows of several formats; the splits share no family, no module.
 
 Reads   curated     folder: accepted.jsonl, reflect.jsonl
         prompts     folder with validation.jsonl and test.jsonl (task rows with references)
+        tools       folder: rows.jsonl (native tool rows), results.jsonl (what tools returned)
 Writes  out         folder: train.jsonl, validation.jsonl, test.jsonl (messages; the last is the
                     answer)
         metrics     rows by split and format
@@ -9,12 +10,13 @@ Writes  out         folder: train.jsonl, validation.jsonl, test.jsonl (messages;
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from potstill import files, stage
-from potstill.data import dataset
+from potstill.data import audit, dataset, sources
+from potstill.models.formats import Format
+from potstill.models.tool_formats import ToolFormat
 from potstill.params import Section
-from potstill.splits import Split
 from pydantic import Field
 
 
@@ -24,24 +26,22 @@ class Params(Section):
     max_train_rows: Annotated[int, Field(ge=1)]
     max_validation_rows: Annotated[int, Field(ge=1)]
     max_test_rows: Annotated[int, Field(ge=1)]
-    shares: dict[str, float]  # of plan, code, reflect and decompose rows
+    shares: dict[Format, float]  # of the rows of each format
+    share_tolerance: Annotated[float, Field(gt=0, le=1)]  # by which they may miss it
+    span_weights: dict[Format | Literal["name", "arguments"], float]  # of the loss; 1 if not named
+    call_share: Annotated[float, Field(ge=0, le=1)]  # of tool rows: those that call one
+    tool_format: ToolFormat  # how calls are written
     plan_in_prompt: Annotated[float, Field(ge=0, le=1)]  # share of code rows that show the plan
     mined_share: Annotated[float, Field(ge=0, le=1)]  # of code rows
     seed: int
 
 
-def main(params: Params, *, curated: Path, prompts: Path, out: Path) -> dict[str, int]:
-    """Build the splits; the library proves that they do not touch."""
-
-    def tasks(split: Split) -> list[dataset.Row]:
-        return list(files.read_jsonl(prompts / f"{split}.jsonl", ["family", "task"]))
-
-    splits = dataset.build(
-        accepted=list(files.read_jsonl(curated / "accepted.jsonl", ["code", "group", "origin"])),
-        broken=list(files.read_jsonl(curated / "reflect.jsonl", ["error", "fix"])),
-        tasks={"validation": tasks("validation"), "test": tasks("test")},
-        recipe=dataset.Recipe(**params.model_dump()),
-    )
+def main(params: Params, *, curated: Path, prompts: Path, tools: Path, out: Path) -> dict[str, int]:
+    """Build the splits; the library proves that they do not touch, and what their rows are."""
+    found, recipe = sources.read(curated, prompts, tools), dataset.Recipe(**params.model_dump())
+    splits = dataset.build(found, recipe)
+    for split, rows in splits.items():
+        audit.audit(rows, recipe, found.results, whole=split == "train")
     out.mkdir()
     metrics: dict[str, int] = {}
     for split, rows in splits.items():

@@ -32,13 +32,17 @@ def main(
 
     def texts(split: str) -> list[str]:
         rows = files.read_jsonl(dataset / f"{split}.jsonl", ["messages"])
-        return [tokenizer.render(row["messages"], add_generation_prompt=False) for row in rows]
+        return [
+            tokenizer.render(row["messages"], tools=row.get("tools"), add_generation_prompt=False)
+            for row in rows
+        ]
 
     # Docstrings bring the words in which tasks are asked.
     mined = files.read_jsonl(functions, ["docstring", "group"])
     words = (row["docstring"] for row in mined if splits.split(row["group"]) == "train")
     kept = trimming.choose(teacher, [*texts("train"), *words], params.size, out)
     cut = ChatTokenizer(out)
+    trimming.check_delimiters(tokenizer, cut, texts("train"))
     metrics: dict[str, float] = {"vocab_before": tokenizer.vocab_size, "vocab_after": len(kept)}
     for split in ("validation", "test"):
         found = trimming.measure(tokenizer, cut, kept, texts(split))

@@ -1,17 +1,15 @@
 """Keep what is inside the subset, without secrets, new, in no benchmark, and passes its tests.
 
 Reads   prompts     folder with train.jsonl (task rows with references and tests)
-        samples     JSONL of teacher answers
-        functions   JSONL of mined functions
-        problems    folder of benchmarks' files
-Writes  out         folder: accepted.jsonl, reflect.jsonl, rejected.jsonl
-        metrics     rows in and kept, by origin; rejected by reason
+        samples     JSONL of teacher answers; functions, of mined functions
+        answers     folder of other models' answers; problems, of benchmarks' files
+Writes  out         accepted.jsonl, reflect.jsonl, rejected.jsonl; metrics: rows by reason, origin
 """
 
 from pathlib import Path
 from typing import Annotated
 
-from potstill import files, sandbox, stage
+from potstill import sandbox, stage
 from potstill.curation import candidates, contamination, curation
 from potstill.curation.proof import Execution
 from potstill.sandbox import Mode
@@ -25,7 +23,7 @@ class Params(contamination.Settings):
     policy: str  # subset policy
     max_code_characters: Annotated[int, Field(ge=1)]
     near_duplicate: Annotated[float, Field(gt=0, le=1)]  # Jaccard index of texts that repeat
-    slips: Annotated[int, Field(ge=0)]  # references with a planted error, for reflect rows
+    slips: Annotated[int, Field(ge=0)]  # references with a planted fault, for reflect rows
     max_mined: Annotated[int, Field(ge=0)]  # mined functions that are tried for tests of their own
     min_quality: Annotated[float, Field(ge=0, le=1)]  # rows of a lower score are rejected
     cpu_s: Annotated[float, Field(gt=0)]  # of one execution
@@ -34,26 +32,27 @@ class Params(contamination.Settings):
 
 
 def main(
-    params: Params, *, prompts: Path, samples: Path, functions: Path, problems: Path, out: Path
+    params: Params,
+    *,
+    prompts: Path,
+    samples: Path,
+    functions: Path,
+    answers: Path,
+    problems: Path,
+    out: Path,
 ) -> dict[str, int]:
     """Judge every candidate and write both sides."""
     # held-out katas are in other families, and `heldout` finds what is near to them
     texts = contamination.known(Where(below(params.sources, problems)))
+    names = {"policy", "max_code_characters", "near_duplicate", "max_mined", "min_quality"}
     result = curation.curate(
-        candidates.read(prompts, samples, functions, params.slips),
-        policy=params.policy,
-        max_code_characters=params.max_code_characters,
+        candidates.read(prompts, samples, functions, answers, params.slips),
         benchmarks=contamination.Benchmarks(texts, params.ngram_words, params.code_jaccard),
         heldout=candidates.heldout(prompts),
-        near_duplicate=params.near_duplicate,
         execution=Execution(sandbox.Limits(params.cpu_s), params.workers, params.sandbox),
-        max_mined=params.max_mined,
-        min_quality=params.min_quality,
+        **params.model_dump(include=names),
     )
-    out.mkdir()
-    for name in ("accepted", "reflect", "rejected"):
-        files.write_jsonl(out / f"{name}.jsonl", getattr(result, name))
-    return result.counts() | {"benchmark_texts": contamination.count(texts)}
+    return result.write(out) | {"benchmark_texts": contamination.count(texts)}
 
 
 if __name__ == "__main__":

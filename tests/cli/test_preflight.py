@@ -214,7 +214,7 @@ def at(path, value):
         (
             "students/kd/phases",
             [{"steps": 16, "rows": {"origin": ["minde"]}}],
-            "kd.phases.0.rows.origin.0: got 'minde' .*'mined', 'reference', 'slip' or 'teacher'",
+            "kd.phases.0.rows.origin.0: got 'minde' .*'reference', 'slip', 'student' or 'teacher'",
         ),
         ("cache_logits/max_rows", 9, "students.kd: max_rows is 128, signals/adapted has 9"),
         (

@@ -18,8 +18,10 @@ def row(number, **changes):
         "origin": "reference",
         "licence": "x",
         "task": f"Task {number}.",
-        "plan": ["do it"],
+        "plan": [f"do {number}"],
         "code": f"x = {number}",
+        "entry_point": f"f{number}",
+        "reference": f"def f{number}(): pass",
     }
     return base | changes
 
@@ -48,7 +50,8 @@ def test_decompose_rows_keep_to_one_language_and_one_fold():
     assert {fold_of(item["group"]) for item in made} == {0, 1}
     for item in made:
         answer = item["messages"][-1]["content"]
-        asked = re.findall(r"Task (\d+)\.", answer)
+        asked = re.findall(r"do (\d+)\.", answer)
+        assert re.findall(r"Task (\d+)\.", item["messages"][1]["content"]) == asked
         assert {fold_of(f"g{number}") for number in asked} == {fold_of(item["group"])}
         assert answer.count(f'"language": "{item["language"]}"') == answer.count('"language"') >= 2
 

@@ -4,7 +4,9 @@ import itertools
 
 import pytest
 from potstill import files, splits
+from potstill.data import tools
 from potstill.errors import InputError
+from potstill.models import tool_formats
 
 from stages.build_dataset import Params, main
 
@@ -13,9 +15,22 @@ SETTINGS = {
     "max_validation_rows": 8,
     "max_test_rows": 12,
     "shares": {"code": 0.7, "plan": 0.1, "reflect": 0.1, "decompose": 0.1},
+    "share_tolerance": 0.15,
+    "span_weights": {},
+    "call_share": 0.67,
+    "tool_format": "native",
     "plan_in_prompt": 0.5,
     "mined_share": 0.25,
     "seed": 0,
+}
+
+PROGRAM = {"code": "print(3)"}
+RUN = {
+    "type": "function",
+    "function": {
+        "name": "run_python",
+        "parameters": {"type": "object", "properties": {"code": {"type": "string"}}},
+    },
 }
 
 
@@ -33,11 +48,31 @@ def row(number, origin, group):
         "family": group,
         "language": "python",
         "licence": "x",
-        "task": f"Task {origin} {number} {group}.",
-        "plan": ["Do it."] if origin == "reference" else [],
+        "task": f"Task {number} {origin} of {group}.",
+        "plan": [f"Do {number}."] if origin == "reference" else [],
         "code": f"x = {number}",
-        "reference": f"x = {number}",
+        "entry_point": f"f{number}",
+        "reference": f"def f{number}(): pass",
     }
+
+
+def tool_row(number, group, *, calls):
+    messages = [{"role": "user", "content": f"What is {number}?"}]
+    if calls:
+        call = tool_formats.call("run_python", PROGRAM)
+        messages.append({"role": "assistant", "content": "", "tool_calls": [call]})
+        messages.append({"role": "tool", "name": "run_python", "content": "3"})
+    messages.append({"role": "assistant", "content": f"It is {number}."})
+    about = {"language": "python", "origin": "reference", "licence": "x", "tools": [RUN]}
+    return {"id": f"t{number}", "format": "tool", "group": group, "messages": messages, **about}
+
+
+def tool_rows():
+    groups = [name for split in splits.SPLITS for name in named(split, 4)]
+    return [
+        tool_row(number, groups[number % len(groups)], calls=number % 3 != 0)
+        for number in range(240)
+    ]
 
 
 def build(folder, test_families=None, **changes):
@@ -46,8 +81,13 @@ def build(folder, test_families=None, **changes):
     (folder / "p").mkdir()
     kept = [row(n, "reference", name) for name in named("train", 9) for n in range(4)]
     kept += [row(n, "mined", f"module{n % 40}") for n in range(80)]
+    kept += [
+        {**row(n, "reference", name), "origin": "teacher", "id": f"a{n}{name}", "code": f"y = {n}"}
+        for name in named("train", 6)
+        for n in range(2)
+    ]
     files.write_jsonl(folder / "c/accepted.jsonl", kept)
-    broken = [{**r, "error": "NameError: y", "fix": "x = 0"} for r in kept[:8]]
+    broken = [{**r, "error": "NameError: y", "fix": "z = 0"} for r in kept[:8]]
     files.write_jsonl(folder / "c/reflect.jsonl", broken)
     families = {
         "validation": named("validation", 4),
@@ -56,8 +96,13 @@ def build(folder, test_families=None, **changes):
     for name, of_split in families.items():
         tasks = [row(n, "reference", family) for family in of_split for n in range(4)]
         files.write_jsonl(folder / f"p/{name}.jsonl", tasks)
-    params = Params(**(SETTINGS | changes))
-    metrics = main(params, curated=folder / "c", prompts=folder / "p", out=folder / "out")
+    (folder / "t").mkdir()
+    files.write_jsonl(folder / "t/rows.jsonl", tool_rows())
+    files.write_jsonl(
+        folder / "t/results.jsonl", [{"key": key} for key in tools.results(tool_rows())]
+    )
+    places = {name: folder / name[0] for name in ("curated", "prompts", "tools")}
+    metrics = main(Params(**(SETTINGS | changes)), **places, out=folder / "out")
     names = splits.SPLITS
     return metrics, {s: list(files.read_jsonl(folder / "out" / f"{s}.jsonl")) for s in names}
 
@@ -89,5 +134,84 @@ def test_a_family_that_leaks_stops_the_stage(tmp_path, split):
 
 
 def test_a_share_of_an_unknown_format_is_refused(tmp_path):
-    with pytest.raises(InputError, match="allowed: plan, code"):
+    with pytest.raises(ValueError, match="'code', 'plan'"):
         build(tmp_path, shares={"cod": 1.0})
+
+
+ALL = ["code", "plan", "reflect", "decompose", "critique", "describe", "episode"]
+
+
+def test_all_formats_are_built_and_pass_the_audit(tmp_path):
+    _, rows = build(tmp_path, shares=dict.fromkeys(ALL, 0.14), max_train_rows=56)
+    assert {r["format"] for r in rows["train"]} == set(ALL)
+
+
+def test_a_critique_never_shows_the_reference(tmp_path):
+    _, rows = build(tmp_path, shares={"code": 0.5, "critique": 0.5}, max_train_rows=32)
+    made = [r for r in rows["train"] if r["format"] == "critique"]
+    answers = {r["messages"][-1]["content"] for r in made}
+    assert answers == {"right", "wrong: NameError: y"}
+    references = {"z = 0"} | {r["reference"] for r in accepted(tmp_path)}
+    for each in made:
+        text = "".join(str(each["messages"]).split())
+        assert not any("".join(reference.split()) in text for reference in references)
+
+
+def accepted(folder):
+    return files.read_jsonl(folder / "c/accepted.jsonl")
+
+
+def test_both_ways_of_a_pair_are_in_one_split(tmp_path):
+    shares = {"code": 0.5, "describe": 0.5}
+    _, rows = build(tmp_path, shares=shares, plan_in_prompt=0.0, max_train_rows=80)
+    for name, found in rows.items():
+        for made in found:
+            assert splits.split(made["group"]) == name
+    forth = {r["messages"][-1]["content"] for r in rows["train"] if r["format"] == "code"}
+    back = [r["messages"] for r in rows["train"] if r["format"] == "describe"]
+    assert back
+    for _, asked, answer in back:
+        assert asked["content"].rpartition("\n\n")[2] in forth
+        assert answer["content"].startswith("Task ")
+
+
+@pytest.mark.parametrize("tool_format", ["native", "fenced_json", "hermes", "qwen3_coder"])
+def test_tool_rows_come_in_their_share_and_one_format(tmp_path, tool_format):
+    pytest.importorskip("jsonschema")
+    changes = {"shares": {"code": 0.4, "tool": 0.6}, "tool_format": tool_format}
+    metrics, rows = build(tmp_path, **changes, max_train_rows=60)
+    assert metrics["train_tool"] == 36
+    asked = [r for r in rows["train"] if r["format"] == "tool"]
+    called = [tool_formats.found(r) for r in asked if tool_formats.found(r)]
+    assert len(called) == 24  # 67 %
+    assert all(names == {tool_format} for names in called)
+
+
+def test_spans_have_the_weights_that_are_set(tmp_path):
+    pytest.importorskip("jsonschema")
+    weights = {"plan": 0.5, "reflect": 3.0, "arguments": 2.0}
+    shares = {"plan": 0.2, "episode": 0.4, "tool": 0.4}
+    _, rows = build(tmp_path, shares=shares, span_weights=weights, max_train_rows=30)
+    plan = next(r for r in rows["train"] if r["format"] == "plan")
+    assert plan["messages"][-1]["weights"] == {"turn": 0.5}
+    tool = next(r for r in rows["train"] if tools.calls(r))
+    assert tool["messages"][1]["weights"] == {"turn": 1.0, "arguments": 2.0}
+    episodes = [r["messages"] for r in rows["train"] if r["format"] == "episode"]
+    said = {
+        tuple(m.get("weights", {}).get("turn") for m in messages if m["role"] == "assistant")
+        for messages in episodes
+    }
+    assert said == {(0.5, 1.0), (0.5, None, 3.0)}  # code that failed is never learnt
+
+
+def test_the_weight_of_one_is_not_written(tmp_path):
+    _, rows = build(tmp_path)
+    assert not any("weights" in m for r in rows["train"] for m in r["messages"])
+
+
+def test_a_result_that_no_tool_returned_stops_the_stage(tmp_path, monkeypatch):
+    pytest.importorskip("jsonschema")
+    monkeypatch.setattr(tools, "results", lambda rows: [])
+    with pytest.raises(InputError, match="no tool returned '3' to this call"):
+        build(tmp_path, shares={"tool": 1.0})
+    assert not (tmp_path / "out").exists()

@@ -1,8 +1,11 @@
 """The vocabulary is chosen by the training rows; a model cut to it computes what it did."""
 
+import shutil
+
 import pytest
 import torch
 from potstill import files, splits
+from potstill.errors import InputError
 from potstill.loading import load
 from potstill.models.chat import ChatTokenizer
 from potstill.students import trimming
@@ -61,3 +64,33 @@ def test_only_the_words_of_training_modules_count(tiny_llama, inputs, tmp_path):
         main(Params(size=320), teacher=tiny_llama, out=tmp_path / split, **inputs)
         made[split] = files.sha256_tree(tmp_path / split)
     assert made["validation"] == made["test"] != made["train"]
+
+
+def with_delimiter(teacher, out, *, is_added):
+    """Copy a checkpoint whose vocabulary has <tool_call> as one entry, found in texts or not."""
+    shutil.copytree(teacher, out)
+    tokenizer = files.read_json(out / "tokenizer.json")
+    number = ChatTokenizer(teacher).vocab_size
+    if is_added:
+        flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized", "special"), False)
+        tokenizer["added_tokens"].append({"id": number, "content": "<tool_call>", **flags})
+    else:
+        tokenizer["model"]["vocab"]["<tool_call>"] = number
+    files.write_json(out / "tokenizer.json", tokenizer)
+    return out
+
+
+@pytest.mark.parametrize("size", [0, 320])
+def test_a_delimiter_that_the_vocabulary_has_is_one_id(tiny_llama, inputs, tmp_path, size):
+    call = {"role": "assistant", "content": "<tool_call>\n{}\n</tool_call>"}
+    rows = [{"messages": [{"role": "user", "content": "wrap"}, call]}]
+    good = with_delimiter(tiny_llama, tmp_path / "good", is_added=True)
+    bad = with_delimiter(tiny_llama, tmp_path / "bad", is_added=False)
+    params = Params(size=size)
+    main(params, teacher=bad, out=tmp_path / "unused", **inputs)  # no row has it
+    files.write_jsonl(inputs["dataset"] / "train.jsonl", rows)
+    main(params, teacher=good, out=tmp_path / "out", **inputs)
+    assert len(ChatTokenizer(tmp_path / "out").encode("<tool_call>")) == 1
+    main(params, teacher=tiny_llama, out=tmp_path / "without", **inputs)  # nobody has it as one
+    with pytest.raises(InputError, match="<tool_call> is one entry of the vocabulary and is read"):
+        main(params, teacher=bad, out=tmp_path / "out2", **inputs)

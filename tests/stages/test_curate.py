@@ -3,7 +3,7 @@
 from typing import get_args
 
 import pytest
-from potstill import files
+from potstill import files, sandbox
 from potstill.curation import curation, quality
 from potstill.models.formats import Origin
 from potstill.tasks import TASKS, Where
@@ -39,6 +39,7 @@ TASK = {
 LONG = "Count how often each of the first letters of the given names of the cats occurs in a row."
 HELD = "Say of each of the blue houses of the old town how many of its windows look to the north."
 KEY = "ghp_" + "wWPw5k4aXcaT4fNP0UcnZwJUVFk6LO0pINUx"
+STUDENT = "```python\ndef add(a, b):\n    return [a, b][2]\n```"
 ANSWERS = {
     "good": "```python\ndef add(a, b):\n    return b + a\n```",
     "wrong": "def add(a, b):\n    return a - b",
@@ -60,6 +61,9 @@ def curated(tmp_path):
     held = {**TASK, "id": "h", "family": "other", "task": HELD, "reference": "def h(x): return x"}
     files.write_jsonl(tmp_path / "p/validation.jsonl", [held])
     files.write_jsonl(tmp_path / "p/test.jsonl", [{**held, "task": "Else", "family": "third"}])
+    (tmp_path / "a").mkdir()
+    others = [{"id": "long", "text": text} for text in (STUDENT, TASK["reference"] + "  # mine")]
+    files.write_jsonl(tmp_path / "a/student.jsonl", others)
     samples = [{"id": name, "text": text, "finish": "stop"} for name, text in ANSWERS.items()]
     samples[-1]["id"] = "good"  # the reference of `good` comes later and is a copy of it
     files.write_jsonl(tmp_path / "s.jsonl", samples)
@@ -94,6 +98,7 @@ def curated(tmp_path):
         prompts=tmp_path / "p",
         samples=tmp_path / "s.jsonl",
         functions=tmp_path / "f.jsonl",
+        answers=tmp_path / "a",
         problems=tmp_path,
         out=tmp_path / "out",
     )
@@ -120,7 +125,8 @@ def test_every_reason_is_counted_and_the_counts_add_up(curated):
     assert reasons["rejected_no_inputs"] == 1
     assert reasons["rejected_near_heldout"] == 1
     assert reasons["rejected_near_duplicate"] == 1
-    assert reasons["rejected_tests_failed"] == 3  # wrong, crash and the planted slip
+    assert reasons["rejected_tests_failed"] == 4  # wrong, crash, slip, the student's
+    assert reasons["rejected_no_fault"] == 1  # the student's right answer
     assert len(rows["rejected"]) == sum(reasons.values())
     assert KEY not in str(rows)
     assert "posta.hr" not in str(rows)
@@ -134,7 +140,7 @@ def test_what_is_kept_is_whole_and_in_the_subset(curated):
     assert origins.count("teacher") >= 1
     assert all("import" not in row["code"] for row in rows["accepted"])
     everywhere = {row.get("origin") for part in rows.values() for row in part}
-    assert everywhere == set(get_args(Origin))  # what a phase may ask for
+    assert everywhere | {"bfcl"} == set(get_args(Origin))  # what a phase may ask for
 
 
 def test_reflect_rows_hold_a_real_error_and_a_fix_that_passes(curated):
@@ -158,3 +164,13 @@ def test_a_least_quality_rejects_what_is_below_with_its_score():
     assert curation._good(rows, score, result)[0]["quality"] == score
     assert curation._good(rows, score + 0.01, result) == []
     assert [row["reason"] for row in result.rejected] == ["low_quality"]
+
+
+def test_the_students_own_failure_is_shown_with_the_words_of_its_run(curated):
+    _, rows = curated
+    (row,) = [row for row in rows["reflect"] if row["origin"] == "student"]
+    assert row["code"] == "def add(a, b):\n    return [a, b][2]"
+    run = sandbox.run("python", row["code"], tests=TASK["tests"], entry_point="add")
+    assert (
+        row["error"] == run.stderr.strip().splitlines()[-1] == "IndexError: list index out of range"
+    )

@@ -1,32 +1,38 @@
-"""What may become a training row: teacher answers, references, planted errors, mined functions.
+"""What may become a training row: answers, references, planted faults, mined functions.
 
 Every candidate has id, origin, licence, language, group, task, plan and code; those that can be
 executed also have entry_point, tests and reference.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from potstill import files
-from potstill.curation.mutants import mutants
+from potstill.errors import InputError
 from potstill.models import formats
+from potstill.tasks.mutants import mutants
 
 Row = dict[str, Any]
 
 
-def read(prompts: Path, samples: Path, functions: Path, slips: int) -> list[Row]:
+def read(prompts: Path, samples: Path, functions: Path, others: Path, slips: int) -> list[Row]:
     """Return all candidates in order of precedence.
 
     Args:
         prompts: folder with train.jsonl, task rows.
         samples: JSONL of the teacher's answers to them.
         functions: JSONL of mined functions.
-        slips: references with a planted error.
+        others: folder of other models' answers to the tasks, any number of JSONL files.
+        slips: references with a planted fault.
+
+    Raises:
+        InputError: another model's answer is to no task of train.jsonl.
     """
     tasks = {row["id"]: row for row in files.read_jsonl(prompts / "train.jsonl", ["id", "task"])}
     return [
         *answers(tasks, files.read_jsonl(samples, ["id", "text", "finish"])),
+        *answers(tasks, _of_others(tasks, others), "student"),
         *references(tasks, slips),
         *mined(files.read_jsonl(functions, ["id", "name", "docstring", "code"])),
     ]
@@ -43,11 +49,24 @@ def _of_task(task: Row, origin: formats.Origin, code: str) -> Row:
     return {**task, "id": identity, "origin": origin, "code": code, "group": task["family"]}
 
 
-def answers(tasks: Mapping[str, Row], samples: Iterable[Row]) -> list[Row]:
-    """Return the code of every teacher answer, with what `curate` needs to judge a cut answer."""
+def _of_others(tasks: Mapping[str, Row], folder: Path) -> Iterator[Row]:
+    for path in sorted(folder.glob("*.jsonl")):
+        for answer in files.read_jsonl(path, ["id", "text"]):
+            if answer["id"] not in tasks:
+                raise InputError(
+                    f"{path}: {answer['id']} is no task of data/prompts/train.jsonl: give answers "
+                    "to training tasks alone, with their ids"
+                )
+            yield {"finish": "stop", **answer}
+
+
+def answers(
+    tasks: Mapping[str, Row], samples: Iterable[Row], origin: formats.Origin = "teacher"
+) -> list[Row]:
+    """Return the code of every answer, with what `curate` needs to judge a cut one."""
     return [
         {
-            **_of_task(tasks[answer["id"]], "teacher", formats.extract_code(answer["text"])),
+            **_of_task(tasks[answer["id"]], origin, formats.extract_code(answer["text"])),
             "text": answer["text"],
             "finish": answer["finish"],
         }
@@ -56,7 +75,7 @@ def answers(tasks: Mapping[str, Row], samples: Iterable[Row]) -> list[Row]:
 
 
 def references(tasks: Mapping[str, Row], slips: int) -> list[Row]:
-    """Return the references of all tasks, and `slips` of them with a planted error."""
+    """Return the references of all tasks, and `slips` of them with a planted fault."""
     known = [task for task in tasks.values() if task["reference"]]
     rows = [_of_task(task, "reference", task["reference"]) for task in known]
     tested = sorted((task for task in known if task["tests"]), key=lambda task: task["id"])

@@ -2,12 +2,14 @@
 
 A row that fails is never repaired: it is rejected with the first reason that holds. Failed teacher
 answers are still worth something: with the error that the executor really printed and a solution
-that really runs they teach the student to mend code. So do references with a planted fault.
+that really runs they teach the student to mend code. So do references with a planted fault, and the
+failures of any model whose answers are given, such as the student's own.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from potstill import files, sandbox, subset
@@ -15,9 +17,12 @@ from potstill.curation import privacy, proof, quality
 from potstill.curation.contamination import Benchmarks
 from potstill.curation.duplicates import near
 from potstill.curation.proof import Execution
-from potstill.tasks.slips import last_words
+from potstill.models.formats import Origin
+from potstill.tasks import failures
 
 Row = dict[str, Any]
+_SHOWN = ("licence", "language", "group", "task", "plan", "origin", "code")  # in reflect rows
+FAULTY: tuple[Origin, ...] = ("slip", "student")  # wanted for their faults alone
 
 
 @dataclass
@@ -32,6 +37,13 @@ class Curated:
         """Put a row aside with its reason."""
         kept = {key: row[key] for key in ("id", "origin", "language", "group", "code")}
         self.rejected.append({**kept, "reason": reason, "detail": detail[:200]})
+
+    def write(self, out: Path) -> dict[str, int]:
+        """Make the folder with a JSONL file of each kind; return the counts."""
+        out.mkdir()
+        for name in ("accepted", "reflect", "rejected"):
+            files.write_jsonl(out / f"{name}.jsonl", getattr(self, name))
+        return self.counts()
 
     def counts(self) -> dict[str, int]:
         """Return rows in, kept and rejected, by origin and by reason; they add up."""
@@ -82,12 +94,12 @@ def curate(  # noqa: PLR0913 - one for each thing that judges
     for row in fresh:
         run = runs.get(row["id"])
         if run is not None and not run.ok:
-            said = run.stderr.strip() or run.failure
+            said = failures.said(run)
             result.reject(row, "timeout" if run.exit_code == 124 else "tests_failed", said)
             if said and row.get("reference"):
                 result.reflect.append(_reflection(row, said))
-        elif row["origin"] == "slip":
-            result.reject(row, "no_fault", "")  # a change that no test can see
+        elif row["origin"] in FAULTY:
+            result.reject(row, "no_fault", "")  # what no test can see teaches nothing to mend
         else:
             result.accepted.append(row)
     return result
@@ -191,8 +203,8 @@ def _case(row: Row, limits: sandbox.Limits) -> sandbox.Case:
 def _reflection(row: Row, said: str) -> Row:
     """Return a row that shows broken code, its real error and the reference that passes."""
     return {
-        **{key: row[key] for key in ("licence", "language", "group", "task", "origin", "code")},
+        **{key: row[key] for key in _SHOWN},
         "id": files.row_id(row["id"], "reflect"),
-        "error": last_words(said),
+        "error": said,
         "fix": row["reference"],
     }

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from potstill import sandbox
-from potstill.curation import inputs, mutants
+from potstill.curation import inputs
+from potstill.tasks import mutants
 
 Row = dict[str, Any]
 Outputs = dict[str, Any]

@@ -1,18 +1,18 @@
-"""Mix the four formats into the chat rows of three splits that share no family and no module."""
+"""Mix the formats into the chat rows of three splits that share no family and no module."""
 
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-from potstill import files, splits
+from potstill import splits
+from potstill.data import agent, tools
+from potstill.data.rows import Row, chat, weigh
+from potstill.data.sources import Sources
 from potstill.errors import InputError
-from potstill.models import formats
-from potstill.models.chat import Message
+from potstill.models import division, formats, tool_formats
+from potstill.models.tool_formats import ToolFormat
 from potstill.splits import Split
 from potstill.tokens.folds import fold_of
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,14 @@ class Recipe:
         max_train_rows: rows of the training split.
         max_validation_rows: rows of the validation split.
         max_test_rows: rows of the test split.
-        shares: of plan, code, reflect and decompose rows.
+        shares: of the rows of each format.
+        span_weights: of the loss on what answers of a format say, and on the names and arguments of
+            tool calls; 1 where nothing is named.
+        call_share: of tool rows that call a tool; the others answer without.
+        tool_format: in which calls are written.
         plan_in_prompt: share of code rows whose prompt shows the plan.
         mined_share: of code rows come from mined functions.
+        share_tolerance: by which the share of a format may miss what is wanted; see `audit`.
         seed: of every draw.
     """
 
@@ -33,21 +38,13 @@ class Recipe:
     max_validation_rows: int
     max_test_rows: int
     shares: dict[str, float]
+    span_weights: dict[str, float]
+    call_share: float
+    tool_format: ToolFormat
     plan_in_prompt: float
     mined_share: float
+    share_tolerance: float
     seed: int
-
-
-def _chat(row: Row, name: formats.Format, prompt: list[Message], answer: str) -> Row:
-    return {
-        "id": files.row_id(name, row["id"], answer),
-        "format": name,
-        "language": row["language"],
-        "group": row["group"],
-        "origin": row["origin"],
-        "licence": row["licence"],
-        "messages": formats.answered(prompt, answer),
-    }
 
 
 def code_rows(rows: Iterable[Row], plan_share: float, source: random.Random) -> list[Row]:
@@ -56,7 +53,7 @@ def code_rows(rows: Iterable[Row], plan_share: float, source: random.Random) -> 
     for row in rows:
         plan = row["plan"] if row["plan"] and source.random() < plan_share else []
         prompt = formats.code_prompt(row["task"], row["language"], plan)
-        found.append(_chat(row, "code", prompt, row["code"]))
+        found.append(chat(row, "code", prompt, row["code"]))
     return found
 
 
@@ -64,7 +61,7 @@ def plan_rows(rows: Iterable[Row]) -> list[Row]:
     """Return plan rows, one for each task that has a plan."""
     planned = {row["task"]: row for row in rows if row["plan"]}
     return [
-        _chat(row, "plan", formats.plan_prompt(task), formats.numbered(row["plan"]))
+        chat(row, "plan", formats.plan_prompt(task), formats.numbered(row["plan"]))
         for task, row in planned.items()
     ]
 
@@ -72,7 +69,7 @@ def plan_rows(rows: Iterable[Row]) -> list[Row]:
 def reflect_rows(rows: Iterable[Row]) -> list[Row]:
     """Return reflect rows: broken code and its error in, code that passes out."""
     return [
-        _chat(
+        chat(
             row,
             "reflect",
             formats.reflect_prompt(row["task"], row["code"], row["error"], row["language"]),
@@ -83,21 +80,20 @@ def reflect_rows(rows: Iterable[Row]) -> list[Row]:
 
 
 def decompose_rows(rows: Iterable[Row], count: int, source: random.Random) -> list[Row]:
-    """Return decompose rows: two or three tasks of one language joined into one request.
+    """Return decompose rows: two or three tasks of one language, divided by their plans.
 
     All are of one fold, so that what a teacher learns of a family is nowhere in the other fold.
     """
     pools: dict[tuple[int, str], list[Row]] = {}
-    for row in {row["task"]: row for row in rows if row["plan"]}.values():
+    for row in {row["task"]: row for row in rows if division.part(row)}.values():
         pools.setdefault((fold_of(row["group"]), row["language"]), []).append(row)
     found = []
     for number in range(count if pools else 0):
         place = sorted(pools)[number % len(pools)]
-        pool, language = pools[place], place[1]
+        pool = pools[place]
         chosen = source.sample(pool, min(len(pool), source.choice((2, 3))))
-        request = " Then: ".join(row["task"] for row in chosen)
-        answer = formats.subtasks([row["task"] for row in chosen], language)
-        found.append(_chat(chosen[0], "decompose", formats.decompose_prompt(request), answer))
+        prompt = formats.decompose_prompt(division.request(chosen))
+        found.append(chat(chosen[0], "decompose", prompt, division.answer(chosen)))
     return found
 
 
@@ -124,24 +120,16 @@ def mix(parts: dict[str, list[Row]], shares: dict[str, float], most: int, seed: 
     return chosen
 
 
-def build(
-    *, accepted: list[Row], broken: list[Row], tasks: dict[Split, list[Row]], recipe: Recipe
-) -> dict[Split, list[Row]]:
+def build(sources: Sources, recipe: Recipe) -> dict[Split, list[Row]]:
     """Return the rows of each split.
-
-    Args:
-        accepted: curated rows of training families and of mined modules.
-        broken: code with its real error and a fix; for training.
-        tasks: task rows of "validation" and "test"; their references are the answers.
-        recipe: sizes and shares.
 
     Raises:
         InputError: a family is of another split, or a split would have no rows.
     """
     known: dict[Split, list[Row]] = {
-        "train": [row for row in accepted if row["origin"] != "mined"],
-        "validation": _solved(tasks["validation"]),
-        "test": _solved(tasks["test"]),
+        "train": [row for row in sources.accepted if row["origin"] != "mined"],
+        "validation": _solved(sources.tasks["validation"]),
+        "test": _solved(sources.tasks["test"]),
     }
     for name, rows in known.items():
         wrong = sorted({row["group"] for row in rows if splits.split(row["group"]) != name})
@@ -151,7 +139,7 @@ def build(
                 "split: run collect_prompts and curate again"
             )
     library: dict[Split, list[Row]] = {name: [] for name in splits.SPLITS}
-    for row in accepted:
+    for row in sources.accepted:
         if row["origin"] == "mined":
             library[splits.split(row["group"])].append(row)
     most = {
@@ -159,12 +147,33 @@ def build(
         "validation": recipe.max_validation_rows,
         "test": recipe.max_test_rows,
     }
+    asked: dict[Split, list[Row]] = {name: [] for name in splits.SPLITS}
+    for row in sources.tool_rows:
+        asked[splits.split(row["group"])].append(row)
     return {
         name: _rows(
-            known[name], library[name], broken if name == "train" else [], most[name], recipe
+            known[name],
+            library[name],
+            sources.broken if name == "train" else [],
+            _tool_rows(asked[name], most[name], recipe),
+            most=most[name],
+            recipe=recipe,
         )
         for name in splits.SPLITS
     }
+
+
+def _tool_rows(rows: list[Row], most: int, recipe: Recipe) -> list[Row]:
+    """Draw rows that call a tool and rows that do not in their shares, and write their calls."""
+    count = round(most * recipe.shares.get("tool", 0))
+    ranked = sorted(rows, key=lambda row: row["id"])
+    call = [row for row in ranked if tools.calls(row)][: round(count * recipe.call_share)]
+    direct = [row for row in ranked if not tools.calls(row)][: count - len(call)]
+    parts = {k: w for k, w in recipe.span_weights.items() if k in tools.PARTS}
+    return [
+        tool_formats.from_native(tools.weigh(row, parts), recipe.tool_format)
+        for row in [*call, *direct]
+    ]
 
 
 def _solved(tasks: list[Row]) -> list[Row]:
@@ -178,17 +187,28 @@ def _solved(tasks: list[Row]) -> list[Row]:
 
 
 def _rows(
-    known: list[Row], library: list[Row], broken: list[Row], most: int, recipe: Recipe
+    known: list[Row],
+    library: list[Row],
+    broken: list[Row],
+    tool_rows: list[Row],
+    *,
+    most: int,
+    recipe: Recipe,
 ) -> list[Row]:
     source = random.Random(recipe.seed)
     code = round(most * recipe.shares.get("code", 0))
     ranked = sorted(library, key=lambda row: row["id"])[: round(code * recipe.mined_share)]
     known = sorted(known, key=lambda row: row["id"])
     source.shuffle(known)
+    chosen = [*known[: code - len(ranked)], *ranked]
     parts = {
         "plan": plan_rows(known),
-        "code": code_rows([*known[: code - len(ranked)], *ranked], recipe.plan_in_prompt, source),
+        "code": code_rows(chosen, recipe.plan_in_prompt, source),
         "reflect": reflect_rows(broken),
         "decompose": decompose_rows(known, most, source),
+        "critique": agent.critique_rows(known, broken),
+        "describe": agent.describe_rows(chosen or known),
+        "episode": agent.episode_rows(known, broken, recipe.span_weights),
+        "tool": tool_rows,
     }
-    return mix(parts, recipe.shares, most, recipe.seed)
+    return weigh(mix(parts, recipe.shares, most, recipe.seed), recipe.span_weights)

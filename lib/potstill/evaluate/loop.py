@@ -22,7 +22,7 @@ from potstill.evaluate.scoring import Desk
 from potstill.models import formats
 from potstill.models.chat import Message
 from potstill.tasks import Problem
-from potstill.tasks.slips import last_words
+from potstill.tasks.failures import last_words
 
 MEASURE = "solved"
 FLAGS = ("passed", "escalated", "hit_limit", "repeats")

@@ -1,4 +1,4 @@
-"""The four prompts of a coding agent, and how an answer is read back.
+"""The prompts of a coding agent, and how an answer is read back.
 
 Plan, code, reflect and decompose are the formats of the EdgeCoder agent loop. The same functions
 make training rows, teacher prompts and evaluation prompts, so the student is asked in use exactly
@@ -12,9 +12,11 @@ from typing import Literal
 
 from potstill.models.chat import Message
 
-Format = Literal["code", "plan", "reflect", "decompose"]
-# Where a training row's answer comes from; `slip`: a reference, after one with a planted error.
-Origin = Literal["mined", "reference", "slip", "teacher"]
+Format = Literal["code", "plan", "reflect", "decompose", "critique", "describe", "episode", "tool"]
+# Where a training row comes from. Those of `slip` and `student` end with a reference: they show it
+# with a planted fault, or the failed answer of another model, such as the student.
+Origin = Literal["bfcl", "mined", "reference", "slip", "student", "teacher"]
+RIGHT, WRONG = "right", "wrong: "  # how the answer to a critique prompt begins
 LANGUAGE_NAMES = {"python": "Python", "javascript": "JavaScript"}
 _SYSTEM = "You are a coding assistant."
 _FENCE = re.compile(
@@ -55,14 +57,27 @@ def decompose_prompt(request: str) -> list[Message]:
     )
 
 
+def critique_prompt(task: str, code: str, language: str) -> list[Message]:
+    """Ask whether code solves its task; no reference is shown."""
+    return _messages(
+        f"Judge this {LANGUAGE_NAMES[language]} code. Answer with right, or with wrong: and what "
+        f"goes wrong.\n\nTask: {task}\n\nCode:\n{code}"
+    )
+
+
+def describe_prompt(code: str, language: str) -> list[Message]:
+    """Ask for the task that code solves: the way back of a code prompt."""
+    return _messages(f"Write the task that this {LANGUAGE_NAMES[language]} code solves.\n\n{code}")
+
+
 def numbered(steps: Sequence[str]) -> str:
     """Return "1. ...", one step a line."""
     return "\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1))
 
 
-def subtasks(tasks: Sequence[str], language: str) -> str:
+def subtasks(inputs: Sequence[str], language: str) -> str:
     """Return the answer to a decompose prompt."""
-    return json.dumps([{"input": task, "language": language} for task in tasks])
+    return json.dumps([{"input": each, "language": language} for each in inputs])
 
 
 def answered(prompt: Sequence[Message], answer: str) -> list[Message]:

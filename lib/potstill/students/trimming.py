@@ -16,6 +16,7 @@ from potstill import files
 from potstill.errors import InputError
 from potstill.models import checkpoint
 from potstill.models.chat import ChatTokenizer
+from potstill.models.tool_formats import DELIMITERS
 from potstill.students import vocabulary
 
 NAME = "vocabulary.json"
@@ -110,6 +111,26 @@ def link(source: Path, out: Path) -> None:
     out.mkdir(parents=True)
     for path in sorted(source.iterdir()):
         checkpoint.link(path, out / path.name)
+
+
+def check_delimiters(full: ChatTokenizer, trimmed: ChatTokenizer, texts: Sequence[str]) -> None:
+    """Check that what delimits a call or a thought is one id, where the full vocabulary has one.
+
+    Raises:
+        InputError: it falls apart, so a runtime cannot stop or parse at it.
+    """
+    for delimiter in DELIMITERS:
+        if full.tokenizer.token_to_id(delimiter) is None:
+            continue
+        if not any(delimiter in text for text in texts):
+            continue
+        for chat in (full, trimmed):
+            num_ids = len(chat.encode(delimiter))
+            if num_ids != 1:
+                raise InputError(
+                    f"{chat.folder}: {delimiter} is one entry of the vocabulary and is read as "
+                    f"{num_ids} ids: add it to added_tokens of tokenizer.json"
+                )
 
 
 def measure(

@@ -5,7 +5,7 @@ import difflib
 
 import pytest
 from potstill import katas, sandbox
-from potstill.curation.mutants import mutants
+from potstill.tasks.mutants import mutants
 
 PYTHON = """
 def clamp(value, low, high):

@@ -1,0 +1,42 @@
+"""A chat row of a data set."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from potstill import files
+from potstill.models import formats
+from potstill.models.chat import Message
+
+Row = dict[str, Any]
+
+
+def chat(row: Row, name: str, prompt: Sequence[Message], answer: str) -> Row:
+    """Return the chat row of a format that is made of a curated row or a task."""
+    return {
+        "id": files.row_id(name, row["id"], answer),
+        "format": name,
+        "language": row["language"],
+        "group": row["group"],
+        "origin": row["origin"],
+        "licence": row["licence"],
+        "messages": formats.answered(prompt, answer),
+    }
+
+
+def weigh(rows: Sequence[Row], weights: dict[str, float]) -> list[Row]:
+    """Return rows whose answers have the weights of their formats on the loss; 1 is not written.
+
+    Messages that have weights keep them.
+
+    Args:
+        rows: of any formats.
+        weights: format -> weight; formats that are not named have 1.
+    """
+    found = []
+    for row in rows:
+        *before, last = row["messages"]
+        weight = weights.get(row["format"], 1.0)
+        is_plain = weight == 1 or any("weights" in message for message in row["messages"])
+        weighed = {**row, "messages": [*before, {**last, "weights": {"turn": weight}}]}
+        found.append(row if is_plain else weighed)
+    return found
