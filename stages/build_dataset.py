@@ -1,10 +1,11 @@
 """Turn accepted rows into chat rows in four formats; the three splits share no family, no module.
 
-Reads   curated     folder: accepted.jsonl, reflect.jsonl
+Reads   curated     folder: accepted.jsonl, reflect.jsonl, rejected.jsonl
         prompts     folder with validation.jsonl and test.jsonl (task rows with references)
 Writes  out         folder: train.jsonl, validation.jsonl, test.jsonl (messages; the last is the
-                    answer)
-        metrics     rows by split and format
+                    answer); pairs.jsonl, of training families: two answers to one prompt, of format
+                    chosen, which passed its tests, and rejected, which failed them
+        metrics     pairs; rows by split and format
 """
 
 from collections import Counter
@@ -36,14 +37,18 @@ def main(params: Params, *, curated: Path, prompts: Path, out: Path) -> dict[str
     def tasks(split: Split) -> list[dataset.Row]:
         return list(files.read_jsonl(prompts / f"{split}.jsonl", ["family", "task"]))
 
+    accepted = list(files.read_jsonl(curated / "accepted.jsonl", ["code", "group", "origin"]))
+    rejected = files.read_jsonl(curated / "rejected.jsonl", ["code", "group", "reason"])
     splits = dataset.build(
-        accepted=list(files.read_jsonl(curated / "accepted.jsonl", ["code", "group", "origin"])),
+        accepted=accepted,
         broken=list(files.read_jsonl(curated / "reflect.jsonl", ["error", "fix"])),
         tasks={"validation": tasks("validation"), "test": tasks("test")},
         recipe=dataset.Recipe(**params.model_dump()),
     )
     out.mkdir()
-    metrics: dict[str, int] = {}
+    pairs = dataset.pair_rows(accepted, rejected)
+    files.write_jsonl(out / "pairs.jsonl", pairs)
+    metrics = {"pairs": sum(row["format"] == "rejected" for row in pairs)}
     for split, rows in splits.items():
         counts = Counter(f"{split}_{row['format']}" for row in rows)
         metrics |= {f"{split}_rows": files.write_jsonl(out / f"{split}.jsonl", rows), **counts}

@@ -1,11 +1,12 @@
 """Turn chat rows into token ids once, for every stage that trains, prunes or caches.
 
-Reads   dataset     folder with train.jsonl, validation.jsonl and test.jsonl (messages, group,
-                    tools)
+Reads   dataset     folder with train.jsonl, validation.jsonl, test.jsonl and pairs.jsonl (messages,
+                    group, tools)
         vocabulary  folder with the tokenizer, template and end ids that teacher and students share
-Writes  out         train.arrow, validation.arrow and test.arrow: ids, spans, weights, keys and
-                    groups, mapped and not read by the stages after it; see `tokens.table`
-        metrics     of each split: rows, tokens, answer_tokens, rows rejected by reason, and how
+Writes  out         train.arrow, validation.arrow, test.arrow and, if there are pairs, pairs.arrow:
+                    ids, spans, weights, keys and groups, mapped and not read by the stages after
+                    it; see `tokens.table`
+        metrics     of each: rows, tokens, answer_tokens, rows rejected by reason, and how
                     many tokens half, nine tenths, 99 in a hundred and all of the rows have at most
 """
 
@@ -32,7 +33,8 @@ def main(params: Params, *, dataset: Path, vocabulary: Path, out: Path) -> dict[
     chat = ChatTokenizer(vocabulary)
     metrics: dict[str, int] = {}
     out.mkdir()
-    for split in splits.SPLITS:
+    pairs = ["pairs"] if (dataset / "pairs.jsonl").stat().st_size else []
+    for split in [*splits.SPLITS, *pairs]:
         source, path = dataset / f"{split}.jsonl", out / f"{split}.arrow"
         rows = files.read_jsonl(source, ["messages", "group"])
         rejected = table.write(path, track(rows, split, transient=True), chat, params.max_length)

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from potstill import files, splits
 from potstill.errors import InputError
@@ -13,6 +13,8 @@ from potstill.splits import Split
 from potstill.tokens.folds import fold_of
 
 Row = dict[str, Any]
+Side = Literal["chosen", "rejected"]  # of a pair of answers
+FAILED = ("tests_failed", "timeout")  # why curation rejects what it executed
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Recipe:
     seed: int
 
 
-def _chat(row: Row, name: formats.Format, prompt: list[Message], answer: str) -> Row:
+def _chat(row: Row, name: formats.Format | Side, prompt: list[Message], answer: str) -> Row:
     return {
         "id": files.row_id(name, row["id"], answer),
         "format": name,
@@ -99,6 +101,35 @@ def decompose_rows(rows: Iterable[Row], count: int, source: random.Random) -> li
         answer = formats.subtasks([row["task"] for row in chosen], language)
         found.append(_chat(chosen[0], "decompose", formats.decompose_prompt(request), answer))
     return found
+
+
+def pair_rows(accepted: Iterable[Row], rejected: Iterable[Row]) -> list[Row]:
+    """Return rows of two answers to one prompt: `chosen` passed its tests, `rejected` failed them.
+
+    One of format "chosen" stands before those of format "rejected" to the same prompt, of which
+    there may be several. It is the teacher's answer where one passed, else the reference: the
+    nearer it is to what a student says, the less is learnt of style.
+
+    Args:
+        accepted: rows whose code passed, where they have tests; mined functions have no others.
+        rejected: rows with the reason, of which those count that were executed and failed.
+    """
+    passed: dict[tuple[str, str], Row] = {}
+    for row in sorted(accepted, key=lambda row: (row["origin"] != "teacher", row["id"])):
+        if row.get("tests") and row["origin"] != "mined":
+            passed.setdefault((row["language"], row["task"]), row)
+    found: dict[str, Row] = {}
+    failed = [row for row in rejected if row["reason"] in FAILED]
+    for row in sorted(failed, key=lambda row: row["id"]):
+        best = passed.get((row["language"], row["task"]))
+        if best is None:
+            continue
+        prompt = formats.code_prompt(row["task"], row["language"])
+        sides: list[tuple[Side, Row]] = [("chosen", best), ("rejected", row)]
+        for name, one in sides:
+            made = _chat(one, name, prompt, one["code"])
+            found.setdefault(made["id"], made)
+    return list(found.values())
 
 
 def mix(parts: dict[str, list[Row]], shares: dict[str, float], most: int, seed: int) -> list[Row]:
