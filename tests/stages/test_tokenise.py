@@ -61,6 +61,12 @@ def test_no_row_that_fits_is_an_input_error(tiny_llama, dataset, tmp_path):
 
 def test_pairs_are_a_table_of_their_own_where_there_are_some(tiny_llama, dataset, tmp_path):
     assert "pairs_rows" not in run(tiny_llama, dataset, tmp_path / "a")
+    long = pair(1)
+    for row in long:
+        row["messages"][1]["content"] *= 99
+    files.write_jsonl(dataset / "pairs.jsonl", long)
+    assert "pairs_rows" not in run(tiny_llama, dataset, tmp_path / "none")
+    assert not (tmp_path / "none/pairs.arrow").exists()
     files.write_jsonl(dataset / "pairs.jsonl", [*pair(1), *pair(2)])
     assert run(tiny_llama, dataset, tmp_path / "b")["pairs_rows"] == 4
     found = table.open(tmp_path / "b/pairs.arrow", ChatTokenizer(tiny_llama))

@@ -3,7 +3,8 @@
 The teacher runs beside the student: its states are stored nowhere.
 
 They act on the hidden states of the answer positions, beside an objective on the logits. Widths
-that differ are bridged by one linear map a pair of layers, learned with the student or fixed.
+that differ are bridged by one linear map a pair of layers, learned with the student. The last
+layer's states are those after the final norm, as transformers gives them.
 
 Sources: Sun et al. 2019 (patient knowledge distillation), whose distance of normalised states is
 twice the cosine loss here; Jiao et al. 2020 (TinyBERT) for the learned map.

@@ -198,7 +198,7 @@ def _rows(
     if loss.preference and not (tokens / name).exists():
         raise InputError(
             "preference: the data set has no pairs of answers, of which one failed its tests: "
-            "raise curate.slips, or sample_teacher.max_rows or samples"
+            "raise curate.slips, sample_teacher.max_rows or tokenise.max_length"
         )
     found, rejected = table.fit(tokens / name, chat, own / name)
     rows: Sequence[Example] = found.of_folds(recipe.folds)

@@ -28,6 +28,10 @@ BATCH_IDS = 1 << 20  # a record batch has about so many ids: four megabytes of t
 _REMADE = "delete it and run `dvc repro tokenise`"
 
 
+class NothingFitsError(InputError):
+    """Every row of a table was rejected."""
+
+
 def write(
     path: Path, rows: Iterable[Mapping[str, Any]], chat: ChatTokenizer, max_length: int
 ) -> dict[str, int]:
@@ -44,7 +48,8 @@ def write(
         max_length: ids of the longest row that is kept.
 
     Raises:
-        InputError: no row is left, or one of those texts is none.
+        NothingFitsError: no row is left.
+        InputError: one of those texts is none.
     """
     rejected: Counter[str] = Counter()
     header = {"format": FORMAT, **chat.hashes(), "max_length": str(max_length)}
@@ -56,7 +61,7 @@ def write(
             num_batches += 1
     if not num_batches:
         counts = ", ".join(f"{count} {reason}" for reason, count in sorted(rejected.items()))
-        raise InputError(
+        raise NothingFitsError(
             f"no row is left for max_length {max_length} ({counts or 'no rows'}): raise "
             "tokenise.max_length or add rows"
         )
