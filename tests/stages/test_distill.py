@@ -289,7 +289,7 @@ def test_pairs_are_learnt_from_a_start_that_was_trained(tiny_llama, dataset, log
     how = {"preference": {"beta": 0.5}, "signal": "tokens", "alpha": 1.0, "folds": [1]}
     rows = [row | {"group": f"family{n % 2}"} for n in range(8) for row in pair(n)]
     files.write_jsonl(dataset / "pairs.jsonl", rows)
-    tokens = tokens_of(dataset, tiny_llama, tmp_path / "tokens")
+    tokens = tokens_of(dataset, tiny_llama, tmp_path / "told")
     train(tiny_llama, tokens, logits, tmp_path, "kd", alpha=1.0, folds=[0])
     metrics, history = train(tmp_path / "kd", tokens, logits, tmp_path, "dpo", **how)
     assert float(history[0]["loss"]) == pytest.approx(math.log(2), abs=1e-5)
