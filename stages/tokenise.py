@@ -27,7 +27,7 @@ class Params(Section):
 
 def main(params: Params, *, dataset: Path, vocabulary: Path, out: Path) -> dict[str, int]:
     """Write the tables and say what is in them."""
-    from potstill.tokens import table
+    from potstill.tokens import spans, table
     from rich.progress import track
 
     chat = ChatTokenizer(vocabulary)
@@ -38,7 +38,7 @@ def main(params: Params, *, dataset: Path, vocabulary: Path, out: Path) -> dict[
         rows = files.read_jsonl(dataset / f"{name}.jsonl", ["messages", "group"])
         try:
             rejected = table.write(path, track(rows, name, transient=True), chat, params.max_length)
-        except table.NothingFitsError:
+        except spans.NothingFitsError:
             if name != "pairs":  # those need not be there
                 raise
             files.remove(path)

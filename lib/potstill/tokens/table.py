@@ -28,10 +28,6 @@ BATCH_IDS = 1 << 20  # a record batch has about so many ids: four megabytes of t
 _REMADE = "delete it and run `dvc repro tokenise`"
 
 
-class NothingFitsError(InputError):
-    """Every row of a table was rejected."""
-
-
 def write(
     path: Path, rows: Iterable[Mapping[str, Any]], chat: ChatTokenizer, max_length: int
 ) -> dict[str, int]:
@@ -48,7 +44,7 @@ def write(
         max_length: ids of the longest row that is kept.
 
     Raises:
-        NothingFitsError: no row is left.
+        spans.NothingFitsError: no row is left.
         InputError: one of those texts is none.
     """
     rejected: Counter[str] = Counter()
@@ -61,7 +57,7 @@ def write(
             num_batches += 1
     if not num_batches:
         counts = ", ".join(f"{count} {reason}" for reason, count in sorted(rejected.items()))
-        raise NothingFitsError(
+        raise spans.NothingFitsError(
             f"no row is left for max_length {max_length} ({counts or 'no rows'}): raise "
             "tokenise.max_length or add rows"
         )
