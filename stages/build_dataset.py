@@ -1,11 +1,11 @@
 """Turn accepted rows into chat rows of several formats; the splits share no family, no module.
 
-Reads   curated     folder: accepted.jsonl, reflect.jsonl
+Reads   curated     folder: accepted.jsonl, reflect.jsonl, rejected.jsonl
         prompts     folder with validation.jsonl and test.jsonl (task rows with references)
         tools       folder: rows.jsonl (native tool rows), results.jsonl (what tools returned)
 Writes  out         folder: train.jsonl, validation.jsonl, test.jsonl (messages; the last is the
-                    answer)
-        metrics     rows by split and format
+                    answer); pairs.jsonl: a chosen and a rejected answer to one prompt
+        metrics     pairs; rows by split and format
 """
 
 from collections import Counter
@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 from potstill import files, stage
 from potstill.data import audit, dataset, sources
+from potstill.data.pairs import pair_rows
 from potstill.models.formats import Format
 from potstill.models.tool_formats import ToolFormat
 from potstill.params import Section
@@ -43,7 +44,9 @@ def main(params: Params, *, curated: Path, prompts: Path, tools: Path, out: Path
     for split, rows in splits.items():
         audit.audit(rows, recipe, found.results, whole=split == "train")
     out.mkdir()
-    metrics: dict[str, int] = {}
+    pairs = pair_rows(found.accepted, found.rejected)
+    files.write_jsonl(out / "pairs.jsonl", pairs)
+    metrics = {"pairs": sum(row["format"] == "rejected" for row in pairs)}
     for split, rows in splits.items():
         counts = Counter(f"{split}_{row['format']}" for row in rows)
         metrics |= {f"{split}_rows": files.write_jsonl(out / f"{split}.jsonl", rows), **counts}

@@ -1,12 +1,14 @@
-"""Train one student: from a teacher's distributions, from labels alone, or not at all.
+"""Train one student: from a teacher's distributions, labels, pairs of answers, or not at all.
 
 Reads   student     checkpoint to start from
-        tokens      folder with train.arrow, validation.arrow and test.arrow, tokenised rows
+        tokens      folder with train.arrow, validation.arrow and test.arrow, tokenised rows, and
+                    pairs.arrow where the student learns from pairs
         signal      folder of a signal or an ensemble; for labels alone that of the tokens again
 Writes  out         checkpoint of the trained student
         measures_out folder: history.csv has step, tokens, loss, ce, divergence, lr, validation_nll
-                    (nats a token), inside_share of inside_n answers, delivered (1 at the step
-                    whose weights are saved);
+                    (nats a token; loss of pairs in nats a pair), hidden (distance of matched
+                    layers), margin and correct (of pairs), inside_share of inside_n answers,
+                    delivered (1 at the step whose weights are saved);
                     validation.jsonl and test.jsonl: id, group, nll_nats, tokens, bytes of each row
         metrics     start, signals, seed, steps, delivered_step, tokens seen, highest learning
                     rate; on validation and test likelihood (nats a token, bits a byte) and

@@ -327,6 +327,37 @@ def test_only_stored_top_tokens_are_combined(project, codec):
 
 
 @needs_pipeline
+@pytest.mark.parametrize(
+    ("codec", "pairs", "named"),
+    [
+        ("live", None, None),
+        ("live", [[26, 30]], None),
+        ("live", [[27, 30]], "students.kd: hidden.pairs has layer 27 of a start with 26 layers"),
+        ("topk", None, "students.kd: hidden asks .* signals/adapted has codec topk: take codec l"),
+    ],
+)
+def test_layers_are_asked_of_a_teacher_that_runs_and_of_a_start_that_has_them(
+    project, codec, pairs, named
+):
+    def change(tree):
+        tree["signals"]["adapted"]["codec"] = codec
+        tree["students"]["kd"] |= {"alpha": 1.0, "hidden": {"weight": 0.5, "pairs": pairs}}
+
+    problems = project(change)
+    assert bool(problems) == (named is not None)
+    assert all(re.search(named, problem) for problem in problems)
+
+
+@needs_pipeline
+def test_a_student_can_start_as_a_trained_one_and_learn_from_pairs(project):
+    def change(tree):
+        tree["starts"]["taught"] = {"from": "students/kd"}
+        tree["students"]["labels_only"] |= {"start": "taught", "preference": {"beta": 0.1}}
+
+    assert project(change) == []
+
+
+@needs_pipeline
 def test_what_a_teacher_was_made_from_counts_as_learnt(project):
     """A student of a teacher of fold 0, trained on fold 1, has seen all rows."""
 

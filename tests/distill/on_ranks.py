@@ -2,16 +2,18 @@
 
 import os
 import signal
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
-from potstill.distill import adapters, checkpoints, ranks, sharding, training
+from potstill.distill import adapters, checkpoints, ranks, sharding, student, training
 from potstill.errors import InputError
 from potstill.loading import device, load
 from potstill.models import checkpoint
 from torch import distributed
 
-from tests.distill.runs import LABELS, ROWS, schedule
+from tests.distill.runs import LABELS, PAIRS, ROWS, schedule
 
 CPU = torch.device("cpu")
 
@@ -26,10 +28,24 @@ def begin(folder, plan):
     return model
 
 
-def train(folder, scratch, changes, dies_at=None, spoilt=None):
+def task(plan, model, folder, teacher, scratch):
+    """Return the loss of a plan and its rows; `teacher` is the signal whose layers it follows."""
+    if not (plan.hidden or plan.preference):
+        return LABELS, ROWS
+    loss = student.distillation_loss(plan, folder, teacher)
+    if plan.hidden:
+        return loss, ROWS
+    preference, rows = loss.preference.of(PAIRS)
+    scratch.mkdir(parents=True, exist_ok=True)
+    said = ranks.agreed(partial(preference.ask, model, rows, torch.float32, scratch))
+    return replace(loss, preference=replace(preference, reference=said)), rows
+
+
+def train(folder, scratch, changes, teacher=None, dies_at=None, spoilt=None):
     """Return history and trained weights of a plan; at a step rank 1 may die, or lose its loss."""
     plan = schedule(**{"evaluate_every": 1} | changes)
     model, steps = begin(folder, plan), []
+    loss, rows = task(plan, model, folder, teacher, Path(scratch))
 
     def evaluate(_):
         steps.append(1)
@@ -42,25 +58,26 @@ def train(folder, scratch, changes, dies_at=None, spoilt=None):
     def lost(*args):
         sums = real(*args)
         if ranks.rank() == 1 and len(steps) + 1 == spoilt:
-            sums = training.LossSums(sums.loss * float("nan"), *list(vars(sums).values())[1:])
+            sums = replace(sums, loss=sums.loss * float("nan"))
         return sums
 
     training.batch_loss = lost
     try:
         history = training.train(
-            model, ROWS, LABELS, plan, dtype=torch.float32, scratch=Path(scratch), evaluate=evaluate
+            model, rows, loss, plan, dtype=torch.float32, scratch=Path(scratch), evaluate=evaluate
         )
     finally:
         training.batch_loss = real
+    loss.attach(model)  # its maps are looked at too
     weights = dict(sharding.gathered(checkpoints.trained(model)))
     # numbers of elements that this rank holds itself, of all
     held = [getattr(p, "_local_tensor", p).numel() for p in checkpoints.trained(model).values()]
     return history, {name: tensor.numpy() for name, tensor in weights.items()}, sum(held)
 
 
-def several(folder, scratch, plans):
+def several(folder, scratch, plans, teacher):
     """Return what `train` does of each plan, by its name."""
-    return {name: train(folder, scratch / name, changes) for name, changes in plans.items()}
+    return {name: train(folder, scratch / name, plan, teacher) for name, plan in plans.items()}
 
 
 def talk(value):

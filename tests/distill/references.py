@@ -12,6 +12,12 @@ def draw(*shape, seed=1, scale=3.0):
     return torch.randn(*shape, generator=source, dtype=torch.float64) * scale
 
 
+def exact_norm(norm, hidden_BTD):
+    """transformers' own is in float32, which is no use to a finite difference."""
+    squares = hidden_BTD.square().mean(-1, keepdim=True)
+    return norm.weight * hidden_BTD * torch.rsqrt(squares + norm.variance_epsilon)
+
+
 def exact_top(teacher_NV, k):
     """`truncate` in float64."""
     log_p = torch.log_softmax(teacher_NV.double(), -1)

@@ -38,6 +38,17 @@ def test_every_objective_can_be_stated_and_made(name):
         ({"margin": 1.0}, "less than 1"),
         ({"margin": -0.1}, "greater than or equal to 0"),
         ({"temperature": 0.0}, "greater than 0"),
+        ({"hidden": {"weight": 1.0}, "signal": "ensembles/both"}, "of codec live"),
+        ({"hidden": {"weight": 1.0}, "signal": "tokens", "alpha": 1.0}, "of codec live"),
+        ({"hidden": {"weight": 0.0}}, "greater than 0"),
+        ({"hidden": {"weight": 1.0, "pairs": [[0, 1]]}}, "greater than or equal to 1"),
+        ({"hidden": {"weight": 1.0, "pairs": [[1, 2, 3]]}}, "at most 2"),
+        ({"preference": {}}, "set signal to tokens and alpha to 1"),
+        ({"preference": {"beta": 0.0}, "signal": "tokens", "alpha": 1.0}, "greater than 0"),
+        (
+            {"preference": {}, "signal": "tokens", "alpha": 1.0, "phases": [{"steps": 1}]},
+            "preference reads pairs",
+        ),
     ],
 )
 def test_settings_out_of_range_are_refused(changes, named):

@@ -10,7 +10,7 @@ from potstill.distill import checkpoints, ranks, sharding
 from potstill.errors import InputError
 
 from tests.distill import on_ranks
-from tests.distill.runs import ROWS
+from tests.distill.runs import ROWS, WIDE, live_signal
 
 pytestmark = pytest.mark.slow
 
@@ -20,24 +20,33 @@ PLANS = {
     "one row": {"batch_rows": 1},
     "small passes": {"pass_tokens": 9},
     "adapter": {"adapter": {"r": 3, "alpha": 6.0}},
+    "layers": {"signal": "signals/live", "alpha": 0.5, "hidden": {"weight": 0.7}},
+    "pairs": {"preference": {"beta": 0.3}, "pass_tokens": 16},
 }
 
 
 @pytest.fixture(scope="module")
-def shared(tiny_llama, tmp_path_factory):
+def signal(tiny_llama, tmp_path_factory):
+    """A teacher that is wider and deeper than the student, so that maps are learnt."""
+    return live_signal(tiny_llama, tmp_path_factory.mktemp("signal"), **WIDE)
+
+
+@pytest.fixture(scope="module")
+def shared(tiny_llama, tmp_path_factory, signal):
     """What two ranks make of every plan."""
     folder = tmp_path_factory.mktemp("ranks")
-    return ranks.run(2, on_ranks.several, tiny_llama, folder, PLANS)
+    return ranks.run(2, on_ranks.several, tiny_llama, folder, PLANS, signal)
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_two_ranks_train_as_one_process_does(tiny_llama, tmp_path, shared, name):
-    history, weights, held = on_ranks.train(tiny_llama, tmp_path, PLANS[name])
+def test_two_ranks_train_as_one_process_does(tiny_llama, tmp_path, shared, signal, name):
+    history, weights, held = on_ranks.train(tiny_llama, tmp_path, PLANS[name], signal)
     other, found, part = shared[name]
     for row, same in zip(history, other, strict=True):
         assert row.keys() == same.keys()
         assert same["tokens"] == row["tokens"]
         assert same["loss"] == pytest.approx(row["loss"], abs=1e-5)
+    assert any("hidden_maps" in key for key in weights) == (name == "layers")
     assert history[-1]["loss"] != history[0]["loss"]
     assert found.keys() == weights.keys()
     for key, values in weights.items():
@@ -51,13 +60,16 @@ def test_layers_that_are_computed_twice_give_the_same_bytes(shared):
     assert all(np.array_equal(weights[name], same[name]) for name in weights)
 
 
-def test_a_killed_rank_ends_the_run_and_it_goes_on_to_the_same_bytes(tiny_llama, tmp_path, shared):
-    scratch = tmp_path / "cut"
+@pytest.mark.parametrize("name", ["plain", "layers", "pairs"])
+def test_a_killed_rank_ends_the_run_and_it_goes_on_to_the_same_bytes(
+    tiny_llama, tmp_path, shared, signal, name
+):
+    scratch, plan = tmp_path / "cut", PLANS[name]
     with pytest.raises(InputError, match=r"^rank 1 was killed by SIGKILL"):
-        ranks.run(2, on_ranks.train, tiny_llama, scratch, {}, dies_at=5)
+        ranks.run(2, on_ranks.train, tiny_llama, scratch, plan, signal, dies_at=5)
     assert checkpoints.newest(scratch).name == "step-00000004"
-    history, weights, _ = ranks.run(2, on_ranks.train, tiny_llama, scratch, {})
-    whole_history, whole, _ = shared["plain"]
+    history, weights, _ = ranks.run(2, on_ranks.train, tiny_llama, scratch, plan, signal)
+    whole_history, whole, _ = shared[name]
     assert history == whole_history
     assert all(np.array_equal(weights[name], whole[name]) for name in whole)
 

@@ -5,15 +5,14 @@ and memory (`benchmarks.kd`), how a killed run goes on.
 """
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 from datasets import Dataset
 from potstill.distill import optimisers, training
-from potstill.distill.preference import answer_log_likelihoods, preference_loss
-from potstill.loading.head import token_nlls
+from potstill.distill.preference import Preference
 from potstill.logits.dense import Dense
-from potstill.tokens import examples
 from transformers import AutoTokenizer
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 from trl.experimental.gkd import GKDTrainer
@@ -120,24 +119,14 @@ def test_the_loss_of_preference_pairs_and_its_gradients_are_those_of_the_dpo_tra
     want.backward()
 
     rows = [
-        example(prompt + answer, len(prompt), "g")
-        for answers in (chosen, rejected)
+        replace(example(prompt + answer, len(prompt), "g"), format=name)
+        for name, answers in (("chosen", chosen), ("rejected", rejected))
         for prompt, answer in zip(prompts, answers, strict=True)
     ]
-    ids_BT, answer_BT = examples.collate(rows)
-
-    def likelihoods(trained):
-        hidden_BTD = trained.model(input_ids=ids_BT, use_cache=False).last_hidden_state
-        nlls_N = token_nlls(
-            examples.predicting(hidden_BTD, answer_BT),
-            trained.lm_head,
-            ids_BT[:, 1:][answer_BT[:, 1:]],
-            chunk_tokens=3,
-        )
-        sums = answer_log_likelihoods(nlls_N, [row.num_answer_tokens for row in rows])
-        return sums.chunk(2)
-
-    found = preference_loss(*likelihoods(model), *likelihoods(reference), beta=beta)
+    preference, rows = Preference(beta, chunk_tokens=3).of(rows)
+    said = preference.ask(reference, rows, torch.float32, tmp_path)
+    loss = replace(LABELS, preference=replace(preference, reference=said))
+    found = training.batch_loss(model, rows, loss, torch.float32)
     got = found.loss / len(prompts)
     got.backward()
     assert got.item() == pytest.approx(want.item(), rel=1e-5)

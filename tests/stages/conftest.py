@@ -31,7 +31,16 @@ def dataset(tmp_path: Path) -> Path:
     files.write_jsonl(folder / "train.jsonl", (chat(n) for n in range(12)))
     files.write_jsonl(folder / "validation.jsonl", (chat(n) for n in range(30, 34)))
     files.write_jsonl(folder / "test.jsonl", (chat(n) for n in range(20, 26)))
+    files.write_jsonl(folder / "pairs.jsonl", [])
     return folder
+
+
+def pair(number: int) -> list[dict]:
+    """Return an answer that is chosen, and one that is rejected, to one prompt."""
+    row = chat(number)
+    *prompt, answer = row["messages"]
+    wrong = answer | {"content": answer["content"].replace("(x)", "(x_)")}
+    return [row | {"format": "chosen"}, row | {"format": "rejected", "messages": [*prompt, wrong]}]
 
 
 def tokens_of(dataset: Path, vocabulary: Path, out: Path) -> Path:

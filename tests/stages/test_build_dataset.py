@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 from potstill import files, splits
-from potstill.data import tools
+from potstill.data import pairs, tools
 from potstill.errors import InputError
-from potstill.models import tool_formats
+from potstill.models import formats, tool_formats
 
 from stages.build_dataset import Params, main
 
@@ -53,6 +53,7 @@ def row(number, origin, group):
         "code": f"x = {number}",
         "entry_point": f"f{number}",
         "reference": f"def f{number}(): pass",
+        "tests": [{"args": [], "expected": number}],
     }
 
 
@@ -86,7 +87,11 @@ def build(folder, test_families=None, **changes):
         for name in named("train", 6)
         for n in range(2)
     ]
+    kept[0]["tests"] = []
     files.write_jsonl(folder / "c/accepted.jsonl", kept)
+    reasons = ["tests_failed", "timeout", "duplicate"]
+    failed = [wrong(r, f"x = y{n}", reasons[n % 3]) for n, r in enumerate(kept[:9])]
+    files.write_jsonl(folder / "c/rejected.jsonl", failed)
     broken = [{**r, "error": "NameError: y", "fix": "z = 0"} for r in kept[:8]]
     files.write_jsonl(folder / "c/reflect.jsonl", broken)
     families = {
@@ -215,3 +220,55 @@ def test_a_result_that_no_tool_returned_stops_the_stage(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="no tool returned '3' to this call"):
         build(tmp_path, shares={"tool": 1.0})
     assert not (tmp_path / "out").exists()
+
+
+def pairs_of(accepted, rejected):
+    found = pairs.pair_rows(accepted, rejected)
+    return found, [(r["format"], r["origin"], r["messages"][-1]["content"]) for r in found]
+
+
+def wrong(task, code, reason="tests_failed", origin="slip"):
+    return task | {"id": code, "code": code, "reason": reason, "origin": origin}
+
+
+def test_pairs_are_answers_that_passed_and_failed_to_one_prompt(tmp_path):
+    (family,) = named("train", 1)
+    ran = [row(n, "reference", family) | {"tests": [{"args": [], "expected": n}]} for n in range(3)]
+    ran[2]["tests"] = []  # never executed
+    rejected = [
+        wrong(ran[0], "x = z"),
+        wrong(ran[0], "x = y", "timeout", "teacher"),
+        wrong(ran[0], "import os", "subset_node"),  # not executed
+        wrong(ran[2], "x"),
+        wrong(row(9, "reference", family), "y"),  # of a prompt that nothing solved
+    ]
+    found, told = pairs_of(ran, rejected)
+    assert told == [
+        ("chosen", "reference", "x = 0"),
+        ("rejected", "teacher", "x = y"),
+        ("rejected", "slip", "x = z"),
+    ]
+    assert len({str(r["messages"][:-1]) for r in found}) == 1
+    assert {r["group"] for r in found} == {family}
+    assert found[0]["messages"][:-1] == formats.code_prompt(ran[0]["task"], "python")
+    again = [*rejected[::-1], rejected[0]]
+    assert pairs_of(ran, again)[0] == found
+
+
+def test_what_is_chosen_is_the_teachers_where_it_passed_and_never_mined(tmp_path):
+    (family,) = named("train", 1)
+    tested = row(0, "reference", family) | {"tests": [{"args": [], "expected": 0}]}
+    answer = tested | {"id": "t", "origin": "teacher", "code": "x = 0 + 0"}
+    rejected = [wrong(tested, "x = y", origin="teacher")]
+    for accepted in ([tested, answer], [answer, tested]):
+        _, told = pairs_of(accepted, rejected)
+        assert told == [("chosen", "teacher", "x = 0 + 0"), ("rejected", "teacher", "x = y")]
+    assert pairs_of([tested | {"origin": "mined"}], rejected)[0] == []
+
+
+def test_the_stage_writes_pairs_of_what_curation_says(tmp_path):
+    metrics, _ = build(tmp_path)
+    found = list(files.read_jsonl(tmp_path / "out/pairs.jsonl"))
+    assert metrics["pairs"] == 6  # a teacher answered the one whose reference has no tests
+    assert [r["format"] for r in found] == ["chosen", "rejected"] * 6
+    assert {splits.split(r["group"]) for r in found} == {"train"}

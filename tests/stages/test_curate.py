@@ -5,6 +5,7 @@ from typing import get_args
 import pytest
 from potstill import files, sandbox
 from potstill.curation import curation, quality
+from potstill.data import dataset
 from potstill.models.formats import Origin
 from potstill.tasks import TASKS, Where
 
@@ -130,6 +131,16 @@ def test_every_reason_is_counted_and_the_counts_add_up(curated):
     assert len(rows["rejected"]) == sum(reasons.values())
     assert KEY not in str(rows)
     assert "posta.hr" not in str(rows)
+
+
+def test_what_was_executed_and_failed_tells_what_a_pair_of_answers_needs(curated):
+    _, rows = curated
+    pairs = dataset.pair_rows(rows["accepted"], rows["rejected"])
+    found = [(row["format"], row["messages"][-1]["content"]) for row in pairs]
+    failed = [ANSWERS[name] for name in ("wrong", "crash", "endless")]
+    assert {text for side, text in found if side == "rejected"} >= set(failed)
+    assert len([side for side, _ in found if side == "rejected"]) == 4  # and the planted slip
+    assert {text for side, text in found if side == "chosen"} == {TASK["reference"]}
 
 
 def test_what_is_kept_is_whole_and_in_the_subset(curated):

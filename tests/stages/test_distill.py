@@ -13,7 +13,8 @@ from potstill.models import checkpoint
 from potstill.tokens import folds
 
 from stages import cache_logits, distill
-from tests.stages.conftest import chat, tokens_of
+from tests.distill.runs import WIDE, live_signal
+from tests.stages.conftest import chat, pair, tokens_of
 
 SETTINGS = {
     "start": "pruned",
@@ -189,6 +190,11 @@ def test_a_training_that_is_watched_makes_the_same_bytes(tiny_llama, tokens, log
     ids=["all weights", "adapter"],
 )
 def test_two_processes_make_the_student_of_one(tiny_llama, tokens, logits, tmp_path, changes):
+    assert_shared_as_alone(tiny_llama, tokens, logits, tmp_path, **changes)
+
+
+def assert_shared_as_alone(tiny_llama, tokens, logits, tmp_path, **changes):
+    """Train by one process and by two; all that is measured and delivered is the same."""
     one, history = train(tiny_llama, tokens, logits, tmp_path, "one", **changes)
     two, other = train(tiny_llama, tokens, logits, tmp_path, "two", processes=2, **changes)
     assert two.keys() == one.keys()
@@ -199,7 +205,7 @@ def test_two_processes_make_the_student_of_one(tiny_llama, tokens, logits, tmp_p
     assert [row["step"] for row in other] == [row["step"] for row in history]
     for row, same in zip(history, other, strict=True):
         assert float(same["loss"]) == pytest.approx(float(row["loss"]), abs=1e-5)
-        assert bool(same["validation_nll"]) == bool(row["validation_nll"])
+        assert {name for name in same if same[name]} == {name for name in row if row[name]}
     assert checkpoint.headers(tmp_path / "two") == checkpoint.headers(tmp_path / "one")
     before, after = (checkpoint.read_state(tmp_path / name) for name in ("one", "two"))
     for name, tensor in after.items():
@@ -261,6 +267,56 @@ def test_a_live_teacher_trains_as_its_store_does_and_the_same_bytes_again(
     assert first == again
     assert files.sha256_tree(tmp_path / "a") == files.sha256_tree(tmp_path / "b")
     assert first["test_nll_nats"] == pytest.approx(stored["test_nll_nats"], rel=0.02)
+
+
+def test_layers_of_a_live_teacher_are_followed_and_their_maps_are_not_delivered(
+    tiny_llama, tokens, logits, tmp_path
+):
+    how = {"hidden": {"weight": 1.0, "projection": "learned"}, "alpha": 1.0}
+    with pytest.raises(InputError, match="logits stores distributions alone: take a signal of"):
+        train(tiny_llama, tokens, logits, tmp_path, "stored", **how)
+    live.write(tmp_path / "live", caching.describe(tiny_llama, codec="live", k=0, seed=0))
+    metrics, history = train(tiny_llama, tokens, tmp_path / "live", tmp_path, "a", **how)
+    plain, _ = train(tiny_llama, tokens, logits, tmp_path, "plain", alpha=1.0)
+    assert [row["hidden"] != "" for row in history] == [True] * 4
+    assert checkpoint.headers(tmp_path / "a") == checkpoint.headers(tmp_path / "plain")
+    assert metrics["num_parameters"] == plain["num_parameters"]
+    assert metrics["num_trained"] == plain["num_trained"]
+    assert metrics["test_nll_nats"] != plain["test_nll_nats"]
+
+
+def test_pairs_are_learnt_from_a_start_that_was_trained(tiny_llama, dataset, logits, tmp_path):
+    how = {"preference": {"beta": 0.5}, "signal": "tokens", "alpha": 1.0, "folds": [1]}
+    rows = [row | {"group": f"family{n % 2}"} for n in range(8) for row in pair(n)]
+    files.write_jsonl(dataset / "pairs.jsonl", rows)
+    tokens = tokens_of(dataset, tiny_llama, tmp_path / "told")
+    train(tiny_llama, tokens, logits, tmp_path, "kd", alpha=1.0, folds=[0])
+    metrics, history = train(tmp_path / "kd", tokens, logits, tmp_path, "dpo", **how)
+    assert float(history[0]["loss"]) == pytest.approx(math.log(2), abs=1e-5)
+    assert float(history[-1]["margin"]) > 0
+    assert float(history[-1]["correct"]) == 1
+    assert [row["divergence"] for row in history] == [""] * 4
+    assert metrics["num_tokens"] == int(history[-1]["tokens"]) > 0
+    assert folds.trained_on(tmp_path / "dpo") == [0, 1]
+    (tokens / "pairs.arrow").unlink()
+    with pytest.raises(InputError, match=r"no pairs of answers.*raise curate\.slips"):
+        train(tmp_path / "kd", tokens, logits, tmp_path, "none", **how)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [{}, {"adapter": {"r": 4, "alpha": 8.0}, "evaluate_every": 1}])
+def test_two_processes_follow_a_wider_teachers_layers_as_one(tiny_llama, tokens, tmp_path, changes):
+    how = {"hidden": {"weight": 1.0}, **changes}
+    signal = live_signal(tiny_llama, tmp_path, **WIDE)
+    assert_shared_as_alone(tiny_llama, tokens, signal, tmp_path, **how)
+
+
+@pytest.mark.slow
+def test_two_processes_learn_from_pairs_as_one(tiny_llama, dataset, logits, tmp_path):
+    how = {"preference": {"beta": 0.5}, "signal": "tokens", "alpha": 1.0}
+    files.write_jsonl(dataset / "pairs.jsonl", [row for n in range(8) for row in pair(n)])
+    tokens = tokens_of(dataset, tiny_llama, tmp_path / "told")
+    assert_shared_as_alone(tiny_llama, tokens, logits, tmp_path, **how)
 
 
 def test_a_student_of_two_half_teachers_has_a_signal_of_all_rows(tiny_llama, tokens, tmp_path):

@@ -8,6 +8,7 @@ from potstill.tokens import spans, table
 
 from stages.tokenise import Params, main
 from tests.stages.conftest import chat as chat_row
+from tests.stages.conftest import pair
 
 
 def run(tiny_llama, dataset, out, max_length=128):
@@ -56,3 +57,17 @@ def test_what_is_rejected_is_counted_by_reason(tiny_llama, dataset, tmp_path):
 def test_no_row_that_fits_is_an_input_error(tiny_llama, dataset, tmp_path):
     with pytest.raises(InputError, match=r"no row is left for max_length 5 \(12 too_long\): raise"):
         run(tiny_llama, dataset, tmp_path / "a", max_length=5)
+
+
+def test_pairs_are_a_table_of_their_own_where_there_are_some(tiny_llama, dataset, tmp_path):
+    assert "pairs_rows" not in run(tiny_llama, dataset, tmp_path / "a")
+    long = pair(1)
+    for row in long:
+        row["messages"][1]["content"] *= 99
+    files.write_jsonl(dataset / "pairs.jsonl", long)
+    assert "pairs_rows" not in run(tiny_llama, dataset, tmp_path / "none")
+    assert not (tmp_path / "none/pairs.arrow").exists()
+    files.write_jsonl(dataset / "pairs.jsonl", [*pair(1), *pair(2)])
+    assert run(tiny_llama, dataset, tmp_path / "b")["pairs_rows"] == 4
+    found = table.open(tmp_path / "b/pairs.arrow", ChatTokenizer(tiny_llama))
+    assert [row.format for row in found] == ["chosen", "rejected"] * 2

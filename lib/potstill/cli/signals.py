@@ -26,7 +26,8 @@ def check(tree: Tree) -> Iterator[str]:
             )
     for name, stated in section(tree, "students").items():
         student = {**section(tree, "training"), **stated}
-        if student.get("alpha", 1) == 1 or not student.get("steps", 1):
+        asks = student.get("alpha", 1) != 1 or student.get("hidden")
+        if not asks or not student.get("steps", 1):
             continue
         members = _members(tree, str(student["signal"]))
         if all(member in signals for member in members):  # others have their line already
@@ -66,6 +67,8 @@ def _ensembles(tree: Tree, signals: Mapping[str, Tree]) -> Iterator[str]:
 
 
 def _student(tree: Tree, where: str, student: Tree, used: list[Tree]) -> Iterator[str]:
+    if student.get("hidden"):
+        yield from _layers(tree, where, student, used)
     if any(signal["codec"] == "sampled" for signal in used):
         yield from _drawn(where, student)
     may_score = [set(FOLDS) - set(_seen(tree, s["teacher"])) for s in used if not s["allow_seen"]]
@@ -82,6 +85,21 @@ def _student(tree: Tree, where: str, student: Tree, used: list[Tree]) -> Iterato
             f"{where}: max_rows is {student['max_rows']}, {student['signal']} has "
             f"{min(stored)}: cache at least as many (cache_logits.max_rows)"
         )
+
+
+def _layers(tree: Tree, where: str, student: Tree, used: list[Tree]) -> Iterator[str]:
+    """A teacher's layers are asked of one that runs; a start's are known where it states them."""
+    for signal in used:
+        if signal["codec"] != "live":
+            yield (
+                f"{where}: hidden asks the teacher's layers, and {student['signal']} has codec "
+                f"{signal['codec']}: take codec live, or leave hidden out"
+            )
+    start = _entry(tree, "starts", str(student.get("start")))
+    count = start.get("num_layers") or (start.get("fresh") or {}).get("num_hidden_layers")
+    for mine, _ in student["hidden"].get("pairs") or ():
+        if count is not None and mine > count:
+            yield f"{where}: hidden.pairs has layer {mine} of a start with {count} layers"
 
 
 def _drawn(where: str, student: Tree) -> Iterator[str]:

@@ -33,9 +33,10 @@ class Curated:
     reflect: list[Row] = field(default_factory=list)
     rejected: list[Row] = field(default_factory=list)
 
-    def reject(self, row: Row, reason: str, detail: str) -> None:
-        """Put a row aside with its reason."""
-        kept = {key: row[key] for key in ("id", "origin", "language", "group", "code")}
+    def reject(self, row: Row, reason: str, detail: str, also: Sequence[str] = ()) -> None:
+        """Put a row aside with its reason, and with what else of it is wanted."""
+        keys = ("id", "origin", "language", "group", "code", *also)
+        kept = {key: row[key] for key in keys}
         self.rejected.append({**kept, "reason": reason, "detail": detail[:200]})
 
     def write(self, out: Path) -> dict[str, int]:
@@ -95,7 +96,8 @@ def curate(  # noqa: PLR0913 - one for each thing that judges
         run = runs.get(row["id"])
         if run is not None and not run.ok:
             said = failures.said(run)
-            result.reject(row, "timeout" if run.exit_code == 124 else "tests_failed", said)
+            reason = "timeout" if run.exit_code == 124 else "tests_failed"
+            result.reject(row, reason, said, also=("licence", "task"))  # for pairs of answers
             if said and row.get("reference"):
                 result.reflect.append(_reflection(row, said))
         elif row["origin"] in FAULTY:

@@ -14,6 +14,7 @@ class Sources:
 
     Attributes:
         accepted: curated rows of training families and of mined modules.
+        rejected: what curation put aside, with the reason.
         broken: code with its real error and a fix; for training.
         tasks: task rows of "validation" and "test"; their references are the answers.
         tool_rows: native rows of all splits, which their groups decide.
@@ -21,6 +22,7 @@ class Sources:
     """
 
     accepted: list[Row]
+    rejected: list[Row]
     broken: list[Row]
     tasks: dict[Split, list[Row]]
     tool_rows: list[Row]
@@ -35,6 +37,7 @@ def read(curated: Path, prompts: Path, tools: Path) -> Sources:
 
     return Sources(
         accepted=rows(curated / "accepted.jsonl", "code", "group", "origin"),
+        rejected=rows(curated / "rejected.jsonl", "code", "group", "reason"),
         broken=rows(curated / "reflect.jsonl", "error", "fix"),
         tasks={
             "validation": rows(prompts / "validation.jsonl", "family", "task"),

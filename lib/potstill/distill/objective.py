@@ -30,12 +30,19 @@ from potstill.logits.topk import TopK
 class LossSums:
     """Sums over tokens, float32: divide by the number of tokens of the whole (accumulated) batch.
 
-    Only the loss can be differentiated, and once.
+    Only the loss can be differentiated, and once. `hidden` is the distance of hidden states where
+    the loss has one; see `distill.hidden`.
     """
 
     loss: torch.Tensor
     cross_entropy: torch.Tensor
     divergence: torch.Tensor
+    hidden: torch.Tensor | None = None
+
+    def columns(self) -> dict[str, torch.Tensor]:
+        """Return the sums by the names that a history has."""
+        found = {"loss": self.loss, "ce": self.cross_entropy, "divergence": self.divergence}
+        return found if self.hidden is None else found | {"hidden": self.hidden}
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from potstill.tokens.folds import FOLDS, Fold
 
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
+Pair = Annotated[list[Positive], Field(min_length=2, max_length=2)]
 
 
 class Adapter(Section):
@@ -122,6 +123,23 @@ class Training(Section):
         return self
 
 
+class Hidden(Section):
+    """Some of the student's layers shall say what a live teacher's say, beside the objective."""
+
+    weight: Annotated[float, Field(gt=0)]  # of the mean distance of a token, in the loss
+    distance: Literal["cosine", "relative_mse"] = "cosine"
+    # [the student's layer, the teacher's], from 1; None: all of the student's, spread evenly
+    pairs: Annotated[list[Pair], Field(min_length=1)] | None = None
+    # A linear map of each pair, trained with the student; auto: where their widths differ.
+    projection: Literal["auto", "learned", "none"] = "auto"
+
+
+class Preference(Section):
+    """Pairs of answers to one prompt instead of rows: DPO (see `distill.preference`)."""
+
+    beta: Annotated[float, Field(gt=0)] = 0.1  # how strongly the start holds the student
+
+
 class Recipe(Training):
     """How one student is trained: one of `students`, with what all share from `training`."""
 
@@ -133,6 +151,8 @@ class Recipe(Training):
     temperature: Annotated[float, Field(gt=0)] = 1.0  # T of the divergence, on both sides
     beta: Annotated[float, Field(gt=0, lt=1)] = 0.5  # jensen_shannon: weight of the teacher
     margin: Annotated[float, Field(ge=0, lt=1)] | None = None  # by which a label leads at least
+    preference: Preference | None = None  # None: the objective
+    hidden: Hidden | None = None  # asks the teacher's layers too; None: its distributions alone
 
     @field_validator("objective")
     @classmethod
@@ -149,6 +169,19 @@ class Recipe(Training):
             )
         return self
 
+    @model_validator(mode="after")
+    def _preferring(self) -> Self:
+        if self.preference is None:
+            return self
+        if self.signal != "tokens" or self.alpha != 1:
+            raise ValueError(
+                "preference asks the executor's verdicts and no teacher: set signal to tokens and "
+                "alpha to 1, or leave preference out"
+            )
+        if self.phases:
+            raise ValueError("phases choose rows, and preference reads pairs: leave one out")
+        return self
+
     @field_validator("signal")
     @classmethod
     def _a_signal(cls, name: str) -> str:
@@ -162,5 +195,10 @@ class Recipe(Training):
             raise ValueError(
                 f"alpha is {self.alpha}, and `signal: tokens` has no teacher: name a signal, or "
                 "set alpha to 1"
+            )
+        if self.hidden is not None and not self.signal.startswith("signals/"):
+            raise ValueError(
+                f"hidden asks the layers of one teacher that runs, and signal is {self.signal}: "
+                "name a signal of codec live, or leave hidden out"
             )
         return self

@@ -8,6 +8,7 @@ Sources: Rajbhandari et al. 2020 (ZeRO, arXiv:1910.02054), by `torch.distributed
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 import torch
 from torch import distributed
@@ -16,12 +17,20 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from potstill.distill import ranks
-from potstill.distill.objective import LossSums
 from potstill.loading.load import CausalLM
 from potstill.tokens import examples
 from potstill.tokens.examples import Example
 
-Loss = Callable[..., LossSums]  # of a model and what follows it
+
+class Sums(Protocol):
+    """Sums over rows, of which one, the loss, is differentiated."""
+
+    def columns(self) -> dict[str, torch.Tensor]:
+        """Return them by name."""
+        ...
+
+
+Loss = Callable[..., Sums]  # of a model and what follows it
 
 
 class _Forward(torch.nn.Module):
@@ -31,20 +40,20 @@ class _Forward(torch.nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, loss: Loss, *args: object) -> tuple[torch.Tensor, ...]:
-        sums = loss(self.model, *args)
-        return tuple(total.clone() for total in vars(sums).values())  # hooks hang on no view
+    def forward(self, loss: Loss, *args: object) -> dict[str, torch.Tensor]:
+        sums = loss(self.model, *args).columns()
+        return {name: total.clone() for name, total in sums.items()}  # hooks hang on no view
 
 
-def shard(model: CausalLM) -> Callable[..., LossSums]:
+def shard(model: CausalLM) -> Callable[..., dict[str, torch.Tensor]]:
     """Share a model among the ranks, in place; its parameters are other objects afterwards.
 
     Returns:
-        A function that calls a loss with the model and what it takes after it. All ranks must call
-        it, and differentiate, the same number of times.
+        A function that calls a loss with the model and what it takes after it, and returns the
+        columns of its sums. All ranks must call it, and differentiate, the same number of times.
     """
     if ranks.count() == 1:
-        return lambda loss, *args: loss(model, *args)
+        return lambda loss, *args: loss(model, *args).columns()
     mesh = init_device_mesh(next(model.parameters()).device.type, (ranks.count(),))
     whole = _Forward(model)
     for module in (*model.model.layers, whole):
@@ -53,10 +62,12 @@ def shard(model: CausalLM) -> Callable[..., LossSums]:
         if isinstance(module, FSDPModule):  # a sum: the loss is of the whole batch
             module.set_gradient_divide_factor(1.0)
             module.set_force_sum_reduction_for_comms(True)
-    return lambda loss, *args: LossSums(*whole(loss, *args))
+    return whole
 
 
-def passes(rows: Sequence[Example], tokens: int) -> Iterator[tuple[list[Example], float]]:
+def passes(
+    rows: Sequence[Example], tokens: int, size: Callable[[Example], int] = examples.length
+) -> Iterator[tuple[list[Example], float]]:
     """Yield this rank's passes over a step's rows, and what each counts: 1, or 0 for a filler.
 
     Rows are dealt, longest first, to the rank that has the fewest tokens. All ranks make equally
@@ -65,14 +76,15 @@ def passes(rows: Sequence[Example], tokens: int) -> Iterator[tuple[list[Example]
     Args:
         rows: of the step.
         tokens: of a pass, see `examples.passes`.
+        size: tokens that a row adds to a pass.
     """
     shares: list[list[Example]] = [[] for _ in range(ranks.count())]
-    for row in sorted(rows, key=lambda row: -len(row.ids)):
-        min(shares, key=lambda share: sum(len(other.ids) for other in share)).append(row)
-    dealt = [examples.passes(share, tokens) for share in shares]
+    for row in sorted(rows, key=lambda row: -size(row)):
+        min(shares, key=lambda share: sum(size(other) for other in share)).append(row)
+    dealt = [examples.passes(share, tokens, size) for share in shares]
     own = dealt[ranks.rank()]
     yield from ((part, 1.0) for part in own)
-    filler = [min(rows, key=lambda row: len(row.ids))]
+    filler = [min(rows, key=size)]
     yield from [(filler, 0.0)] * (max(map(len, dealt)) - len(own))
 
 

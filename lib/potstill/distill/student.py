@@ -1,7 +1,8 @@
 """Train one model from start to measurement: what the stages `adapt_teacher` and `distill` do."""
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from potstill import files
 from potstill.distill import (
     adapters,
     checkpoints,
+    hidden,
     inside,
     likelihood,
     optimisers,
     phases,
+    preference,
     ranks,
     sharding,
     stopping,
@@ -24,15 +27,19 @@ from potstill.distill import (
 )
 from potstill.distill.objective import Objective
 from potstill.distill.recipe import Recipe, Training
+from potstill.errors import InputError
 from potstill.loading import device, load
 from potstill.loading.load import CausalLM
 from potstill.logits import source
 from potstill.models import checkpoint
 from potstill.models.chat import ChatTokenizer
 from potstill.tokens import examples, folds, table
+from potstill.tokens.examples import Example
 
 HISTORY_COLUMNS = (
     *("step", "tokens", "loss", "ce", "divergence", "lr", "validation_nll"),
+    "hidden",  # where layers are matched
+    *("margin", "correct"),  # of pairs
     *("inside_share", "inside_n"),  # where `inside` is set
     "delivered",  # 1 at the step whose weights are saved
 )
@@ -48,7 +55,7 @@ def distillation_loss(recipe: Recipe, start: Path, signal: Path) -> training.Los
 
     Raises:
         InputError: the signal is of another tokenizer or template, or what it is of has changed, or
-            the objective cannot be computed from it.
+            the objective cannot be computed from it, or see `hidden.match`.
     """
     objective = Objective(
         recipe.objective,
@@ -58,13 +65,18 @@ def distillation_loss(recipe: Recipe, start: Path, signal: Path) -> training.Los
         margin=recipe.margin,
         chunk_tokens=recipe.chunk_tokens,
     )
-    if recipe.alpha == 1 or recipe.steps == 0:
+    if recipe.preference and recipe.steps:
+        pairs = preference.Preference(recipe.preference.beta, recipe.chunk_tokens)
+        return training.Loss(objective, preference=pairs)
+    if recipe.steps == 0 or (recipe.alpha == 1 and recipe.hidden is None):
         return training.Loss(objective)
     place = device.pick_device()
     teacher = source.open_source(signal, device.compute_dtype(recipe.precision, place), place)
     teacher.check(ChatTokenizer(start).hashes())
-    objective.check(teacher.signal)
-    return training.Loss(objective, teacher)
+    if recipe.alpha != 1:
+        objective.check(teacher.signal)
+    matched = hidden.match(recipe.hidden, start, teacher, recipe.seed) if recipe.hidden else None
+    return training.Loss(objective, teacher, matched)
 
 
 def distil(recipe: Recipe, *, student: Path, signal: Path, **paths: Path) -> dict[str, float | str]:
@@ -95,8 +107,8 @@ def train(
     Rows in another tokenizer's ids are tokenised again; the summary counts those that it rejects.
 
     Raises:
-        InputError: no row fits, none asks for code where `inside` is set, the loss has no signal of
-            a row, the start's family lacks a matrix that an adapter shall change, or see
+        InputError: no row or pair fits, none asks for code where `inside` is set, the loss has no
+            signal of a row, the start's family lacks a matrix that an adapter shall change, or see
             `training.train`.
     """
     config = checkpoint.read_config(start)
@@ -105,10 +117,7 @@ def train(
     place = device.pick_device()
     dtype = device.compute_dtype(recipe.precision, place)
     chat, own = ChatTokenizer(start), scratch / "tokens" / str(ranks.rank())
-    rows, rejected = table.fit(tokens / "train.arrow", chat, own / "train.arrow")
-    rows = rows.of_folds(recipe.folds)[: recipe.max_rows]
-    if loss.source:
-        loss.source.require(rows)
+    loss, rows, rejected = _rows(recipe, loss, tokens, chat, own)
     others = {
         split: table.fit(tokens / f"{split}.arrow", chat, own / f"{split}.arrow")[0]
         for split in ("validation", "test")
@@ -116,6 +125,9 @@ def train(
     watch = inside.watch(recipe.inside, others["validation"], chat, recipe.batch_rows)
     begin = partial(_begin, recipe, names, start, dtype, place)
     model = begin()
+    if loss.preference:
+        asked = ranks.agreed(partial(loss.preference.ask, model, rows, dtype, scratch))
+        loss = replace(loss, preference=replace(loss.preference, reference=asked))
     num_trained = sum(p.numel() for p in checkpoints.trained(model).values())
 
     def measure(made: CausalLM, split: str) -> list[dict[str, Any]]:
@@ -176,6 +188,27 @@ def train(
         **{f"rows_rejected_{reason}": count for reason, count in rejected.items()},
         **measured,
     }
+
+
+def _rows(
+    recipe: Training, loss: training.Loss, tokens: Path, chat: ChatTokenizer, own: Path
+) -> tuple[training.Loss, Sequence[Example], dict[str, int]]:
+    """Return the loss with its pairs, if it is of pairs; the rows; those rejected by reason."""
+    name = "pairs.arrow" if loss.preference else "train.arrow"
+    if loss.preference and not (tokens / name).exists():
+        raise InputError(
+            "preference: the data set has no pairs of answers, of which one failed its tests: "
+            "raise curate.slips, sample_teacher.max_rows or tokenise.max_length"
+        )
+    found, rejected = table.fit(tokens / name, chat, own / name)
+    rows: Sequence[Example] = found.of_folds(recipe.folds)
+    if loss.preference:
+        pairs, rows = loss.preference.of(rows)
+        loss = replace(loss, preference=pairs)
+    rows = rows[: recipe.max_rows]
+    if loss.source:
+        loss.source.require(rows)
+    return loss, rows, rejected
 
 
 def _begin(

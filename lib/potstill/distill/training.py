@@ -8,14 +8,17 @@ import hashlib
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from potstill import progress
 from potstill.distill import checkpoints, optimisers, phases, ranks, sharding, stopping
+from potstill.distill.hidden import Matching
 from potstill.distill.objective import LossSums, Objective
+from potstill.distill.objectives.tokens import Signal
+from potstill.distill.preference import Preference, PreferenceSums
 from potstill.distill.recipe import Training
 from potstill.errors import InputError
 from potstill.loading.load import CausalLM
@@ -30,6 +33,39 @@ class Loss:
 
     objective: Objective
     source: Source | None = None
+    hidden: Matching | None = None  # of a source that is a live teacher
+    preference: Preference | None = None  # of pairs of answers; the objective is then not asked
+
+    def total(self, rows: list[Example]) -> float:
+        """Return what the sums of a step are divided by: weights of tokens, or pairs."""
+        return len(rows) if self.preference else sum(row.total_weight for row in rows)
+
+    def read(self, rows: list[Example]) -> list[Example]:
+        """Return the rows that a step reads: those, and what is chosen over them."""
+        return self.preference.both(rows) if self.preference else rows
+
+    def size(self, row: Example) -> int:
+        """Return the tokens that a row adds to a pass; of a pair, with padding."""
+        read = self.read([row])
+        return max(len(one.ids) for one in read) * len(read)
+
+    def attach(self, model: CausalLM) -> None:
+        """Put what is trained beside a model into it, so that it is shared, saved and resumed."""
+        if self.hidden:
+            self.hidden.attach(model)
+
+    def detach(self, model: CausalLM) -> None:
+        """Take that out again: it is no part of what is measured and delivered."""
+        if self.hidden:
+            self.hidden.detach(model)
+
+    def taught(self, rows: list[Example]) -> tuple[Signal | None, list[torch.Tensor]]:
+        """Return what the teacher says of rows: to the objective, and in its matched layers."""
+        if self.hidden is None:
+            return (self.source.signal_of(rows) if self.source else None), []
+        layers = self.hidden.teacher_layers
+        signal, states = self.hidden.teacher.with_states(rows, layers)
+        return (signal if self.objective.alpha != 1 else None), states
 
 
 def batches(rows: Sequence[Example], recipe: Training, first_step: int) -> Iterator[list[Example]]:
@@ -68,20 +104,22 @@ def train(
             token, and what else becomes a column. It must leave the weights as they are.
 
     Returns:
-        Rows of step, tokens (answer tokens seen), loss, ce, divergence (nats a token), lr,
-        and what `evaluate` measured.
+        Rows of step, tokens (answer tokens seen), loss, ce, divergence (nats a token), lr, what
+        `evaluate` measured; hidden (mean distance of a token) where the loss has it; of pairs loss
+        (nats a pair), margin, correct (a share) and ce (of the chosen).
 
     Raises:
         InputError: a loss or a gradient is no number, a phase has no rows, a checkpoint cannot be
             written, or the best one is damaged.
     """
+    num_trained = sum(p.numel() for p in checkpoints.trained(model).values())
+    loss.attach(model)
     forward = sharding.shard(model)
 
-    def compute(part: list[Example]) -> LossSums:
+    def compute(part: list[Example]) -> dict[str, torch.Tensor]:
         return forward(batch_loss, part, loss, dtype)
 
     parameters = list(checkpoints.trained(model).values())
-    num_trained = sum(p.numel() for p in parameters)
     parts = phases.parts(recipe, rows)
     optimiser = optimisers.make(parameters, recipe)
     history = checkpoints.resume(model, optimiser, scratch)
@@ -99,10 +137,12 @@ def train(
             rate = phases.at(parts, step).rate(step, num_trained)
             optimisers.set_rate(optimiser, rate)
             torch.manual_seed(_seed_of(recipe, step))
-            row = _step(model, optimiser, next(stream), compute, recipe, step)
+            row = _step(model, optimiser, next(stream), loss, compute, recipe, step)
             tokens += int(row.pop("answer_tokens"))
             if stopping.is_evaluated(recipe, step + 1):
+                loss.detach(model)
                 row |= evaluate(model)
+                loss.attach(model)
                 model.train()
             history.append({"step": step + 1, "tokens": tokens, "lr": rate, **row})
             bar.update(task, advance=1, info=f"loss {row['loss']:.3f}", refresh=True)
@@ -111,6 +151,7 @@ def train(
                 checkpoints.save(model, optimiser, history, scratch, best)
     if (best := stopping.delivered(history, recipe)) < len(history):
         checkpoints.load_weights(model, scratch, best)
+    loss.detach(model)
     return history
 
 
@@ -140,19 +181,19 @@ def _step(
     model: CausalLM,
     optimiser: torch.optim.Optimizer,
     rows: list[Example],
-    compute: Callable[[list[Example]], LossSums],
+    loss: Loss,
+    compute: Callable[[list[Example]], dict[str, torch.Tensor]],
     recipe: Training,
     step: int,
 ) -> dict[str, float]:
-    total = sum(row.total_weight for row in rows)
-    num_tokens = sum(row.num_answer_tokens for row in rows)
-    sums = {"loss": 0.0, "ce": 0.0, "divergence": 0.0}
-    for part, counts in sharding.passes(rows, recipe.pass_tokens):
-        result = compute(part)
-        (result.loss / total * counts).backward()
-        sums["loss"] += result.loss.item() / total * counts
-        sums["ce"] += result.cross_entropy.item() / total * counts
-        sums["divergence"] += result.divergence.item() / total * counts
+    total = loss.total(rows)
+    num_tokens = sum(row.num_answer_tokens for row in loss.read(rows))
+    sums: dict[str, float] = {}
+    for part, counts in sharding.passes(rows, recipe.pass_tokens, loss.size):
+        found = compute(part)
+        (found["loss"] / total * counts).backward()
+        for name, summed in found.items():
+            sums[name] = sums.get(name, 0.0) + summed.item() / total * counts
     sums = sharding.summed(sums)
     gradient = torch.nn.utils.clip_grad_norm_(checkpoints.trained(model).values(), recipe.clip_norm)
     norm = sharding.whole(gradient).item()
@@ -172,18 +213,28 @@ def batch_loss(
     rows: list[Example],
     loss: Loss,
     dtype: torch.dtype,
-) -> LossSums:
-    """Return the loss sums over the answer tokens of some rows."""
+) -> LossSums | PreferenceSums:
+    """Return the loss sums over the answer tokens of some rows, or over pairs."""
+    if loss.preference:
+        return loss.preference.sums(model, rows, dtype)
     device = next(model.parameters()).device
     ids_BT, answer_BT = (tensor.to(device) for tensor in examples.collate(rows))
-    signal = loss.source.signal_of(rows).to(device) if loss.source else None
+    signal, targets = loss.taught(rows)
     weights_N = examples.weights(rows)
+    weights_N = weights_N.to(device) if weights_N is not None else None
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
-        hidden_BTD = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state
-        return loss.objective(
-            examples.predicting(hidden_BTD, answer_BT),
+        output = model.model(
+            input_ids=ids_BT, use_cache=False, output_hidden_states=loss.hidden is not None
+        )
+        sums = loss.objective(
+            examples.predicting(output.last_hidden_state, answer_BT),
             model.lm_head,
             ids_BT[:, 1:][answer_BT[:, 1:]],
-            signal,
-            weights_N.to(device) if weights_N is not None else None,
+            signal.to(device) if signal is not None else None,
+            weights_N,
         )
+    if loss.hidden is None:
+        return sums
+    distance = loss.hidden.loss(output.hidden_states, answer_BT, targets, weights_N)
+    total = sums.loss + loss.hidden.weight * distance
+    return replace(sums, loss=total, hidden=distance.detach())

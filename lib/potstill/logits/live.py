@@ -7,6 +7,7 @@ than the one that was looked at is refused.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -16,6 +17,7 @@ from potstill.loading import load
 from potstill.logits import store
 from potstill.logits.dense import Live
 from potstill.logits.store import Header
+from potstill.models import checkpoint
 from potstill.tokens import examples
 from potstill.tokens.examples import Example
 
@@ -55,7 +57,7 @@ class LiveTeacher:
                 "`dvc repro`, or `dvc checkout` for the one that was"
             )
         self._model = load.causal_lm(teacher, dtype, device).requires_grad_(False)
-        self._device = device
+        self.device = device
 
     @property
     def names(self) -> list[str]:
@@ -70,15 +72,38 @@ class LiveTeacher:
         """Refuse rows that the teacher was adapted on; see `Header.refuse_seen`."""
         self.header.refuse_seen(rows)
 
-    @torch.no_grad()
+    @property
+    def config(self) -> dict[str, Any]:
+        """The teacher's config.json."""
+        return checkpoint.read_config(Path(self.header.teacher))
+
     def signal_of(self, rows: Sequence[Example]) -> Live:
         """Run the teacher over rows; return what gives its logits at their answers.
 
         Raises:
             InputError: it was adapted on one of them.
         """
+        return self.with_states(rows, ())[0]
+
+    @torch.no_grad()
+    def with_states(
+        self, rows: Sequence[Example], layers: Sequence[int]
+    ) -> tuple[Live, list[torch.Tensor]]:
+        """Return what `signal_of` does, and the hidden states of some layers, of one pass.
+
+        Args:
+            rows: as for `signal_of`.
+            layers: counted from 1, as outputs of transformers are where 0 is the embedding.
+
+        Returns:
+            The signal; of each layer [N, E] at the positions that predict the answers.
+        """
         self.require(rows)
-        ids_BT, answer_BT = (tensor.to(self._device) for tensor in examples.collate(rows))
-        hidden_BTE = self._model.model(input_ids=ids_BT, use_cache=False).last_hidden_state
+        ids_BT, answer_BT = (tensor.to(self.device) for tensor in examples.collate(rows))
+        output = self._model.model(
+            input_ids=ids_BT, use_cache=False, output_hidden_states=bool(layers)
+        )
         head = self._model.lm_head
-        return Live(examples.predicting(hidden_BTE, answer_BT), head.weight, head.bias)
+        last_NE = examples.predicting(output.last_hidden_state, answer_BT)
+        states = [examples.predicting(output.hidden_states[n], answer_BT) for n in layers]
+        return Live(last_NE, head.weight, head.bias), states

@@ -10,7 +10,7 @@ import itertools
 import random
 from abc import abstractmethod
 from array import array
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, overload
 
@@ -223,14 +223,21 @@ def by_length(rows: Sequence[Example], batch_rows: int) -> Iterator[list[Example
         yield [rows[place] for place in places[begin : begin + batch_rows].tolist()]
 
 
-def passes(rows: Sequence[Example], tokens: int) -> list[list[Example]]:
+def length(row: Example) -> int:
+    """Return the number of ids of a row."""
+    return len(row.ids)
+
+
+def passes(
+    rows: Sequence[Example], tokens: int, size: Callable[[Example], int] = length
+) -> list[list[Example]]:
     """Deal rows, longest first, into groups that hold at most so many tokens, padding counted.
 
-    A row that alone is longer is a group of its own.
+    A row that alone is longer is a group of its own. `size` says how many tokens a row is.
     """
     groups: list[list[Example]] = []
-    for row in sorted(rows, key=lambda row: -len(row.ids)):
-        if groups and (len(groups[-1]) + 1) * len(groups[-1][0].ids) <= tokens:
+    for row in sorted(rows, key=lambda row: -size(row)):
+        if groups and (len(groups[-1]) + 1) * size(groups[-1][0]) <= tokens:
             groups[-1].append(row)
         else:
             groups.append([row])

@@ -27,6 +27,10 @@ class RejectedError(Exception):
     """A row that cannot be tokenised consistently; the text is its reason, as metrics name it."""
 
 
+class NothingFitsError(InputError):
+    """Every row of a table was rejected."""
+
+
 def tokenise(chat: ChatTokenizer, row: Mapping[str, Any]) -> tuple[list[int], list[Span]]:
     """Return the ids of a row and its spans in order.
 

@@ -44,7 +44,8 @@ def write(
         max_length: ids of the longest row that is kept.
 
     Raises:
-        InputError: no row is left, or one of those texts is none.
+        spans.NothingFitsError: no row is left.
+        InputError: one of those texts is none.
     """
     rejected: Counter[str] = Counter()
     header = {"format": FORMAT, **chat.hashes(), "max_length": str(max_length)}
@@ -56,7 +57,7 @@ def write(
             num_batches += 1
     if not num_batches:
         counts = ", ".join(f"{count} {reason}" for reason, count in sorted(rejected.items()))
-        raise InputError(
+        raise spans.NothingFitsError(
             f"no row is left for max_length {max_length} ({counts or 'no rows'}): raise "
             "tokenise.max_length or add rows"
         )
