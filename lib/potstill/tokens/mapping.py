@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 KEPT_ROWS = 16  # whose pages stay mapped; a row read at random maps up to half a megabyte
 
-T, U = TypeVar("T"), TypeVar("U")
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 def give_back(maps: Iterable[Any]) -> None:
