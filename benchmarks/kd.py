@@ -28,7 +28,7 @@ from potstill import params
 from potstill.distill import training
 from potstill.distill.objective import Objective
 from potstill.distill.recipe import Recipe
-from potstill.loading import attention, load
+from potstill.loading import attention, load, norms
 from potstill.logits import caching
 from potstill.logits.codecs import CODECS
 from potstill.logits.store import Header, LogitStore
@@ -100,6 +100,7 @@ def ours(case: Case, dtype: torch.dtype) -> dict[str, Any]:
     student, teacher = models(case, case.trimmed)
     rows, implementation = rows_of(case), attention.register()
     student.set_attn_implementation(implementation)
+    norms.lighten(student)
     tree = params.read_params(HERE / "params.yaml")
     recipe = params.build(Recipe, tree, "training", "students.kd").model_copy(
         update={

@@ -138,6 +138,8 @@ def theirs(run: Run) -> dict[str, Any]:
     student = load.trainable(run.start, CPU)
     for model in (student, teacher):  # as TRL's user has it
         model.set_attn_implementation("sdpa")
+        for module in model.modules():
+            vars(module).pop("forward", None)  # and the norms of transformers
     kl = [distance(student)]
     recipe = run.recipe
     optimiser = optimisers.make(student.parameters(), recipe)

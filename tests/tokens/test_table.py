@@ -138,6 +138,9 @@ def test_pages_of_rows_that_were_read_do_not_stay_in_the_process(path, chat, mon
     own = shutil.copyfile(path, path.with_name(f"kept{kept}.arrow"))
     rows = table.open(own, chat)
     assert mapped_kb(own) == 0  # though all spans were compared
+    assert len(rows.keys) == len(rows.folds) == len(rows)
+    assert len(rows.having({"origin": ["mined"]})) > 0
+    assert mapped_kb(own) == 0
     want = list(rows)
     assert (mapped_kb(own) > 0) == (kept > len(rows))
     assert list(rows) == want

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from potstill.errors import InputError
-from potstill.loading import attention
+from potstill.loading import attention, norms
 from potstill.models import checkpoint, families
 
 CausalLM = Any  # a transformers model with `.model` and `.lm_head`; its classes are untyped here
@@ -47,6 +47,7 @@ def causal_lm(folder: Path, dtype: torch.dtype, device: torch.device) -> CausalL
             f"{folder}: missing {wrong['missing_keys']}, unknown {wrong['unexpected_keys']}: "
             "config.json and the weights are not of one model"
         )
+    norms.lighten(model)
     return model.to(device).eval()
 
 

@@ -229,7 +229,6 @@ class LogitStore:
         """
         starts = range(0, len(rows), ASKED)
         held = [self.holds(keys_of(rows[start : start + ASKED])) for start in starts]
-        mapping.give_back(self._index)
         self._refuse_absent(np.concatenate(held), lambda row: rows[row].key)
 
     def signal_of(self, rows: Sequence[Example]) -> Signal:
@@ -242,6 +241,7 @@ class LogitStore:
     def holds(self, asked: NDArray[np.bytes_]) -> NDArray[np.bool_]:
         """Say of packed keys whether their rows are in the store [R]."""
         held: NDArray[np.bool_] = self._keys[self._nearest(asked)] == asked
+        mapping.give_back(self._index)
         return held
 
     def _nearest(self, asked: NDArray[np.bytes_]) -> NDArray[np.int64]:

@@ -5,11 +5,14 @@ a whole file at random would seem as large as the file. What is given back stays
 """
 
 import mmap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 KEPT_ROWS = 16  # whose pages stay mapped; a row read at random maps up to half a megabyte
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 def give_back(maps: Iterable[Any]) -> None:
@@ -43,3 +46,11 @@ class MappedFile:
         self._num_read += 1
         if self._num_read % KEPT_ROWS == 0:
             give_back([self.bytes])
+
+    def each(self, read: Callable[[T], U], parts: Iterable[T]) -> list[U]:
+        """Return what is read of each part of the file; pages are given back after each."""
+        found = []
+        for part in parts:
+            found.append(read(part))
+            give_back([self.bytes])
+        return found

@@ -115,7 +115,7 @@ class Table:
             reader = pa.ipc.open_file(pa.BufferReader(pa.py_buffer(self._file.bytes)))
             self.header = _header(path, reader.schema)
             batches = (reader.get_batch(n) for n in range(reader.num_record_batches))
-            self._views = [columns.view(batch) for batch in batches]
+            self._views = self._file.each(columns.view, batches)
         except (pa.ArrowException, columns.DamagedError, OSError) as error:
             said = " ".join(str(error).split())
             raise InputError(f"{path} is damaged or no Arrow file ({said}): {_REMADE}") from None
@@ -135,15 +135,16 @@ class Table:
         for place in np.unique(places).tolist():
             mine = places == place
             found[mine] = self._views[place].keys[numbers[mine] - self._firsts[place]]
+            mapping.give_back([self._file.bytes])
         return found
 
     def folds(self) -> NDArray[np.int8]:
         """Return the fold of all rows [R]."""
-        return np.concatenate([views.folds for views in self._views])
+        return np.concatenate(self._file.each(lambda v: v.folds, self._views))
 
     def one_of(self, name: str, wanted: Collection[str]) -> NDArray[np.bool_]:
         """Say of all rows [R] whether a text of theirs is one of some."""
-        return np.concatenate([views.one_of(name, wanted) for views in self._views])
+        return np.concatenate(self._file.each(lambda v: v.one_of(name, wanted), self._views))
 
     def differs_from(self, chat: ChatTokenizer) -> str | None:
         """Return the first difference between the file's tokenizer and another; None if equal."""
