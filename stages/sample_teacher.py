@@ -12,8 +12,7 @@ from typing import Annotated, Literal
 
 from potstill import files, stage
 from potstill.params import Section
-from potstill.rounds import draw
-from potstill.sampling import sampling
+from potstill.sampling import draw, sampling
 from potstill.sampling.endpoint import Endpoint, Remote
 from potstill.sampling.kept import Kept
 from potstill.sampling.llama_cpp import LlamaCpp

@@ -3,7 +3,7 @@
 import pytest
 from potstill import files
 from potstill.cli.__main__ import main
-from potstill.rounds import draw
+from potstill.sampling import draw
 
 from stages import collect_prompts
 

@@ -11,7 +11,7 @@ from potstill import progress
 from potstill.errors import InputError
 from potstill.models import formats
 from potstill.models.chat import Message
-from potstill.rounds import draw
+from potstill.sampling import draw
 from potstill.sampling.kept import Kept
 
 Row = dict[str, Any]

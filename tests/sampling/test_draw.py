@@ -5,7 +5,7 @@ import json
 import pytest
 from potstill import files
 from potstill.errors import InputError
-from potstill.rounds import draw
+from potstill.sampling import draw
 
 TASKS = [{"id": f"t{number}"} for number in range(400)]
 
