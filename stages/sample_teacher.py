@@ -2,6 +2,7 @@
 
 Reads   teacher     checkpoint (asked here, unless params name an endpoint)
         prompts     folder with train.jsonl (task rows)
+        rounds      folder with files of `potstill round`
 Writes  out         JSONL: task id, number of the sample, answer text, why it ended, tokens
         metrics     answers, tokens, cost, refused, share that hit the length limit
 """
@@ -11,7 +12,7 @@ from typing import Annotated, Literal
 
 from potstill import files, stage
 from potstill.params import Section
-from potstill.sampling import sampling
+from potstill.sampling import draw, sampling
 from potstill.sampling.endpoint import Endpoint, Remote
 from potstill.sampling.kept import Kept
 from potstill.sampling.llama_cpp import LlamaCpp
@@ -23,6 +24,7 @@ class Params(Section):
 
     endpoint: Endpoint | None  # null asks the teacher's checkpoint on this machine
     backend: Literal["llama_cpp", "transformers"]  # on this machine; the latter takes a GPU
+    round: str | None  # file of `potstill round`: what the student fails at is asked more often
     max_rows: Annotated[int, Field(ge=1)]  # tasks, spread over the families
     samples: Annotated[int, Field(ge=1)]  # answers to each
     max_tokens: Annotated[int, Field(ge=1)]
@@ -33,11 +35,15 @@ class Params(Section):
     seed: int
 
 
-def main(params: Params, *, teacher: Path, prompts: Path, out: Path) -> dict[str, float]:
+def main(
+    params: Params, *, teacher: Path, prompts: Path, rounds: Path, out: Path
+) -> dict[str, float]:
     """Sample answers; those that were asked for before are not asked for again."""
     sampling.check(params.samples, params.temperature)
     tasks = list(files.read_jsonl(prompts / "train.jsonl", ["id", "task", "language"]))
-    asked = sampling.prompts_of(tasks, **params.model_dump(include={"max_rows", "samples", "seed"}))
+    weights = draw.read(rounds / params.round) if params.round else {}
+    how = params.model_dump(include={"max_rows", "samples", "seed"})
+    asked = sampling.prompts_of(tasks, weights, **how)
     rows = sampling.sample(asked, _backend(params, teacher), Kept(stage.WORK / "answers"))
     files.write_jsonl(out, rows)
     cost = params.endpoint.cost if params.endpoint else None

@@ -23,7 +23,7 @@ LIB = ROOT / "lib/potstill"
 ROOMS = """
 models katas subset sandbox
 sources loading tokens
-runtime data mining tasks
+runtime data mining rounds tasks
 students logits curation
 distill
 export

@@ -24,6 +24,10 @@ PACKAGES = {
     ),
     "score": ("potstill.cli.score", "measure an artefact's pass rates, outside the pipeline"),
     "compare": ("potstill.cli.compare", "compare two scored artefacts, problem by problem"),
+    "round": (
+        "potstill.cli.round",
+        "find what a student fails at, to ask its teacher for more of it",
+    ),
 }
 COULD_NOT_CHECK = 2  # of PACKAGES: 1 means "no", so an unusable input needs its own code
 STOPPED = 130  # as a shell has it for Ctrl-C

@@ -3,14 +3,15 @@
 Answers are kept as they come, with the reason they ended; judging them is `curate`'s work.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from potstill import files, progress
+from potstill import progress
 from potstill.errors import InputError
 from potstill.models import formats
 from potstill.models.chat import Message
+from potstill.sampling import draw
 from potstill.sampling.kept import Kept
 
 Row = dict[str, Any]
@@ -80,9 +81,11 @@ def check(samples: int, temperature: float) -> None:
         )
 
 
-def prompts_of(tasks: list[Row], *, max_rows: int, samples: int, seed: int) -> list[Prompt]:
-    """Return the prompts of tasks drawn by the seed: the first sample of all, then the next."""
-    chosen = sorted(tasks, key=lambda row: files.row_id(str(seed), row["id"]))[:max_rows]
+def prompts_of(
+    tasks: list[Row], weights: Mapping[str, float], *, max_rows: int, samples: int, seed: int
+) -> list[Prompt]:
+    """Return the prompts of tasks drawn by weight: the first sample of all, then the next."""
+    chosen = draw.in_order(tasks, weights, seed)[:max_rows]
     return [
         Prompt(row["id"], formats.code_prompt(row["task"], row["language"]), sample)
         for sample in range(samples)

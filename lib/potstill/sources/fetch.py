@@ -75,6 +75,18 @@ def look(source: str, revision: str | None) -> None:
         from_folder.carried_config(found, source)
 
 
+def installed(source: str) -> Path:
+    """Return the checkpoint folder of a `package:NAME` or `folder:PATH` of any family.
+
+    Raises:
+        InputError: there is none, or the source is of another kind.
+    """
+    kind, name = _split(source)
+    if kind not in ("package", "folder"):
+        raise InputError(f"{source}: only package:NAME and folder:PATH are taken here")
+    return _locate(kind, name, None)[0]
+
+
 def _split(source: str) -> tuple[str, str]:
     kind, _, name = source.partition(":")
     if kind not in KINDS or not name:

@@ -1,0 +1,1 @@
+"""What a student fails at decides what its teacher is asked next."""
