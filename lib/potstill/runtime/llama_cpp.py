@@ -224,10 +224,9 @@ class LlamaCpp:
 
     def _cache(self, length: int) -> int:
         """Return about how many bytes keys and values of so many ids take, in float16."""
-        width = llama_cpp.llama_model_n_embd(self._model) // llama_cpp.llama_model_n_head(
-            self._model
-        )
-        num_heads = llama_cpp.llama_model_n_head_kv(self._model)
+        heads = max(1, llama_cpp.llama_model_n_head(self._model))  # a recurrent model has none
+        width = llama_cpp.llama_model_n_embd(self._model) // heads
+        num_heads = max(1, llama_cpp.llama_model_n_head_kv(self._model))
         num_layers = llama_cpp.llama_model_n_layer(self._model)
         return int(2 * 2 * num_layers * num_heads * width * length)
 
