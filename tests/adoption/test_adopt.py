@@ -3,20 +3,25 @@
 The ONNX graphs of optimum are imitated: ours with `position_ids` and a cache in float16.
 """
 
+import io
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+import trl
 from onnx import TensorProto, helper
 from potstill import files, runtime
 from potstill.adoption import adopt, folder
 from potstill.cli.__main__ import main
 from potstill.errors import InputError
+from potstill.evaluate import rates
 from potstill.export import build
 from potstill.models.chat import ChatTokenizer
 from potstill.runtime import Request, artifact
+from potstill.tasks import TASKS, Where
 
 from tests import gguf_files
 
@@ -82,6 +87,33 @@ def test_a_file_without_a_chat_template_is_adopted_and_it_is_said(base_model, tm
     model = runtime.load(tmp_path / "a")
     assert len(model.generate([Request(IDS, 3)])[0].ids) <= 3
     model.close()
+
+
+GEMMA = Path(trl.__file__).parent / "chat_templates/gemma.jinja"  # refuses a system's message
+
+
+def test_a_template_without_a_system_message_is_asked_in_the_users(
+    tiny_llama, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(rates, "MAX_CUT", 1.0)  # a tiny random model never ends by itself
+    plain = shutil.copytree(tiny_llama, tmp_path / "plain")
+    template = GEMMA.read_text().replace("<end_of_turn>", "<|im_end|>")  # of its own vocabulary
+    (plain / "chat_template.jinja").write_text(template)
+    adopt.adopt(gguf_files.write("llama", plain, tmp_path / "g.gguf"), tmp_path / "a")
+    assert artifact.read(tmp_path / "a")["chat_template"] == template
+    (problem, *_) = TASKS["humaneval"].problems(Where())
+    system, user = (message["content"] for message in problem.messages)
+    expected = f"<start_of_turn>user\n{system}\n\n{user.strip()}<|im_end|>\n"
+    assert expected in ChatTokenizer(tmp_path / "a").render(problem.messages)
+    command = ["score", "a", "--tasks", "humaneval,likelihood", "--max-tokens", "6"]
+    assert main([*command, "--limit", "2"]) == 0
+    metrics = files.read_json(tmp_path / "scores/a/metrics.json")
+    assert (metrics["humaneval.n"], metrics["likelihood.left_out"]) == (2, 0)
+    capsys.readouterr()
+    monkeypatch.setattr("sys.stdin", io.StringIO("hello\n"))
+    assert main(["chat", "a", "--system", "Be brief.", "--max-tokens", "3"]) == 0
+    assert "3 tokens" in capsys.readouterr().err
 
 
 def as_optimum(source, path):

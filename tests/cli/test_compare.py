@@ -1,11 +1,12 @@
 """`potstill compare`: pairs, the exact test against scipy, and everything that can be named."""
 
 import json
+import math
 import random
 
 import pytest
 from potstill import statistics
-from potstill.cli import compare, paired
+from potstill.cli import compare, paired, paired_values
 from potstill.cli.__main__ import main
 from potstill.errors import InputError
 from scipy import stats
@@ -80,6 +81,110 @@ def test_only_what_both_tried_counts_and_it_is_said(tmp_path, capsys):
         "katas: 2 problems that only one of them tried are left out",
         "katas only A: katas-0",
     ]
+
+
+def likelihoods(nats, tokens=None, task="likelihood", **more):
+    """Return a row a number; None: the reference could not be read."""
+    return [
+        {"task": task, "id": f"{task}-{n}", "family": f"f{n // 2}", "nll_nats": found, "bytes": 30,
+         "tokens": 0 if found is None else (tokens or 10), **more}
+        for n, found in enumerate(nats)
+    ]  # fmt: skip
+
+
+def spread(count, seed):
+    draw = random.Random(seed)
+    return [draw.uniform(8.0, 40.0) for _ in range(count)]
+
+
+def test_perplexity_and_bits_a_byte_are_paired_by_row_and_families_resampled():
+    """The interval against one made by hand, family by family."""
+    base = spread(40, 1)
+    worse = [value + extra for value, extra in zip(base, spread(40, 2), strict=True)]
+    perplexity, bits = paired_values.compare(likelihoods(worse), likelihoods(base))
+    assert (perplexity.measure, bits.measure) == ("perplexity", "bits_per_byte")
+    assert (perplexity.n, perplexity.left_out, perplexity.is_ratio) == (40, 0, True)
+    assert perplexity.first == pytest.approx(math.exp(sum(worse) / 400))
+    assert bits.second == pytest.approx(sum(base) / (40 * 30) / math.log(2))
+    gaps = [a - b for a, b in zip(worse, base, strict=True)]
+    by_family = [gaps[n] + gaps[n + 1] for n in range(0, 40, 2)]
+    draw = random.Random(0)
+    means = sorted(sum(draw.choices(by_family, k=20)) / 400 for _ in range(4000))
+    low, high = means[100], means[3900]
+    assert perplexity.difference[:3] == pytest.approx(
+        (math.exp(sum(gaps) / 400), math.exp(low), math.exp(high)), rel=0.03
+    )
+    scale = 10 / 30 / math.log(2)
+    assert bits.difference[:3] == pytest.approx(
+        (sum(gaps) / 400 * scale, low * scale, high * scale), rel=0.03
+    )
+    assert perplexity.difference.p < 0.01
+    # an unpaired interval would be several times as wide, and would hold 1
+    (same, _) = paired_values.compare(likelihoods(base), likelihoods(base))
+    assert (same.difference.value, same.difference.p) == (1.0, 1.0)
+
+
+def test_rows_that_one_could_not_read_are_left_out_of_both():
+    mine, other = spread(6, 3), spread(7, 4)
+    mine[2] = None
+    (found, _) = paired_values.compare(likelihoods(mine), likelihoods(other))
+    assert (found.n, found.left_out) == (5, 2)
+    kept = [value for n, value in enumerate(other[:6]) if n != 2]
+    assert found.second == pytest.approx(math.exp(sum(kept) / 50))
+
+
+def test_another_tokenizer_has_bits_a_byte_but_no_ratio_of_perplexities():
+    perplexity, bits = paired_values.compare(
+        likelihoods(spread(8, 1)), likelihoods(spread(8, 2), 12)
+    )
+    assert (perplexity.difference, bits.reason) == (None, "")
+    assert perplexity.reason == "the rows have other tokens: not of one measure"
+    assert bits.difference.n == 8
+
+
+def divergences(nats, teacher):
+    rows = likelihoods(nats, task="divergence", teacher_sha256=teacher)
+    return [row | {"kl_nats": row["nll_nats"] / 100, "same_top": 9} for row in rows]
+
+
+def test_kl_is_compared_to_one_teacher_alone():
+    mine, other = spread(8, 1), spread(8, 2)
+    kl, same = paired_values.compare(divergences(mine, "t"), divergences(other, "t"))
+    assert (kl.measure, same.measure, same.difference.value) == ("kl_nats", "same_top", 0.0)
+    want = (sum(mine) - sum(other)) / 100 / 80
+    assert kl.difference.value == pytest.approx(want)
+    assert kl.difference.low < want < kl.difference.high
+    kl, _ = paired_values.compare(divergences(mine, "t"), divergences(other, "u"))
+    assert (kl.difference, "teacher_sha256" in kl.reason) == (None, True)
+
+
+def test_both_kinds_stand_in_one_answer_and_either_stands_alone(tmp_path, capsys):
+    measured, more = likelihoods(spread(8, 1)), likelihoods([*spread(8, 2), 9.0])
+    a = write(tmp_path / "a.jsonl", [*rows("110"), *measured])
+    b = write(tmp_path / "b.jsonl", [*rows("100"), *more])
+    assert main(["compare", str(a), str(b)]) == 0
+    both = capsys.readouterr().out.splitlines()
+    assert both[2].split()[:4] == ["katas", "3", "2", "1"]
+    assert both[4].split()[:2] == ["task", "measure"]
+    assert both[5].split()[:3] == ["likelihood", "perplexity", "8"]
+    assert " A / B " in both[5]
+    assert both[6].split()[:3] == ["likelihood", "bits_per_byte", "8"]
+    assert both[7] == "likelihood: 1 rows that only one of them has or could read are left out"
+    write(tmp_path / "b.jsonl", [*rows("11", "humaneval"), *more])
+    assert main(["compare", str(a), str(b)]) == 0  # no kata in common, but these
+    alone = capsys.readouterr().out.splitlines()
+    assert alone[0] == f"A = {a}, B = {b}"
+    assert alone[1:] == both[3:]
+
+
+def test_other_words_to_ask_with_are_said(tree, capsys):
+    write(tree / "yours/rows.jsonl", rows("101"))
+    (tree / "mine/about.json").write_text('{"prompt": null}')
+    (tree / "yours/about.json").write_text('{"prompt": [{"role": "user", "content": "{prompt}"}]}')
+    assert main(["compare", "mine", "yours"]) == 0
+    assert "A and B were asked in different words" in capsys.readouterr().out
+    assert main(["compare", "mine", "kd-q8_0"]) == 0
+    assert "different words" not in capsys.readouterr().out
 
 
 def test_answers_that_were_cut_are_said(tmp_path, capsys):
@@ -168,6 +273,6 @@ def test_revisions_and_experiments_are_read_out_of_the_cache(tmp_path, monkeypat
 
 def test_the_table_of_a_large_difference():
     (result,) = paired.compare(rows("1" * 30 + "0" * 10), rows("0" * 40))
-    line = compare.table("a", "b", [result])[2]
+    line = compare.table([result])[1]
     assert "+75.0 (" in line
     assert float(line.split()[-1]) == pytest.approx(2 * 0.5**30, rel=1e-2)

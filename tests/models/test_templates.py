@@ -16,7 +16,17 @@ from potstill.errors import InputError
 from potstill.models.chat import ChatTokenizer
 
 TEMPLATES = Path(trl.__file__).parent / "chat_templates"
-NAMES = ("llama3", "llama3_1", "llama3_2", "qwen2_5", "qwen3", "qwen3_instruct_2507")
+NAMES = (
+    "gemma",
+    "gemma3",
+    "phi3",
+    "llama3",
+    "llama3_1",
+    "llama3_2",
+    "qwen2_5",
+    "qwen3",
+    "qwen3_instruct_2507",
+)
 OWN = {  # as the models' own repositories have them
     "llama2": "{% if messages[0]['role'] == 'system' %}{% set loop_messages = messages[1:] %}{% set system_message = messages[0]['content'] %}{% else %}{% set loop_messages = messages %}{% set system_message = false %}{% endif %}{% for message in loop_messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}{% if loop.index0 == 0 and system_message != false %}{% set content = '<<SYS>>\\n' + system_message + '\\n<</SYS>>\\n\\n' + message['content'] %}{% else %}{% set content = message['content'] %}{% endif %}{% if message['role'] == 'user' %}{{ bos_token + '[INST] ' + content.strip() + ' [/INST]' }}{% elif message['role'] == 'assistant' %}{{ ' '  + content.strip() + ' ' + eos_token }}{% endif %}{% endfor %}",
     "mistral": "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}{{ '[INST] ' + message['content'] + ' [/INST]' }}{% elif message['role'] == 'assistant' %}{{ ' ' + message['content'] + eos_token }}{% else %}{{ raise_exception('Only user and assistant roles are supported!') }}{% endif %}{% endfor %}",
@@ -72,11 +82,46 @@ def test_the_prompt_is_transformers(folder, name, generate):
     try:
         expected = oracle.apply_chat_template(CHATS[name], tokenize=False, **how)
     except Exception:
+        if name == "system":  # refused by those that take the same words from the user
+            said = [{"role": "user", "content": "Be brief.\n\nHi"}]
+            expected = oracle.apply_chat_template(said, tokenize=False, **how)
+            assert ChatTokenizer(folder).render(CHATS[name], **how) == expected
+            return
         with pytest.raises(InputError, match="the chat template refuses") as caught:
             ChatTokenizer(folder).render(CHATS[name], **how)
         assert "\n" not in str(caught.value)
     else:
         assert ChatTokenizer(folder).render(CHATS[name], **how) == expected
+
+
+KNOWN = "".join(["{% for m in messages %}", "{{ m.role }}: {{ m.content }}\n", "{% endfor %}"])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (KNOWN, "system: A\nuser: B\nassistant: C\n"),
+        (KNOWN.replace("messages", "messages if m.role != 'system'"),  # dropped without a word
+         "user: A\n\nB\nassistant: C\n"),
+        (KNOWN.replace("{{ m.role", "{% if m.role == 'system' %}{{ m.none.x }}{% endif %}{{ m.role"),
+         "user: A\n\nB\nassistant: C\n"),
+    ],
+)  # fmt: skip
+def test_what_the_system_says_reaches_the_model(tiny_qwen2, tmp_path, text, expected):
+    out = shutil.copytree(tiny_qwen2, tmp_path / "model")
+    (out / "chat_template.jinja").write_text(text)
+    chat = [
+        {"role": role, "content": said}
+        for role, said in (("system", "A"), ("user", "B"), ("assistant", "C"))
+    ]
+    assert ChatTokenizer(out).render(chat) == expected
+
+
+def test_a_system_message_alone_is_left_to_the_template(tiny_qwen2, tmp_path):
+    out = shutil.copytree(tiny_qwen2, tmp_path / "model")
+    (out / "chat_template.jinja").write_text(OWN["mistral"])
+    with pytest.raises(InputError, match="Only user and assistant roles are supported!"):
+        ChatTokenizer(out).render(CHATS["system"][:1])
 
 
 def test_the_clock_of_a_template_runs(tiny_qwen2, tmp_path):

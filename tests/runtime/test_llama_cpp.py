@@ -4,6 +4,7 @@ Logits against transformers are in tests/export/test_gguf.py.
 """
 
 import json
+import random
 import subprocess
 import sys
 from contextlib import closing
@@ -11,7 +12,7 @@ from contextlib import closing
 import pytest
 from potstill import runtime
 from potstill.errors import InputError
-from potstill.runtime import Request, llama_cpp
+from potstill.runtime import Request, Sampling, llama_cpp, prefixes
 from potstill.runtime.llama_decoder import BATCH, Decoder
 
 PROMPTS = [[1, 87, 305, 84], [1], [17, 5] * 20, [400, 3, 77], [1, 87, 305, 85, 9], [1, 87], [8, 9]]
@@ -105,19 +106,66 @@ def test_long_prompts_are_read_in_parts(tiny_gguf, monkeypatch):
         assert abs(model.logits(ids) - whole).max() < 0.02
 
 
-def test_a_shared_beginning_is_read_once_for_all_slots(endless):
-    """One prompt whole; of the others only what differs, whatever slot reads it."""
-    system = [int(n * 7919 % 509) for n in range(120)]
-    prompts = [[*system, *rest] for rest in ([5, 6, 7], [8, 9], [300], [5, 6, 7, 8])]
-    with closing(Decoder(endless._model, threads=1, length=200, num_slots=4)) as decoder:
-        rows = [decoder.read(slot, ids).copy() for slot, ids in enumerate(prompts)]
-        assert decoder.num_read == 123 + 2 + 1 + 1
-        # What a slot wrote since then does not count: it is cut off before the next prompt.
-        decoder.step([4], [0], [123], 1)
-        again = decoder.read(3, [*prompts[0], 11, 12]).copy()
-    for ids, row in zip(prompts, rows, strict=True):
-        assert abs(endless.logits(ids)[-1] - row).max() < 0.02
-    assert abs(endless.logits([*prompts[0], 11, 12])[-1] - again).max() < 0.02
+def read_all(model, prompts, *, shares):
+    """Return the logits behind each prompt, read in turn by three slots, and the ids computed."""
+    cuts = prefixes.cuts(prompts)
+    decoder = Decoder(model._model, threads=2, length=700, num_slots=3, shares=shares)
+    with closing(decoder):
+        rows = []
+        for place, ids in enumerate(prompts):
+            slot = place % 3
+            rows.append(decoder.read(slot, ids, cuts[ids]).copy())
+            # What a slot writes behind its prompt does not count for those that come.
+            decoder.step([4, 5], [slot] * 2, [len(ids), len(ids) + 1], 1)
+        return rows, decoder.num_read
+
+
+def numbers(count, factor):
+    return tuple(n * factor % 509 for n in range(count))
+
+
+HEAD, EXAMPLES = numbers(40, 7919), numbers(530, 104729)
+SHARED = {  # prompts, and how many ids of them are computed
+    "a system's message": ([(*HEAD, n, n + 1, *numbers(n, 31)) for n in range(7)], 40 + 35),
+    "two tasks, each with examples": (
+        [(*HEAD, n, *EXAMPLES[:90], n, n + i) for i in range(4) for n in (1, 2)],
+        40 + 2 * 92 + 8,
+    ),
+    "longer than a batch": ([(*EXAMPLES, n) for n in range(4)], 530 + 4),
+    "one prompt several times": ([(*HEAD, n) for n in range(3) for _ in range(4)], 40 + 3),
+    "one begins another": ([HEAD, (*HEAD, 9), HEAD[:30], (*HEAD, 9, 9)], 40 + 11 + 30 + 12),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SHARED)
+@pytest.mark.parametrize("family", ["llama", "qwen2"])
+def test_what_prompts_share_is_computed_once_and_changes_no_bit(tiny_gguf, family, case):
+    prompts, computed = SHARED[case]
+    with closing(runtime.load(tiny_gguf(family, "q8_0"), context=700)) as model:
+        want, alone = read_all(model, prompts, shares=False)
+        got, shared = read_all(model, prompts, shares=True)
+    assert [row.tobytes() for row in got] == [row.tobytes() for row in want]
+    assert (alone, shared) == (sum(map(len, prompts)), computed)
+
+
+def test_prompts_are_cut_where_many_part_and_not_for_a_few_ids():
+    """By trying all places: a cut is one where prompts part, LEAST ids behind the cut before."""
+    draw = random.Random(5)
+    heads = [numbers(draw.randrange(60), factor) for factor in (3, 5, 7, 11)]
+    prompts = [
+        (*heads[0], *draw.choice(heads), *draw.choice(heads), *numbers(draw.randrange(1, 30), 13))
+        for _ in range(60)
+    ]
+    cuts = prefixes.cuts(prompts)
+    assert set(cuts) == set(prompts)
+    assert len({len(places) for places in cuts.values()}) > 2
+    for ids, places in cuts.items():
+        want, last = [], 0
+        for end in range(1, len(ids)):
+            others = {other[end : end + 1] for other in set(prompts) if other[:end] == ids[:end]}
+            if len(others) > 1 and end - last >= prefixes.LEAST:
+                want.append(last := end)
+        assert list(places) == want
 
 
 def test_answers_behind_a_shared_beginning_are_the_streamed_ones(endless):
@@ -126,6 +174,27 @@ def test_answers_behind_a_shared_beginning_are_the_streamed_ones(endless):
     expected = [streamed(endless, ids, 10) for ids in prompts]
     assert len({tuple(answer) for answer in expected}) > 1
     assert generated(endless, prompts, 10, parallel=3) == expected
+
+
+@pytest.mark.parametrize("samples", [5, 20])
+def test_samples_of_a_prompt_compute_it_once_and_are_those_alone(endless, monkeypatch, samples):
+    """More of them than slots, so that a slot reads a prompt that it has itself."""
+    counts = []
+    close = Decoder.close
+    monkeypatch.setattr(
+        Decoder, "close", lambda self: (counts.append(self.num_read), close(self))[1]
+    )
+    prompts = [numbers(70, factor) for factor in (31, 37)]
+    sampling = Sampling(temperature=1.0, seed=3)
+    requests = [
+        Request(ids, 8, sampling=sampling, sample=sample)
+        for ids in prompts
+        for sample in range(samples)
+    ]
+    got = [answer.ids for answer in endless.generate(requests)]
+    assert counts == [2 * 70]
+    assert got == [[c.id for c in endless.stream(request)] for request in requests]
+    assert len(set(map(tuple, got))) > samples
 
 
 def test_nothing_to_do(loaded):

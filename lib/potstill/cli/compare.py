@@ -7,11 +7,13 @@ checkout (`data/scores/NAME.jsonl`), or NAME@REV for that of a commit, a tag or 
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from potstill import files
-from potstill.cli import paired
+from potstill.cli import paired, paired_values
 from potstill.cli.paired import Paired, Row
-from potstill.cli.score import ROWS
+from potstill.cli.paired_values import PairedValue
+from potstill.cli.score import ABOUT, ROWS
 from potstill.errors import InputError, missing
 from potstill.runtime import artifact
 
@@ -34,10 +36,17 @@ def main(args: argparse.Namespace) -> int:
     Raises:
         InputError: one of the two was not scored, or they have no problem in common.
     """
-    judged = [[row for row in _rows(name) if "passed" in row] for name in (args.a, args.b)]
-    results = paired.compare(*judged)  # of the others no row passes or fails
-    for line in table(args.a, args.b, results):
-        sys.stdout.write(f"{line}\n")
+    rows = [_rows(name) for name in (args.a, args.b)]
+    judged = [[row for row in found if "passed" in row] for found in rows]
+    values = paired_values.compare(*rows)
+    results = paired.compare(*judged) if paired_values.meet(*judged) or not values else []
+    what = "; passed, of the problems that both tried" if results else ""
+    lines = [f"A = {args.a}, B = {args.b}{what}"]
+    lines += table(results) if results else []
+    lines += table_of_values(values) if values else []
+    if _asked(args.a) != _asked(args.b):
+        lines.append("A and B were asked in different words: see the prompt in their about.json")
+    sys.stdout.writelines(f"{line}\n" for line in lines)
     if args.items:
         for result in results:
             for side, ids in (("A", result.only_first), ("B", result.only_second)):
@@ -45,11 +54,11 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def table(first: str, second: str, results: list[Paired]) -> list[str]:
+def table(results: list[Paired]) -> list[str]:
     """Return the lines of the table, and one for each task whose problems are not the same."""
     heads = f"{'task':<12}{'n':>6}{'A':>6}{'B':>6}{'both':>6}{'only A':>8}{'only B':>8}   "
     heads += f"{'A - B in points, 95 %':<26}{'McNemar p':>10}"
-    lines = [f"A = {first}, B = {second}; passed, of the problems that both tried", heads]
+    lines = [heads]
     for result in results:
         difference = "all of one family"
         if result.difference is not None:
@@ -72,6 +81,34 @@ def table(first: str, second: str, results: list[Paired]) -> list[str]:
         if result.left_out
     ]
     return lines
+
+
+def table_of_values(values: list[PairedValue]) -> list[str]:
+    """Return the lines of what no row passes or fails, and one for each task with rows left out."""
+    heads = f"{'task':<12}{'measure':<16}{'n':>6}{'A':>9}{'B':>9}   {'paired, 95 %':<36}{'p':>10}"
+    lines = ["measured, over the rows that both could read:", heads]
+    for item in values:
+        shown, p = item.reason, ""
+        if item.difference is not None:
+            value, low, high, _, chance = item.difference
+            name, form = ("A / B", ".3f") if item.is_ratio else ("A - B", "+.4f")
+            shown = f"{name} {value:{form}} ({low:{form}} to {high:{form}})"
+            p = f"{chance:.3g}"
+        lines.append(
+            f"{item.task:<12}{item.measure:<16}{item.n:>6}{item.first:>9.4f}{item.second:>9.4f}"
+            f"   {shown:<36}{p:>10}"
+        )
+    left_out = {item.task: item.left_out for item in values if item.left_out}
+    return lines + [
+        f"{task}: {count} rows that only one of them has or could read are left out"
+        for task, count in left_out.items()
+    ]
+
+
+def _asked(name: str) -> Any:  # noqa: ANN401 - JSON
+    """Return the messages that a scoring was asked in, None for each task's own."""
+    about = Path(name) / ABOUT
+    return files.read_json(about).get("prompt") if about.is_file() else None
 
 
 def _rows(name: str) -> list[Row]:

@@ -56,7 +56,7 @@ def compare(first: Sequence[Row], second: Sequence[Row]) -> list[Paired]:
         InputError: no problem in common, a problem that stands twice in one of them, or one whose
             family differs: it is not the same problem then.
     """
-    mine, other = _by_problem(first, "the first"), _by_problem(second, "the second")
+    mine, other = by_problem(first, "the first"), by_problem(second, "the second")
     tasks = sorted({task for task, _, _ in mine} & {task for task, _, _ in other})
     found = []
     for task in tasks:
@@ -72,10 +72,15 @@ def compare(first: Sequence[Row], second: Sequence[Row]) -> list[Paired]:
     return found
 
 
-Key = tuple[str, str, int]
+Key = tuple[str, str, int]  # task, problem, sample
 
 
-def _by_problem(rows: Sequence[Row], which: str) -> dict[Key, Row]:
+def by_problem(rows: Sequence[Row], which: str) -> dict[Key, Row]:
+    """Return the rows by what they are of.
+
+    Raises:
+        InputError: two are of the same; `which` names the scoring.
+    """
     found: dict[Key, Row] = {}
     for row in rows:
         key = (str(row["task"]), str(row["id"]), int(row.get("sample", 0)))
@@ -83,6 +88,18 @@ def _by_problem(rows: Sequence[Row], which: str) -> dict[Key, Row]:
             raise InputError(f"{which} has the problem {row['id']} twice: score it again")
         found[key] = row
     return found
+
+
+def check_families(
+    task: str, common: Sequence[Key], mine: dict[Key, Row], other: dict[Key, Row]
+) -> None:
+    """Raise InputError for a problem that is not the same one on both sides."""
+    moved = [key[1] for key in common if mine[key]["family"] != other[key]["family"]]
+    if moved:
+        raise InputError(
+            f"{task}: the problem {moved[0]} is of two families: the two were scored by different "
+            "versions of the task"
+        )
 
 
 def _tried(rows: dict[Key, Row]) -> str:
@@ -93,12 +110,7 @@ def _tried(rows: dict[Key, Row]) -> str:
 def _paired(
     task: str, common: list[Key], mine: dict[Key, Row], other: dict[Key, Row], left_out: int
 ) -> Paired:
-    moved = [key[1] for key in common if mine[key]["family"] != other[key]["family"]]
-    if moved:
-        raise InputError(
-            f"{task}: the problem {moved[0]} is of two families: the two were scored by different "
-            "versions of the task"
-        )
+    check_families(task, common, mine, other)
     families = [str(mine[key]["family"]) for key in common]
     outcomes = [(bool(mine[key]["passed"]), bool(other[key]["passed"])) for key in common]
     only = {

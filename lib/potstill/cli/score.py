@@ -19,10 +19,10 @@ from potstill.errors import InputError, MissingPackageError
 from potstill.evaluate import rates, scoring
 from potstill.evaluate.methods import METHODS
 from potstill.evaluate.scoring import Scores
-from potstill.models.chat import ChatTokenizer, template_of
+from potstill.models.chat import ChatTokenizer, Message, template_of
 from potstill.runtime import artifact
 from potstill.scratch import Lock, keyed
-from potstill.tasks import TASKS, Problem, UnavailableError, Where
+from potstill.tasks import TASKS, Problem, UnavailableError, Where, asking
 
 ROWS, METRICS, ABOUT = "rows.jsonl", "metrics.json", "about.json"
 SETTINGS: dict[str, Any] = {  # those of the default run
@@ -58,6 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="of an answer (default: half as much again as the reference solutions have)",
     )
+    parser.add_argument(
+        "--prompt",
+        metavar="FILE|NAME",
+        help="other words to ask with: a YAML or JSON list of messages with {prompt} for the "
+        f"problem, or one of {', '.join(asking.NAMED)}; for tasks that ask once for code",
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help=f"for {ROWS}, {METRICS}, {ABOUT} (scores/NAME)"
@@ -72,6 +78,7 @@ def main(args: argparse.Namespace) -> int:
             holds something else.
     """
     how, asked = _settings(args)
+    messages = asking.read(args.prompt) if args.prompt else []
     if not args.artefact.is_dir():
         raise InputError(f"{args.artefact} is no folder: name an artefact, or adopt a file first")
     description = artifact.verify(args.artefact)
@@ -81,18 +88,21 @@ def main(args: argparse.Namespace) -> int:
     kept = out.parent / f".{out.name}.scratch"
     kept.mkdir(parents=True, exist_ok=True)
     with Lock(kept, busy=f"another `potstill score` writes {out}: wait, or name another --out"):
-        key = [description["files"], how.model_dump()]
-        scores = _score(args.artefact, asked, how, kept, files.to_json(key))
+        key = [description["files"], how.model_dump(), messages]
+        scores = _score(args.artefact, asked, how, kept, files.to_json(key), messages)
         metrics = rates.summary(scores)
         about = {
             "artefact": {key: description[key] for key in ("format", "quantisation", "files")},
             "settings": how.model_dump(),
+            "prompt": messages or None,  # null: each task's own
             "potstill_version": potstill.__version__,
         }
         _write(out, scores.rows, metrics, about)
         files.remove(kept)
     for line in table(metrics, list(asked)):
         sys.stdout.write(f"{line}\n")
+    if messages:
+        sys.stdout.write(f"asked in the messages of {args.prompt}\n")
     sys.stdout.write(f"\n{out}: {ROWS}, {METRICS}, {ABOUT}\n")
     return 0 if all(metrics[f"{name}.verdict"] == "run" for name in asked) else 1
 
@@ -106,13 +116,21 @@ def _settings(args: argparse.Namespace) -> tuple[scoring.Settings, dict[str, int
     names = [name.strip() for name in args.tasks.split(",")]
     sources = dict(source.partition("=")[::2] for source in args.source)
     tasks.check_names([*names, *sources])
+    own = [name for name in names if TASKS[name].METHOD != "code"] if args.prompt else []
+    if own:
+        raise InputError(f"--prompt is for tasks that ask once for code, and {own[0]} does not")
     caps = dict.fromkeys(names, args.max_tokens) if args.max_tokens else {}
     stated = {"sources": sources, "max_tokens": caps, "threads": args.threads}
     return scoring.Settings(**{**SETTINGS, **stated}), dict.fromkeys(names, args.limit or ALL)
 
 
 def _score(
-    artefact: Path, asked: dict[str, int], how: scoring.Settings, kept: Path, key: str
+    artefact: Path,
+    asked: dict[str, int],
+    how: scoring.Settings,
+    kept: Path,
+    key: str,
+    messages: Sequence[Message],
 ) -> Scores:
     """Return the rows of what can be run, and of the rest why it cannot.
 
@@ -132,7 +150,8 @@ def _score(
             model = runtime.load(artefact, threads=how.threads, context=how.context)
             try:
                 chat = ChatTokenizer(artefact)
-                scores = scoring.score(model, chat, able, how, prompts=prompts, scratch=scratch)
+                given = {"prompts": prompts, "scratch": scratch}
+                scores = scoring.score(model, chat, able, how, **given, messages=messages)
             finally:
                 model.close()
     scores.facts |= {name: {"reason": reason} for name, reason in reasons.items() if reason}

@@ -6,7 +6,7 @@ from functools import partial
 from potstill import sandbox, subset
 from potstill.evaluate import answers, rates, scoring
 from potstill.evaluate.grader import ending, header
-from potstill.evaluate.methods import Measured, Row
+from potstill.evaluate.methods import Measured, Quotient, Row
 from potstill.evaluate.scoring import Desk, Settings
 from potstill.models import formats
 from potstill.runtime import Answer
@@ -18,6 +18,7 @@ FLAGS = (
 )  # fmt: skip
 PARTS = ("level", "language")
 UNITS: dict[str, str] = {}
+QUOTIENTS: dict[str, Quotient] = {}
 MEASURES = {
     "pass_at_1": ("passed",),
     "pass_at_1_lenient": ("lenient_passed",),

@@ -19,7 +19,7 @@ from potstill.errors import InputError
 from potstill.evaluate import scoring
 from potstill.evaluate.grader import header
 from potstill.evaluate.likelihood import log_softmax, readable
-from potstill.evaluate.methods import Measured, Row
+from potstill.evaluate.methods import Measured, Quotient, Row
 from potstill.evaluate.scoring import Desk
 from potstill.tasks import Problem
 from potstill.tokens import recorded, spans
@@ -30,6 +30,9 @@ MEASURE = "kl_nats"
 FLAGS = ()
 PARTS = ("format",)
 UNITS = {"kl_nats": "nats a token"}
+QUOTIENTS = {
+    key: Quotient(key, "tokens", same=("teacher_sha256",)) for key in ("kl_nats", "same_top")
+}
 
 
 def rows(desk: Desk, problems: Sequence[Problem]) -> list[Row]:

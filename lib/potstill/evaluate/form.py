@@ -11,7 +11,7 @@ from functools import partial
 from potstill import subset
 from potstill.evaluate import answers, rates, replies, scoring
 from potstill.evaluate.grader import ending, header
-from potstill.evaluate.methods import Measured, Row
+from potstill.evaluate.methods import Measured, Quotient, Row
 from potstill.evaluate.scoring import Desk, Settings
 from potstill.models import formats
 from potstill.runtime import Answer
@@ -21,6 +21,7 @@ MEASURE = "well_formed"
 FLAGS = ("passed", "lenient_passed", "hit_limit", "repeats")
 PARTS = ("format",)
 UNITS: dict[str, str] = {}
+QUOTIENTS: dict[str, Quotient] = {}
 MEASURES = {
     "well_formed": ("passed",),
     "well_formed_lenient": ("lenient_passed",),

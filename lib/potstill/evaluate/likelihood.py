@@ -16,7 +16,7 @@ from potstill import statistics
 from potstill.errors import InputError
 from potstill.evaluate import scoring
 from potstill.evaluate.grader import header
-from potstill.evaluate.methods import Measured, NothingMeasuredError, Row
+from potstill.evaluate.methods import Measured, NothingMeasuredError, Quotient, Row
 from potstill.evaluate.scoring import Desk
 from potstill.models import formats
 from potstill.statistics import Interval
@@ -29,6 +29,10 @@ MEASURE = "perplexity"
 FLAGS = ()
 PARTS = ("format",)
 UNITS = {"perplexity": "a token", "bits_per_byte": "bits a byte"}
+QUOTIENTS = {
+    "perplexity": Quotient("nll_nats", "tokens", exponential=True),
+    "bits_per_byte": Quotient("nll_nats", "bytes", scale=1 / math.log(2)),
+}
 MAX_LEFT_OUT = 0.02  # share of references that cannot be read above which nothing is said
 _MOST_NATS = 700.0  # a token; e to more is no float
 

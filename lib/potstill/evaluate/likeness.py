@@ -13,7 +13,7 @@ from sacrebleu.metrics.chrf import CHRF
 
 from potstill.evaluate import replies, scoring
 from potstill.evaluate.grader import ending, header
-from potstill.evaluate.methods import Measured, Row
+from potstill.evaluate.methods import Measured, Quotient, Row
 from potstill.evaluate.scoring import Desk
 from potstill.runtime import Answer
 from potstill.statistics import RESAMPLES, Interval
@@ -23,6 +23,7 @@ MEASURE = "chrf"  # of texts of a dozen words BLEU is mostly smoothing
 FLAGS = ("hit_limit", "repeats")
 PARTS = ()
 UNITS = {"bleu": "of 100", "chrf": "of 100"}
+QUOTIENTS: dict[str, Quotient] = {}
 
 
 def rows(desk: Desk, problems: Sequence[Problem]) -> list[Row]:

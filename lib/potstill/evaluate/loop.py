@@ -17,7 +17,7 @@ from potstill import sandbox, subset
 from potstill.evaluate import rates, replies, scoring
 from potstill.evaluate.code import reason_of
 from potstill.evaluate.grader import WORKERS, ending, header
-from potstill.evaluate.methods import Measured, Row
+from potstill.evaluate.methods import Measured, Quotient, Row
 from potstill.evaluate.scoring import Desk
 from potstill.models import formats
 from potstill.models.chat import Message
@@ -28,6 +28,7 @@ MEASURE = "solved"
 FLAGS = ("passed", "escalated", "hit_limit", "repeats")
 PARTS = ("level", "language")
 UNITS = {"iterations": "iterations", "iterations_solved": "iterations"}
+QUOTIENTS: dict[str, Quotient] = {}
 MEASURES = {"solved": ("passed",), "escalated": ("escalated",), "repeats": ("repeats",)}
 MOST_ITERATIONS = 3
 AT_ONCE = 32  # episodes whose turns share batches: a kill loses no more

@@ -31,6 +31,24 @@ class Measured:
     notes: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Quotient:
+    """A measure that is one key of the rows over another, each summed over the rows.
+
+    Attributes:
+        above, below: the keys; `below` is positive and is the reference's, not the model's.
+        scale: by which the quotient is multiplied.
+        same: keys in which two artefacts' rows must agree besides `below` to be compared.
+        exponential: the measure is e to the quotient, so that two artefacts have a ratio.
+    """
+
+    above: str
+    below: str
+    scale: float = 1.0
+    same: tuple[str, ...] = ()
+    exponential: bool = False
+
+
 class Method(Protocol):
     """A module of the registry: one for each method.
 
@@ -40,12 +58,15 @@ class Method(Protocol):
             written, and too many that were cut off are no score.
         PARTS: keys of a row by which MEASURE is also told of parts.
         UNITS: of the measures that are no shares of one.
+        QUOTIENTS: the measures by which two artefacts are compared row by row, where rows do not
+            pass or fail.
     """
 
     MEASURE: str
     FLAGS: tuple[str, ...]
     PARTS: tuple[str, ...]
     UNITS: dict[str, str]
+    QUOTIENTS: dict[str, Quotient]
 
     def rows(self, desk: "Desk", problems: Sequence[Problem]) -> list[Row]:
         """Put problems to the artefact and return a row for each answer, in order.

@@ -23,7 +23,7 @@ from potstill.models.chat import ChatTokenizer, Message
 from potstill.params import Section
 from potstill.runtime import Answer, Request, Runtime, Sampling
 from potstill.sandbox import Mode
-from potstill.tasks import TASKS, Problem, UnavailableError, Where
+from potstill.tasks import TASKS, Problem, UnavailableError, Where, asking
 from potstill.tasks.problem import draw, list_sha256
 
 # A cap leaves half as much again as nearly every reference solution has, with its fence.
@@ -110,6 +110,7 @@ def score(
     prompts: Path | None = None,
     teacher: Path | None = None,
     scratch: Path | None = None,
+    messages: Sequence[Message] = (),
 ) -> Scores:
     """Let the runtime solve tasks.
 
@@ -121,6 +122,7 @@ def score(
         prompts: what `collect_prompts` wrote, for the tasks that are made of it.
         teacher: the file of `record_reference` with the teacher's distributions.
         scratch: a folder that survives a crash, of this artefact and these settings alone.
+        messages: what problems are asked in instead of their task's own; see `tasks.asking`.
 
     Raises:
         InputError: an unknown task, data that is not what it should be, a prompt longer than the
@@ -133,6 +135,7 @@ def score(
             try:
                 method = METHODS[TASKS[name].METHOD]
                 found = _problems(name, where)
+                found = asking.put(found, messages) if messages else found
                 cap = how.max_tokens.get(name) or cap_tokens(tokenizer, found)
             except (UnavailableError, MissingPackageError) as error:
                 scores.facts[name] = {"reason": str(error)}

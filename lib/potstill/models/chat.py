@@ -7,6 +7,7 @@ cost up to 60 points; here nothing else may render a prompt, and a test compares
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -82,16 +83,35 @@ class ChatTokenizer:
     ) -> str:
         """Return the text that the model reads, as transformers' `apply_chat_template` has it.
 
+        Where the template knows no system's message, its text stands before the first user's, as
+        Gemma's and Mistral's makers advise; see `_folded`.
+
         Raises:
             InputError: the template refuses these messages, or is none.
         """
         values = {
-            "messages": list(messages),
+            "messages": list(messages) if self.takes_system else _folded(messages),
             "tools": list(tools) if tools else None,
             "documents": list(documents) if documents else None,
             "add_generation_prompt": add_generation_prompt,
         }
         return template.render(self.template, values | self._special | settings)
+
+    @cached_property
+    def takes_system(self) -> bool:
+        """Whether a system's message reaches the model: the template may refuse or drop it."""
+        system, user = ({"role": role, "content": f"{role}'s"} for role in ("system", "user"))
+        values: dict[str, Any] = {"tools": None, "documents": None, "add_generation_prompt": True}
+        try:
+            template.render(self.template, {"messages": [user]} | values | self._special)
+        except InputError:
+            return True  # it refuses more than that, and says so when it is used
+        try:
+            both = {"messages": [system, user]}
+            text = template.render(self.template, both | values | self._special)
+        except InputError:
+            return False
+        return str(system["content"]) in text
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a rendered text; special tokens in it are parsed, none are added."""
@@ -100,6 +120,19 @@ class ChatTokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of ids, without special tokens."""
         return self.tokenizer.decode(list(ids), skip_special_tokens=True)
+
+
+def _folded(messages: Sequence[Message]) -> list[Message]:
+    """Return messages whose first, the system's, became the beginning of the user's behind it.
+
+    Others come back as they are, for the template to judge.
+    """
+    roles = [message["role"] for message in messages[:2]]
+    texts = all(isinstance(message.get("content"), str) for message in messages[:2])
+    if roles != ["system", "user"] or not texts:
+        return list(messages)
+    system, user, *rest = messages
+    return [{**user, "content": f"{system['content']}\n\n{user['content']}"}, *rest]
 
 
 def template_of(folder: Path) -> str:

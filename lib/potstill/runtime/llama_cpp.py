@@ -11,6 +11,7 @@ import ctypes
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -18,12 +19,13 @@ import numpy as np
 
 from potstill.errors import InputError
 from potstill.models import gguf_header
-from potstill.runtime import artifact
+from potstill.runtime import artifact, prefixes
 from potstill.runtime.base import Capabilities, Done
 from potstill.runtime.constraint import Constraints
 from potstill.runtime.llama_decoder import BATCH, Decoder
 from potstill.runtime.llama_library import llama_cpp, take_errors
 from potstill.runtime.pieces import Pieces
+from potstill.runtime.prefixes import Prompt
 from potstill.runtime.request import Answer, Chunk, Request
 from potstill.runtime.writer import Writer
 
@@ -72,8 +74,6 @@ class LlamaCpp:
     A constraint needs the tokenizer.json that stands beside the model in an artefact.
     """
 
-    capabilities = CAPABILITIES
-
     def __init__(self, path: Path, *, stop_ids: frozenset[int], threads: int, context: int) -> None:
         gguf_header.check_model(path)
         model = llama_cpp.llama_model_load_from_file(
@@ -84,6 +84,9 @@ class LlamaCpp:
         self._model = model
         self._vocab = llama_cpp.llama_model_get_vocab(model)
         self._threads, self._context = threads, context
+        one_state = llama_cpp.llama_model_is_recurrent(model)
+        one_state = one_state or llama_cpp.llama_model_is_hybrid(model)
+        self.capabilities = replace(CAPABILITIES, prefixes=not one_state)
         self.stop_ids = stop_ids
         self.vocab_size: int = llama_cpp.llama_vocab_n_tokens(self._vocab)
         space = llama_cpp.llama_vocab_type(self._vocab) == llama_cpp.LLAMA_VOCAB_TYPE_SPM
@@ -124,7 +127,7 @@ class LlamaCpp:
             yield from writer.chunks
             return
         with closing(self._decoder(self._length([request]))) as decoder:
-            scores = decoder.read(0, request.prompt)
+            scores = decoder.read(0, tuple(request.prompt))
             yield writer.take(scores)
             while not writer.ended:
                 scores = decoder.step([writer.ids[-1]], [0], [writer.position], 1)[0]
@@ -147,23 +150,29 @@ class LlamaCpp:
         running: dict[int, Writer] = {}  # by slot
         if waiting:
             length = self._length([writer.request for writer in waiting])
+            cuts = prefixes.cuts([tuple(writer.request.prompt) for writer in waiting])
             num_slots = min(parallel, len(waiting), max(1, CACHE_BYTES // self._cache(length)))
             with closing(self._decoder(length, num_slots=num_slots)) as decoder:
                 while waiting or running:
                     for slot in set(range(num_slots)) - running.keys():
-                        tell(self._admit(decoder, slot, waiting, running))
+                        tell(self._admit(decoder, slot, waiting, running, cuts))
                     tell(self._advance(decoder, running))
         return [writer.answer() for writer in writers]
 
     @staticmethod
     def _admit(
-        decoder: Decoder, slot: int, waiting: "deque[Writer]", running: "dict[int, Writer]"
+        decoder: Decoder,
+        slot: int,
+        waiting: "deque[Writer]",
+        running: "dict[int, Writer]",
+        cuts: dict[Prompt, Prompt],
     ) -> list[Writer]:
         """Let a free slot read prompts until an answer goes on; return the writers that ended."""
         ended = []
         while waiting:
             writer = waiting.popleft()
-            writer.take(decoder.read(slot, writer.request.prompt))
+            prompt = tuple(writer.request.prompt)
+            writer.take(decoder.read(slot, prompt, cuts[prompt]))
             if not writer.ended:
                 running[slot] = writer
                 break
@@ -215,10 +224,9 @@ class LlamaCpp:
 
     def _cache(self, length: int) -> int:
         """Return about how many bytes keys and values of so many ids take, in float16."""
-        width = llama_cpp.llama_model_n_embd(self._model) // llama_cpp.llama_model_n_head(
-            self._model
-        )
-        num_heads = llama_cpp.llama_model_n_head_kv(self._model)
+        heads = max(1, llama_cpp.llama_model_n_head(self._model))  # a recurrent model has none
+        width = llama_cpp.llama_model_n_embd(self._model) // heads
+        num_heads = max(1, llama_cpp.llama_model_n_head_kv(self._model))
         num_layers = llama_cpp.llama_model_n_layer(self._model)
         return int(2 * 2 * num_layers * num_heads * width * length)
 
@@ -229,6 +237,7 @@ class LlamaCpp:
             length=length,
             num_slots=num_slots,
             num_outputs=num_outputs,
+            shares=self.capabilities.prefixes,
         )
 
     def _check(self, ids: Sequence[int]) -> None:

@@ -6,16 +6,14 @@ to another sequence while the rest go on.
 
 import ctypes
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
 from potstill.runtime.llama_library import llama_cpp, take_errors
+from potstill.runtime.prefixes import Prompt, common
 
 BATCH = 512  # most ids of one call of llama_decode
-# Another slot's cache is copied if it saves this many ids. llama.cpp reads more than 64 ids at once
-# by another kernel, whose logits differ, so where a prompt is cut may decide a near tie: a short
-# beginning is not worth that, and not the some ms of a copy either.
-COPY_GAIN = 64
 CACHE_GRAIN = 256  # llama.cpp rounds the length of a slot up to a multiple of this
 
 
@@ -28,6 +26,8 @@ class Decoder:
         length: most ids of one sequence.
         num_slots: most sequences at a time.
         num_outputs: most ids of one step whose logits are wanted.
+        shares: slots take from each other what they have in common; not with a model whose memory
+            is one state, which cannot be cut off behind some ids.
 
     Attributes:
         num_read: ids of prompts that were computed, not taken from a cache.
@@ -41,6 +41,7 @@ class Decoder:
         length: int,
         num_slots: int = 1,
         num_outputs: int = 1,
+        shares: bool = True,
     ) -> None:
         params = llama_cpp.llama_context_default_params()
         params.n_ctx = -(-length // CACHE_GRAIN) * CACHE_GRAIN * num_slots
@@ -55,7 +56,9 @@ class Decoder:
         vocab = llama_cpp.llama_model_get_vocab(model)
         self._vocab_size = llama_cpp.llama_vocab_n_tokens(vocab)
         self._batch = llama_cpp.llama_batch_init(BATCH, 0, 1)
-        self._prompts: dict[int, Sequence[int]] = {}  # by slot
+        self._prompts: dict[int, Prompt] = {}  # by slot
+        self._scores: dict[int, np.ndarray] = {}  # the logits behind them
+        self._shares = shares
         self.num_read = 0
 
     def close(self) -> None:
@@ -63,27 +66,44 @@ class Decoder:
         llama_cpp.llama_batch_free(self._batch)
         llama_cpp.llama_free(self._context)
 
-    def read(self, slot: int, ids: Sequence[int]) -> np.ndarray:
+    def read(self, slot: int, ids: Prompt, cuts: Prompt = ()) -> np.ndarray:
         """Let a slot read a prompt and return the last logits [V].
 
-        What the prompt shares with the slot's previous one is kept; where another slot's prompt
-        shares clearly more, such as the system's message, that slot's cache is copied. The last id
-        is always read, for its logits.
+        The prompt is computed in the parts between its `prefixes.cuts`. Those that a slot has
+        computed, this one or another, are taken from it, and so is the same prompt as a whole.
+        All prompts that a decoder reads must get their cuts from one call, or none.
         """
-        shared = {other: _common(ids[:-1], held) for other, held in self._prompts.items()}
-        known, memory = shared.get(slot, 0), llama_cpp.llama_get_memory(self._context)
-        best = max(shared, key=shared.__getitem__, default=slot)
-        if shared.get(best, 0) >= known + COPY_GAIN:
+        holder, known = self._holder(slot, ids, cuts)
+        memory = llama_cpp.llama_get_memory(self._context)
+        if holder != slot:
             # Slots have streams of their own: the whole stream is copied, with the next decoding.
-            llama_cpp.llama_memory_seq_cp(memory, best, slot, -1, -1)
-            known = shared[best]
-        self._prompts[slot] = ids
+            llama_cpp.llama_memory_seq_cp(memory, holder, slot, -1, -1)
         llama_cpp.llama_memory_seq_rm(memory, slot, known, -1)
-        for start in range(known, len(ids), BATCH):
-            part = ids[start : start + BATCH]
+        self._scores[slot] = self._scores.get(holder, np.empty(0))
+        self._prompts[slot] = ids
+        ends = [*(cut for cut in cuts if cut > known), len(ids)] if known < len(ids) else []
+        for start, end in pairwise([known, *ends]):
+            self._scores[slot] = self._read_part(slot, ids, start, end)
+        return self._scores[slot]
+
+    def _holder(self, slot: int, ids: Prompt, cuts: Prompt) -> tuple[int, int]:
+        """Return which slot holds most of a prompt, this one if it holds as much, and how much."""
+        holder, known = slot, 0
+        for other, held in self._prompts.items() if self._shares else ():
+            shared = common(ids, held)
+            if not shared == len(ids) == len(held):  # the same prompt, with its logits
+                shared = max((cut for cut in cuts if cut <= shared), default=0)
+            if (shared, other == slot) > (known, holder == slot):
+                holder, known = other, shared
+        return holder, known
+
+    def _read_part(self, slot: int, ids: Prompt, start: int, end: int) -> np.ndarray:
+        """Compute a part of a prompt, behind what the slot has, and return the last logits [V]."""
+        for place in range(start, end, BATCH):
+            part = ids[place : min(place + BATCH, end)]
             self.num_read += len(part)
-            scores = self.step(part, [slot] * len(part), range(start, start + len(part)), 1)
-        return scores[0]
+            scores = self.step(part, [slot] * len(part), range(place, place + len(part)), 1)
+        return scores[0].copy()
 
     def step(
         self, ids: Sequence[int], slots: Sequence[int], positions: Sequence[int], num_outputs: int
@@ -107,9 +127,3 @@ class Decoder:
         scores = llama_cpp.llama_get_logits(self._context)
         flat = ctypes.cast(scores, ctypes.POINTER(ctypes.c_float))
         return np.ctypeslib.as_array(flat, shape=(num_outputs, self._vocab_size))
-
-
-def _common(left: Sequence[int], right: Sequence[int]) -> int:
-    """Return how many ids at the beginning are the same."""
-    pairs = zip(left, right, strict=False)
-    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(left), len(right)))

@@ -43,6 +43,7 @@ def _problem(row: dict[str, Any]) -> Problem:
         task="humaneval",
         language="python",
         messages=formats.code_prompt(f"Complete this function.\n\n{row['prompt']}", "python"),
+        request=row["prompt"],
         entry_point=row["entry_point"],
         tests=row["test"],
         family=row["task_id"],

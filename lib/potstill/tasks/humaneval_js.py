@@ -53,6 +53,7 @@ def _problem(row: dict[str, Any]) -> Problem:
         task="humaneval_js",
         language="javascript",
         messages=formats.code_prompt(f"Complete this function.\n\n{prompt}", "javascript"),
+        request=prompt,
         entry_point=entry[1],
         tests=helpers + row["test"],
         family=row["task_id"],

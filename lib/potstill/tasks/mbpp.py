@@ -58,14 +58,13 @@ def _problem(row: dict[str, Any]) -> Problem | None:
     classes = {node.name for node in solution if isinstance(node, ast.ClassDef)}
     if row.get("test_setup_code") or classes & set(called):
         return None
-    shown = "\n".join(tests)
+    request = f"{row['text']} Your code should pass these tests:\n" + "\n".join(tests)
     return Problem(
         id=row["task_id"],
         task="mbpp",
         language="python",
-        messages=formats.code_prompt(
-            f"{row['text']} Your code should pass these tests:\n{shown}", "python"
-        ),
+        messages=formats.code_prompt(request, "python"),
+        request=request,
         entry_point=entry_point,
         tests=_check(tests, entry_point),
         family=row["task_id"],

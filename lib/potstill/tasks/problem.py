@@ -32,8 +32,8 @@ class Problem:
     Attributes:
         task: name of its task.
         messages: what the model is asked.
-        request: the same in words, without how it is to answer; a method that asks in several turns
-            makes its own prompts of it.
+        request: the problem alone, as its publication shows it, without how it is to be answered; a
+            method that asks in several turns and a user's prompt make their messages of it.
         format: which of the agent's prompts it is: code, plan, reflect or decompose.
         tests: calls with expected values; or source: Python that defines check(candidate), for a
             problem in JavaScript asserts in JavaScript.
