@@ -27,7 +27,8 @@ def read(path: Path) -> dict[str, float]:
 
 
 def _is_weight(value: object) -> bool:
-    return type(value) in (int, float) and 0 < value < math.inf
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and 0 < value < math.inf
 
 
 def in_order(
