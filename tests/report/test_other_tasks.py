@@ -118,6 +118,18 @@ def test_the_whole_report_is_written(view):
     assert numbers["bot"] == pytest.approx(100 * seen.item.rate("bot", "solved").value, abs=0.1)
 
 
+def test_the_headline_has_other_tasks_in_their_units_those_with_most_answers_first(view):
+    seen = view()
+    numbers = headline.headline(seen, gates.judge(seen))
+    rate = seen.item.rate
+    want = {
+        "forms": 100 * rate("forms", "well_formed").value, "words": rate("words", "chrf").value,
+        "nats": rate("nats", "perplexity").value, "bot": 100 * rate("bot", "solved").value,
+    }  # fmt: skip
+    assert {name: numbers[name] for name in METHOD} == pytest.approx(want, abs=0.1)
+    assert set(list(numbers)[-4:]) == set(METHOD)
+
+
 def test_a_row_that_lacks_what_its_measure_is_counted_from_is_named(view, tmp_path):
     path = tmp_path / "data/scores/kd-q8_0.jsonl"
     rows = list(files.read_jsonl(path))

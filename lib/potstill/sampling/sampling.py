@@ -68,18 +68,6 @@ class Backend(Protocol):
         ...
 
 
-def check(samples: int, temperature: float) -> None:
-    """Refuse several samples that would all be equal.
-
-    Raises:
-        InputError: they would.
-    """
-    if samples > 1 and not temperature:
-        raise InputError(
-            f"sample_teacher.samples is {samples}, and at temperature 0 all are equal: raise it"
-        )
-
-
 def prompts_of(tasks: list[Row], *, max_rows: int, samples: int, seed: int) -> list[Prompt]:
     """Return the prompts of tasks drawn by the seed: the first sample of all, then the next."""
     chosen = sorted(tasks, key=lambda row: files.row_id(str(seed), row["id"]))[:max_rows]
