@@ -57,7 +57,7 @@ def bring(source: Path, out: Path) -> list[str]:
     graph = model_file(source)
     notes = [
         folder.take(path, out / path.name)
-        for path in sorted(source.glob(f"{graph}*"))
+        for path in sorted({*source.glob(f"{graph}*"), *source.glob(f"{MODEL_FILE}[._]data")})
         if path.is_file()
     ]
     for name in checkpoint.TOKENIZER_FILES:
