@@ -165,6 +165,7 @@ def as_genai(folder):
     width = past[0].type.tensor_type.shape.dim[3].dim_value
     for entry in past:
         entry.type.tensor_type.shape.dim[3].dim_param = "kv_cache_dim"
+    (folder / "model.onnx").unlink()  # it has a second name in what was adopted of it
     (folder / "model.onnx").write_bytes(graph.SerializeToString())
     model = {
         "context_length": config["max_position_embeddings"], "vocab_size": config["vocab_size"],
