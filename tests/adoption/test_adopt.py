@@ -235,10 +235,12 @@ def test_a_graph_of_another_signature_is_one_line_that_names_the_folder(
 
 
 def test_a_graph_that_fails_when_it_runs_is_one_line(optimum, tmp_path):
-    as_genai(optimum)
-    path = optimum / "genai_config.json"
-    path.write_text(path.read_text().replace('"head_size": ', '"head_size": 1'))
-    with pytest.raises(InputError, match="cannot be run"):
+    """Of a table of one position it reads that of the second id."""
+    graph = onnx.load(str(optimum / "model.onnx"))
+    (cast,) = [node for node in graph.graph.node if node.output[0] == "p_float"]
+    cast.CopyFrom(helper.make_node("Gather", ["p_one", "position_ids"], ["p_float"]))
+    onnx.save(graph, str(optimum / "model.onnx"))
+    with pytest.raises(InputError, match=r"stranger/model\.onnx cannot be run \("):
         adopt.adopt(optimum, tmp_path / "a")
 
 

@@ -87,7 +87,7 @@ def bring(source: Path, out: Path) -> list[str]:
     )
     try:
         with closing(onnx_runtime.load(out, threads=1, context=4)) as model:
-            model.generate([Request([0], 2)])  # with an empty cache, and with one
+            model.generate([Request([0, 0], 2)])  # with an empty cache, and with one
     except InputError as error:  # the folder `out` is not to stay
         raise InputError(str(error).replace(str(out), str(source))) from None
     return notes

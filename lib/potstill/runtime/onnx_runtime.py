@@ -49,7 +49,9 @@ class OnnxRuntime:
                 str(path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime raises classes of its own for a damaged model
-            raise InputError(f"{path} cannot be loaded ({_short(error)}): export again") from None
+            raise InputError(
+                f"{path} cannot be loaded ({_short(error, path)}): export again"
+            ) from None
         self._tokenizer = read_tokenizer(artefact)
         self._path = path
         self.stop_ids = frozenset(description["stop_ids"])
@@ -136,7 +138,7 @@ class OnnxRuntime:
             logits, *cache = self._session.run(self._names, inputs)
         except Exception as error:  # a class of onnxruntime's own: an operator refuses its inputs
             raise InputError(
-                f"{self._path} cannot be run ({_short(error)}): export again"
+                f"{self._path} cannot be run ({_short(error, self._path)}): export again"
             ) from None
         return [logits.astype(np.float32, copy=False), *cache]
 
@@ -169,9 +171,9 @@ def _empty(path: Path, entry: "onnxruntime.NodeArg", stated: int | None) -> np.n
     return np.zeros((1, heads, 0, width), _DTYPES[entry.type])
 
 
-def _short(error: Exception) -> str:
+def _short(error: Exception, path: Path) -> str:
     """Return the end of what onnxruntime says: it begins with where it stood."""
-    return " ".join(str(error).split())[-200:]
+    return " ".join(str(error).split()).replace(str(path), path.name)[-200:]
 
 
 def _listed(types: set[str | None]) -> str:
