@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from potstill import files, stage
-from potstill.params import Section
+from potstill.runtime import Samples
 from potstill.sampling import draw, sampling
 from potstill.sampling.endpoint import Endpoint, Remote
 from potstill.sampling.kept import Kept
@@ -19,16 +19,14 @@ from potstill.sampling.llama_cpp import LlamaCpp
 from pydantic import Field
 
 
-class Params(Section):
+class Params(Samples):
     """Settings of `sample_teacher`."""
 
     endpoint: Endpoint | None  # null asks the teacher's checkpoint on this machine
     backend: Literal["llama_cpp", "transformers"]  # on this machine; the latter takes a GPU
     round: str | None  # file of `potstill round`: what the student fails at is asked more often
     max_rows: Annotated[int, Field(ge=1)]  # tasks, spread over the families
-    samples: Annotated[int, Field(ge=1)]  # answers to each
     max_tokens: Annotated[int, Field(ge=1)]
-    temperature: Annotated[float, Field(ge=0)]  # 0 takes the most probable token
     max_length_share: Annotated[float, Field(ge=0, le=1)]  # answers that the limit may cut
     batch_rows: Annotated[int, Field(ge=1)]  # answers at a time, of transformers
     threads: int
@@ -39,7 +37,6 @@ def main(
     params: Params, *, teacher: Path, prompts: Path, rounds: Path, out: Path
 ) -> dict[str, float]:
     """Sample answers; those that were asked for before are not asked for again."""
-    sampling.check(params.samples, params.temperature)
     tasks = list(files.read_jsonl(prompts / "train.jsonl", ["id", "task", "language"]))
     weights = draw.read(rounds / params.round) if params.round else {}
     how = params.model_dump(include={"max_rows", "samples", "seed"})

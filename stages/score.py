@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from potstill import files, runtime, stage, tasks
 from potstill.evaluate import rates, scoring
 from potstill.models.chat import ChatTokenizer
-from potstill.tasks.where import FolderSources, below
+from potstill.tasks.where import FolderSources, Where, below
 from pydantic import Field, model_validator
 
 
@@ -45,10 +45,12 @@ def main(
 ) -> dict[str, Any]:
     """Generate, execute, count."""
     how = params.model_copy(update={"sources": below(params.sources, problems)})
+    where = Where(how.sources, prompts, teacher, how.split, how.policy)
+    found = scoring.find(params.tasks, where)
     model = runtime.load(artefact, threads=params.threads, context=params.context)
-    paths = {"prompts": prompts, "teacher": teacher, "scratch": scratch}
     try:
-        scores = scoring.score(model, ChatTokenizer(artefact), params.tasks, how, **paths)
+        chat = ChatTokenizer(artefact)
+        scores = scoring.score(model, chat, params.tasks, found, how, where, scratch=scratch)
     finally:
         model.close()
     files.write_jsonl(out, scores.rows)

@@ -22,6 +22,7 @@ from potstill.export import build
 from potstill.models.chat import ChatTokenizer
 from potstill.runtime import Request, artifact
 from potstill.tasks import TASKS, Where
+from tokenizers import Tokenizer, models
 
 from tests import gguf_files
 
@@ -185,6 +186,113 @@ def test_an_onnx_folder_gets_positions_and_its_own_kind_of_cache(ours, optimum, 
     for token, logprob, row in zip(made.ids, made.logprobs, rows, strict=False):
         total = np.log(np.exp(row - row.max()).sum()) + row.max()
         assert logprob == pytest.approx(row[token] - total, abs=0.1)  # a step's cache is float16
+
+
+def as_genai(folder):
+    """Give a folder the files of onnxruntime-genai 0.18, and its graph a cache of open width."""
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").unlink()
+    graph = onnx.load(str(folder / "model.onnx"), load_external_data=False)
+    past = [e for e in graph.graph.input if e.name.startswith("past_key_values.")]
+    width = past[0].type.tensor_type.shape.dim[3].dim_value
+    for entry in past:
+        entry.type.tensor_type.shape.dim[3].dim_param = "kv_cache_dim"
+    (folder / "model.onnx").unlink()  # it has a second name in what was adopted of it
+    (folder / "model.onnx").write_bytes(graph.SerializeToString())
+    model = {
+        "context_length": config["max_position_embeddings"], "vocab_size": config["vocab_size"],
+        "eos_token_id": config["eos_token_id"], "decoder": {"head_size": width},
+    }  # fmt: skip
+    (folder / "genai_config.json").write_text(json.dumps({"model": model}))
+
+
+def test_a_genai_folder_is_what_the_same_graph_of_optimum_is(optimum, tmp_path):
+    adopt.adopt(optimum, tmp_path / "a")
+    as_genai(optimum)
+    adopt.adopt(optimum, tmp_path / "b")
+    want, got = artifact.read(tmp_path / "a"), artifact.verify(tmp_path / "b")
+    same = ("stop_ids", "context", "vocab_size", "bos_id", "chat_template", "model_file")
+    assert {key: got[key] for key in same} == {key: want[key] for key in same}
+    assert answer(tmp_path / "b") == answer(tmp_path / "a")
+
+
+def test_a_graph_of_another_name_is_taken_where_it_is_the_only_one(optimum, tmp_path):
+    (optimum / "model.onnx").rename(optimum / "model_quantized.onnx")
+    adopt.adopt(optimum, tmp_path / "whole")
+    assert artifact.verify(tmp_path / "whole")["model_file"] == "model_quantized.onnx"
+    (optimum / "model.onnx_data").rename(tmp_path / "model.onnx_data")
+    with pytest.raises(InputError, match="cannot be loaded"):  # its data is not beside it
+        adopt.adopt(optimum, tmp_path / "a")
+    (optimum / "decoder_model.onnx").write_bytes(b"")
+    with pytest.raises(InputError, match=r"holds decoder_model\.onnx, model_quantized\.onnx"):
+        adopt.adopt(optimum, tmp_path / "a")
+
+
+def test_graphs_in_a_folder_below_are_named(optimum, tmp_path):
+    (optimum / "onnx").mkdir()
+    (optimum / "model.onnx").rename(optimum / "onnx/model_q4.onnx")
+    with pytest.raises(InputError, match=r"holds onnx/model_q4\.onnx: copy one of them"):
+        adopt.adopt(optimum, tmp_path / "a")
+
+
+def keep(graph, names):
+    """Leave the inputs and outputs that have one of the names."""
+    for entries in (graph.graph.input, graph.graph.output):
+        for entry in [entry for entry in entries if entry.name not in names]:
+            entries.remove(entry)
+
+
+def in_integers(graph):
+    graph.graph.node.append(helper.make_node("Cast", ["logits"], ["whole"], to=TensorProto.INT32))
+    graph.graph.output[0].name = "whole"
+    graph.graph.output[0].type.tensor_type.elem_type = TensorProto.INT32
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [(lambda g: keep(g, {"input_ids", "attention_mask", "logits"}), "cannot be loaded"),
+     (lambda g: keep(g, [*(e.name for e in g.graph.input), "logits"]), "present.* run"),
+     (in_integers, "gives present")],
+)  # fmt: skip
+def test_a_graph_of_another_signature_is_one_line_that_names_the_folder(
+    optimum, tmp_path, change, reason
+):
+    graph = onnx.load(str(optimum / "model.onnx"))
+    change(graph)
+    onnx.save(graph, str(optimum / "model.onnx"))
+    with pytest.raises(InputError, match=reason) as caught:
+        adopt.adopt(optimum, tmp_path / "a")
+    assert str(optimum / "model.onnx") in str(caught.value)
+    assert "partial" not in str(caught.value)
+
+
+def test_a_graph_that_fails_when_it_runs_is_one_line(optimum, tmp_path):
+    """Of a table of one position it reads that of the second id."""
+    graph = onnx.load(str(optimum / "model.onnx"))
+    (cast,) = [node for node in graph.graph.node if node.output[0] == "p_float"]
+    cast.CopyFrom(helper.make_node("Gather", ["p_one", "position_ids"], ["p_float"]))
+    onnx.save(graph, str(optimum / "model.onnx"))
+    with pytest.raises(InputError, match=r"stranger/model\.onnx cannot be run \("):
+        adopt.adopt(optimum, tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("", "is no tokenizer"), ("{}", "is no tokenizer"),
+     (Tokenizer(models.BPE()).to_str(), "has no tokens")],
+)  # fmt: skip
+def test_an_empty_tokenizer_is_one_line(optimum, tmp_path, text, reason):
+    (optimum / "tokenizer.json").write_text(text)
+    with pytest.raises(InputError, match=reason):
+        adopt.adopt(optimum, tmp_path / "a")
+
+
+def test_an_embedding_model_is_refused(tiny_llama, tmp_path):
+    path = gguf_files.write(
+        "llama", tiny_llama, tmp_path / "m.gguf", fields={"llama.pooling_type": 1}
+    )
+    with pytest.raises(InputError, match="is an embedding model"):
+        adopt.adopt(path, tmp_path / "a")
 
 
 def test_a_graph_that_is_no_decoder_is_one_line(optimum, tmp_path):

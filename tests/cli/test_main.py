@@ -77,6 +77,15 @@ def test_preflight_exits_1_and_names_every_problem(project, capsys):
     assert [line.split(":")[0] for line in lines] == ["no-such-package", "pytest"]
 
 
+def test_a_place_that_cannot_be_written_is_one_line(project, capsys, tiny_gguf):
+    (project / "file").write_text("")
+    source = str(tiny_gguf("llama", "q8_0") / "model.gguf")
+    assert cli.main(["adopt", source, "--out", "file/below"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "Not a directory" in line
+    assert line.endswith(": name another place, or make room")
+
+
 @pytest.mark.parametrize("arguments", [[], ["distil"], ["verify", "--all"]])
 def test_wrong_usage_exits_2_with_usage(capsys, arguments):
     with pytest.raises(SystemExit) as caught:

@@ -227,6 +227,12 @@ def test_an_artefact_from_elsewhere_is_checked_against_its_own_record(
         problems("tokenizer.json")
 
 
+def test_a_folder_that_is_no_artefact_is_named_where_there_is_no_list(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="adopted/none: no artefact"):
+        problems("adopted/none")
+
+
 def test_without_dvc_a_bad_file_is_still_named(project, monkeypatch):
     monkeypatch.setitem(sys.modules, "dvc.repo", None)
     flip_a_bit(Path(PROMPTS), 3)

@@ -7,6 +7,7 @@ from potstill import files, katas, runtime
 from potstill.evaluate import rates, scoring
 from potstill.models.chat import ChatTokenizer
 from potstill.runtime import Answer
+from potstill.tasks import Where
 
 SETTINGS = {
     "sources": {}, "split": "test", "samples": 1, "temperature": 0.0, "max_tokens": {},
@@ -48,10 +49,9 @@ class Bench:
         loaded = Scripted(self.artefact, say) if say else runtime.load(self.artefact, context=512)
         self.runtime = loaded
         with contextlib.closing(loaded):
-            scores = scoring.score(
-                loaded, ChatTokenizer(self.artefact), asked, how,
-                prompts=self.prompts, teacher=teacher, scratch=scratch,
-            )  # fmt: skip
+            where = Where(how.sources, self.prompts, teacher, how.split, how.policy)
+            chat, found = ChatTokenizer(self.artefact), scoring.find(asked, where)
+            scores = scoring.score(loaded, chat, asked, found, how, where, scratch=scratch)
         return rates.summary(scores), scores.rows
 
 

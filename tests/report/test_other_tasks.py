@@ -68,7 +68,7 @@ def test_students_are_compared_on_each_task_in_its_own_measure(view):
 def test_every_measure_is_shown_in_its_unit(view):
     found = {table.title: table for table in tables.scores(view())}
     assert list(found) == [
-        "Scores", "Scores: solved", "Scores: well formed", "Scores: perplexity", "Scores: chrf",
+        "Scores", "Scores: solved", "Scores: well formed", "Scores: perplexity", "Scores: chrF",
     ]  # fmt: skip
     (cells,) = [
         dict(zip(found["Scores: perplexity"].head, row, strict=True))
@@ -82,7 +82,7 @@ def test_every_measure_is_shown_in_its_unit(view):
         for row in found["Scores: solved"].rows
         if row[0] == "kd-q8_0"
     ]
-    assert cells["Solved"].endswith("%")
+    assert re.fullmatch(r"\d+\.\d.% \(\d+\.\d to \d+\.\d\)", cells["Solved"])
     assert cells["Iterations"].endswith("iterations")
 
 
@@ -113,9 +113,21 @@ def test_the_whole_report_is_written(view):
     page, text = html.render(seen, verdicts), html.markdown(seen, verdicts)
     for what in ("bot solved", "forms well formed", "Scores: perplexity", "level 1"):
         assert what in page
-    assert "### Scores: chrf" in text
+    assert "### Scores: chrF" in text
     numbers = headline.headline(seen, verdicts)
     assert numbers["bot"] == pytest.approx(100 * seen.item.rate("bot", "solved").value, abs=0.1)
+
+
+def test_the_headline_has_other_tasks_in_their_units_those_with_most_answers_first(view):
+    seen = view()
+    numbers = headline.headline(seen, gates.judge(seen))
+    rate = seen.item.rate
+    want = {
+        "forms": 100 * rate("forms", "well_formed").value, "words": rate("words", "chrf").value,
+        "nats": rate("nats", "perplexity").value, "bot": 100 * rate("bot", "solved").value,
+    }  # fmt: skip
+    assert {name: numbers[name] for name in METHOD} == pytest.approx(want, abs=0.1)
+    assert set(list(numbers)[-4:]) == set(METHOD)
 
 
 def test_a_row_that_lacks_what_its_measure_is_counted_from_is_named(view, tmp_path):

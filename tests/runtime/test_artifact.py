@@ -84,6 +84,14 @@ def test_a_path_out_of_the_artefact_is_refused(copy):
         artifact.verify(copy)
 
 
+@pytest.mark.parametrize("listed", [[], {"model.gguf": None}, {"model.gguf": {"bytes": 1}}])
+def test_a_list_of_files_that_is_none_is_one_line(copy, listed):
+    description = json.loads((copy / "artifact.json").read_text())
+    (copy / "artifact.json").write_text(json.dumps(description | {"files": listed}))
+    with pytest.raises(InputError, match="files must have bytes and sha256 each"):
+        runtime.load(copy)
+
+
 def test_unknown_names_list_those_allowed(tiny_llama, tmp_path):
     with pytest.raises(InputError, match=r"unknown format 'ggml'; allowed: .*gguf"):
         build.build(tiny_llama, tmp_path / "a", format="ggml", quantisation="f16")

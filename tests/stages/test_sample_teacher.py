@@ -101,7 +101,7 @@ def test_too_many_cut_answers_end_the_stage(tiny_llama, prompts):
 
 
 def test_settings_that_make_no_sense(tiny_llama, prompts):
-    with pytest.raises(InputError, match="at temperature 0 all are equal"):
+    with pytest.raises(ValueError, match="samples is 2 at temperature 0, where all are equal"):
         sample(tiny_llama, prompts, samples=2)
     for wrong in (
         {"max_rows": 0},

@@ -18,8 +18,8 @@ def adopt(source: Path, out: Path) -> list[str]:
     """Write the artefact of `source` into the new folder `out`; it is there whole or not at all.
 
     Args:
-        source: a GGUF file, a folder with model.onnx, config.json and a tokenizer, or a Hugging
-            Face checkpoint folder (which needs the packages of the pipeline).
+        source: a GGUF file, a folder with model.onnx, config.json (or genai_config.json) and a
+            tokenizer, or a Hugging Face checkpoint folder (which needs the pipeline's packages).
         out: the folder to make.
 
     Returns:
@@ -59,15 +59,21 @@ def _kind(source: Path) -> Callable[[Path, Path], list[str]]:
         raise InputError(f"{source} is no file and no folder: name a GGUF file or a folder")
     if (source / artifact.NAME).exists():
         raise InputError(f"{source} is an artefact already: use it as it is")
-    if (source / "model.onnx").exists():
+    if any(source.glob("*.onnx")):
         from potstill.adoption import onnx
 
+        onnx.model_file(source)
         return onnx.bring
+    if below := sorted(path.relative_to(source).as_posix() for path in source.glob("*/*.onnx")):
+        raise InputError(
+            f"{source} holds {', '.join(below[:3])}: copy one of them, and its .data file, beside "
+            "config.json"
+        )
     if any((source / name).exists() for name in (checkpoint.WEIGHTS, checkpoint.INDEX)):
         return _export
     raise InputError(
         f"{source} holds neither model.onnx nor {checkpoint.WEIGHTS}; allowed: a GGUF file, an "
-        "ONNX folder as optimum writes it, a Hugging Face checkpoint"
+        "ONNX folder as optimum or onnxruntime-genai writes it, a Hugging Face checkpoint"
     )
 
 

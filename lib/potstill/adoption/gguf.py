@@ -8,12 +8,12 @@ import math
 from collections import Counter
 from pathlib import Path
 
-import tokenizers
 from gguf import LlamaFileType
 
 from potstill.adoption import folder
 from potstill.errors import InputError
 from potstill.models import gguf_header
+from potstill.models.chat import read_tokenizer
 from potstill.models.gguf_header import Header
 from potstill.runtime import llama_cpp
 from potstill.sources import gguf_config, gguf_tokenizer
@@ -36,11 +36,13 @@ def bring(source: Path, out: Path) -> list[str]:
             f"{source} is one of {fields['split.count']} parts: join them with "
             "`llama-gguf-split --merge`"
         )
+    if fields.get(f"{family.gguf}.pooling_type"):
+        raise InputError(f"{source} is an embedding model, which writes no answers: take another")
     for name, text in gguf_tokenizer.tokenizer_files(fields).items():
         (out / name).write_text(text, encoding="utf-8")
     note = folder.take(source, out / MODEL_FILE)
-    stop_ids = sorted(llama_cpp.end_ids(out / MODEL_FILE))
-    tokenizer = tokenizers.Tokenizer.from_file(str(out / "tokenizer.json"))
+    stop_ids = sorted(llama_cpp.end_ids(source))
+    tokenizer = read_tokenizer(out)
     folder.describe(
         out,
         tokenizer,

@@ -5,6 +5,7 @@ but Python and start at once.
 """
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -31,6 +32,11 @@ PACKAGES = {
 }
 COULD_NOT_CHECK = 2  # of PACKAGES: 1 means "no", so an unusable input needs its own code
 STOPPED = 130  # as a shell has it for Ctrl-C
+# What a path of the user's meets: it may not be written, lies below a file, or the disk is full.
+USERS_TO_MEND = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG,
+    errno.ENOENT, errno.ENOSPC, errno.EDQUOT,
+}  # fmt: skip
 
 
 def _preset(args: argparse.Namespace) -> int:
@@ -155,6 +161,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `potstill verify | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if error.errno not in USERS_TO_MEND:
+            raise
+        said = " ".join(str(error).split())
+        print(f"potstill {chosen}: {said}: name another place, or make room", file=sys.stderr)
+        return COULD_NOT_CHECK if chosen in PACKAGES else 1
     return code
 
 

@@ -62,11 +62,13 @@ def main(args: argparse.Namespace) -> int:
         }
     )  # fmt: skip
     train = list(files.read_jsonl(args.prompts / "train.jsonl", ["id", "task"]))
-    where = tasks.Where({}, args.prompts, split=how.split)
-    requests = {problem.id: problem.request for problem in tasks.TASKS[TASK].problems(where)}
-    rows = _rows(
-        args, how, [description["files"], how.model_dump(), files.sha256_tree(args.prompts)]
-    )
+    where = tasks.Where({}, args.prompts, split=how.split, policy=how.policy)
+    problems = scoring.find([TASK], where)[TASK]
+    if isinstance(problems, str):
+        raise InputError(problems)
+    requests = {problem.id: problem.request for problem in problems}
+    key = [description["files"], how.model_dump(), files.sha256_tree(args.prompts)]
+    rows = _rows(args, problems, how, where, files.row_id(files.to_json(key)))
     texts = [requests[row["id"]] for row in rows]
     found = failures.cluster(
         texts,
@@ -92,7 +94,11 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _rows(
-    args: argparse.Namespace, how: scoring.Settings, key: "Sequence[object]"
+    args: argparse.Namespace,
+    problems: list[tasks.Problem],
+    how: scoring.Settings,
+    where: tasks.Where,
+    digest: str,
 ) -> list[dict[str, Any]]:
     """Return the graded answers; a killed run goes on where it was."""
     kept = args.out.parent / f".{args.out.stem}.scratch"
@@ -100,12 +106,12 @@ def _rows(
     with Lock(
         kept, busy=f"another `potstill round` writes {args.out}: wait, or name another --out"
     ):
-        scratch = keyed(kept, files.row_id(files.to_json(key)))
+        scratch = keyed(kept, digest)
         model = runtime.load(args.artefact, threads=how.threads, context=how.context)
         try:
             chat = ChatTokenizer(args.artefact)
-            asked = {TASK: args.limit or sys.maxsize}
-            scores = scoring.score(model, chat, asked, how, prompts=args.prompts, scratch=scratch)
+            asked, found = {TASK: args.limit or len(problems)}, {TASK: problems}
+            scores = scoring.score(model, chat, asked, found, how, where, scratch=scratch)
         finally:
             model.close()
         files.remove(kept)

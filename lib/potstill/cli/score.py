@@ -15,14 +15,14 @@ from typing import Any
 
 import potstill
 from potstill import files, katas, runtime, sandbox, splits, subset, tasks
-from potstill.errors import InputError, MissingPackageError
+from potstill.errors import InputError
 from potstill.evaluate import rates, scoring
 from potstill.evaluate.methods import METHODS
 from potstill.evaluate.scoring import Scores
 from potstill.models.chat import ChatTokenizer, Message, template_of
 from potstill.runtime import artifact
 from potstill.scratch import Lock, keyed
-from potstill.tasks import TASKS, Problem, UnavailableError, Where, asking
+from potstill.tasks import TASKS, Problem, Where, asking
 
 ROWS, METRICS, ABOUT = "rows.jsonl", "metrics.json", "about.json"
 SETTINGS: dict[str, Any] = {  # those of the default run
@@ -37,6 +37,7 @@ SETTINGS: dict[str, Any] = {  # those of the default run
 }
 PER_FAMILY = (6, 3, 1, 1)  # katas of a family in each language, by level, as in params.yaml
 ALL = 1_000_000  # more problems than any task has
+NO_TEMPLATE = "the artefact has no chat template, and the task asks in messages"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -141,21 +142,25 @@ def _score(
         prompts = Path(folder)
         files.write_jsonl(prompts / f"{how.split}.jsonl", _katas(how.split, how.seed))
         where = Where(how.sources, prompts, split=how.split, policy=how.policy)
-        problems: dict[str, list[Problem]] = {}
-        reasons = {name: _hindrance(name, where, artefact, problems) for name in asked}
-        able = {name: count for name, count in asked.items() if not reasons[name]}
-        scores = Scores()
-        if able:
-            scratch = keyed(kept, _digest(key, [problems[name] for name in able]))
-            model = runtime.load(artefact, threads=how.threads, context=how.context)
-            try:
-                chat = ChatTokenizer(artefact)
-                given = {"prompts": prompts, "scratch": scratch}
-                scores = scoring.score(model, chat, able, how, **given, messages=messages)
-            finally:
-                model.close()
-    scores.facts |= {name: {"reason": reason} for name, reason in reasons.items() if reason}
-    return scores
+        found: dict[str, list[Problem] | str] = dict.fromkeys(asked, NO_TEMPLATE)
+        if template_of(artefact):
+            found = scoring.find(asked, where)
+            found |= {name: why for name in asked if (why := _hindrance(name, found[name], where))}
+        if messages:
+            found = {
+                name: problems if isinstance(problems, str) else asking.put(problems, messages)
+                for name, problems in found.items()
+            }
+        able = [problems for problems in found.values() if not isinstance(problems, str)]
+        if not able:
+            return Scores(facts={name: {"reason": reason} for name, reason in found.items()})
+        scratch = keyed(kept, _digest(key, able))
+        model = runtime.load(artefact, threads=how.threads, context=how.context)
+        try:
+            chat = ChatTokenizer(artefact)
+            return scoring.score(model, chat, asked, found, how, where, scratch=scratch)
+        finally:
+            model.close()
 
 
 def _digest(key: str, problems: Iterable[list[Problem]]) -> str:
@@ -169,21 +174,12 @@ def _digest(key: str, problems: Iterable[list[Problem]]) -> str:
     return digest.hexdigest()
 
 
-def _hindrance(name: str, where: Where, artefact: Path, problems: dict[str, list[Problem]]) -> str:
-    """Return why a task cannot be run on an artefact here, or nothing; found before any work.
-
-    The task's problems are put into `problems`: making them may take seconds.
-    """
-    if not template_of(artefact):
-        return "the artefact has no chat template, and the task asks in messages"
+def _hindrance(name: str, problems: list[Problem] | str, where: Where) -> str:
+    """Return why a task's answers cannot be judged here, or nothing; found before any work."""
+    if isinstance(problems, str) or "passed" not in METHODS[TASKS[name].METHOD].FLAGS:
+        return ""
     try:
-        judged = "passed" in METHODS[TASKS[name].METHOD].FLAGS
-        problems[name] = TASKS[name].problems(where)
-        languages = {problem.language for problem in problems[name] if judged}
-    except (UnavailableError, MissingPackageError) as error:
-        return str(error)
-    try:
-        for language in languages:
+        for language in {problem.language for problem in problems}:
             subset.check(language, "1", where.policy)
     except InputError as error:  # the parser is not installed
         return str(error)

@@ -63,7 +63,13 @@ def verify(
     wanted = [path.as_posix() for path in paths]
     unseen = set(wanted)
     artefacts = {path for path in wanted if (Path(path) / artifact.NAME).is_file()}
-    needed = sums.is_file() or not wanted or unseen - artefacts
+    if unseen - artefacts and not sums.is_file():
+        named = ", ".join(sorted(unseen - artefacts))
+        raise InputError(
+            f"{named}: no artefact, for there is no {artifact.NAME} in it, and {sums} is missing: "
+            "name a folder that the pipeline or `potstill adopt` made"
+        )
+    needed = sums.is_file() or not wanted
     for entry in _with_progress(hashes.read(sums) if needed else iter(())):
         below = [path for path in wanted if entry.path == path or entry.path.startswith(f"{path}/")]
         if wanted and not below:

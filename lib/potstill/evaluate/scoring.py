@@ -5,7 +5,7 @@ finished is kept in `scratch`, so that a killed scoring repeats no finished answ
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,23 +20,20 @@ from potstill.evaluate import answers
 from potstill.evaluate.grader import Grader, Judge, Row
 from potstill.evaluate.methods import METHODS
 from potstill.models.chat import ChatTokenizer, Message
-from potstill.params import Section
-from potstill.runtime import Answer, Request, Runtime, Sampling
+from potstill.runtime import Answer, Request, Runtime, Samples, Sampling
 from potstill.sandbox import Mode
-from potstill.tasks import TASKS, Problem, UnavailableError, Where, asking
+from potstill.tasks import TASKS, Problem, UnavailableError, Where
 from potstill.tasks.problem import draw, list_sha256
 
 # A cap leaves half as much again as nearly every reference solution has, with its fence.
 REFERENCE_SHARE, MARGIN = 0.99, 1.5
 
 
-class Settings(Section):
+class Settings(Samples):
     """How artefacts are scored, whatever the task."""
 
     sources: dict[str, str]  # task -> the file that holds it; see `potstill.tasks.where.Where`
     split: Literal["validation", "test"]  # choices read validation, reports read test
-    samples: Annotated[int, Field(ge=1)]  # answers to each problem
-    temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)]  # 0: greedy
     max_tokens: dict[str, Annotated[int, Field(ge=1)]]  # task -> cap; by the references elsewhere
     context: Annotated[int, Field(ge=64)]  # tokens of prompt and answer
     policy: str  # subset policy
@@ -46,12 +43,7 @@ class Settings(Section):
     seed: int
 
     @model_validator(mode="after")
-    def _samples_differ(self) -> Self:
-        if self.samples > 1 and self.temperature == 0:
-            raise ValueError(
-                f"samples is {self.samples} at temperature 0, where all are equal: raise "
-                "temperature, or take one sample"
-            )
+    def _tasks_are_known(self) -> Self:
         tasks.check_names([*self.sources, *self.max_tokens])
         return self
 
@@ -101,16 +93,35 @@ class Scores:
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
+def find(names: Iterable[str], where: Where) -> dict[str, list[Problem] | str]:
+    """Return the problems of each task, or why it cannot be tried here.
+
+    Raises:
+        InputError: an unknown task, or data that is not what it should be.
+    """
+    found: dict[str, list[Problem] | str] = {}
+    for name in names:
+        task = TASKS[name]
+        if where.split not in task.SPLITS:
+            found[name] = f"{name} has no split {where.split}, only {', '.join(task.SPLITS)}"
+            continue
+        try:
+            METHODS[task.METHOD]  # its packages are here
+            found[name] = task.problems(where)
+        except (UnavailableError, MissingPackageError) as error:
+            found[name] = str(error)
+    return found
+
+
 def score(
     runtime: Runtime,
     tokenizer: ChatTokenizer,
     asked: Mapping[str, int],
+    found: Mapping[str, list[Problem] | str],
     how: Settings,
+    where: Where,
     *,
-    prompts: Path | None = None,
-    teacher: Path | None = None,
     scratch: Path | None = None,
-    messages: Sequence[Message] = (),
 ) -> Scores:
     """Let the runtime solve tasks.
 
@@ -118,45 +129,37 @@ def score(
         runtime: a loaded artefact.
         tokenizer: that of the artefact.
         asked: task -> how many of its problems, drawn by the seed; all if it has fewer.
+        found: task -> its problems, or why it is not run; see `find`.
         how: the settings.
-        prompts: what `collect_prompts` wrote, for the tasks that are made of it.
-        teacher: the file of `record_reference` with the teacher's distributions.
+        where: what the problems were read from.
         scratch: a folder that survives a crash, of this artefact and these settings alone.
-        messages: what problems are asked in instead of their task's own; see `tasks.asking`.
 
     Raises:
-        InputError: an unknown task, data that is not what it should be, a prompt longer than the
-            context, or no sandbox.
+        InputError: a prompt longer than the context, or no sandbox.
     """
-    where = Where(how.sources, prompts, teacher, how.split, how.policy)
     scores = Scores()
     with Grader(scratch) as grader:
         for name, count in asked.items():
+            problems = found[name]
+            if isinstance(problems, str):
+                scores.facts[name] = {"reason": problems}
+                continue
+            method = METHODS[TASKS[name].METHOD]
             try:
-                method = METHODS[TASKS[name].METHOD]
-                found = _problems(name, where)
-                found = asking.put(found, messages) if messages else found
-                cap = how.max_tokens.get(name) or cap_tokens(tokenizer, found)
-            except (UnavailableError, MissingPackageError) as error:
+                cap = how.max_tokens.get(name) or cap_tokens(tokenizer, problems)
+            except UnavailableError as error:
                 scores.facts[name] = {"reason": str(error)}
                 continue
             scores.facts[name] = {
                 "method": TASKS[name].METHOD,
                 "split": how.split,
                 **({"max_tokens": cap} if "hit_limit" in method.FLAGS else {}),
-                "list_sha256": list_sha256(found),
-                "problems": len(found),
+                "list_sha256": list_sha256(problems),
+                "problems": len(problems),
             }
             desk = Desk(runtime, tokenizer, cap, how, grader, where)
-            scores.rows += method.rows(desk, draw(found, count, how.seed))
+            scores.rows += method.rows(desk, draw(problems, count, how.seed))
     return scores
-
-
-def _problems(name: str, where: Where) -> list[Problem]:
-    task = TASKS[name]
-    if where.split not in task.SPLITS:
-        raise UnavailableError(f"{name} has no split {where.split}, only {', '.join(task.SPLITS)}")
-    return task.problems(where)
 
 
 def cap_tokens(tokenizer: ChatTokenizer, problems: Sequence[Problem]) -> int:

@@ -28,15 +28,10 @@ class ChatTokenizer:
     """
 
     def __init__(self, folder: Path) -> None:
-        import tokenizers
-
         from potstill import files
 
         self.folder = folder
-        path = folder / "tokenizer.json"
-        if not path.exists():
-            raise InputError(f"{folder} has no tokenizer.json: it is not a checkpoint or artefact")
-        self.tokenizer = tokenizers.Tokenizer.from_file(str(path))
+        self.tokenizer = read_tokenizer(folder)
         self.config = files.read_json(folder / "tokenizer_config.json")
         self.template = template_of(folder)
         if not self.template:
@@ -133,6 +128,26 @@ def _folded(messages: Sequence[Message]) -> list[Message]:
         return list(messages)
     system, user, *rest = messages
     return [{**user, "content": f"{system['content']}\n\n{user['content']}"}, *rest]
+
+
+def read_tokenizer(folder: Path) -> Any:  # noqa: ANN401 - tokenizers.Tokenizer, imported late
+    """Return the tokenizer of a folder.
+
+    Raises:
+        InputError: tokenizer.json is missing, is none or has no tokens.
+    """
+    import tokenizers
+
+    path = folder / "tokenizer.json"
+    if not path.exists():
+        raise InputError(f"{folder} has no tokenizer.json: it is not a checkpoint or artefact")
+    try:
+        found = tokenizers.Tokenizer.from_file(str(path))
+    except Exception as error:  # tokenizers raises this very class for all that it cannot read
+        raise InputError(f"{path} is no tokenizer ({error}): fetch it again") from None
+    if found.get_vocab_size() == 0:
+        raise InputError(f"{path} has no tokens: fetch it again")
+    return found
 
 
 def template_of(folder: Path) -> str:

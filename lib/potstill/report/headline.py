@@ -36,8 +36,8 @@ def headline(view: View, verdicts: list[Verdict]) -> dict[str, float]:
         ppl, ppl_ctrl, ppl_teach: test perplexity; over the control's, and over the teacher's:
             below 1 is better.
         vs_teach: points above the teacher.
-        steps, tokens: optimiser steps, and answer tokens trained on.
-        <other task>: its measure in per cent, of as many as there is room for.
+        <other task>: its measure, in per cent or its own unit; where there is no room for all,
+            those with most answers.
     """
     primary, item, run = view.settings.primary, view.item, view.student.runs[0]
     cost, agreement = item.latency, item.parity.top1_agreement
@@ -61,14 +61,12 @@ def headline(view: View, verdicts: list[Verdict]) -> dict[str, float]:
         "ppl_ctrl": _value(view.claim(PERPLEXITY, primary.against)),
         "ppl_teach": _value(view.claim(PERPLEXITY, TEACHER)),
         "vs_teach": _value(view.claim(primary.task, TEACHER), 100),
-        "steps": run.steps,
-        "tokens": run.num_tokens,
     }
-    for task in view.tasks[1:]:
-        measure = view.measure(task)
-        if measure is not None and len(found) < MOST_NUMBERS and task not in found:
-            other = item.rate(task, measure)
-            found[task] = 100 * other.value if other else None
+    tried = [score for task, score in item.scores.items() if score.measures and task not in found]
+    for score in sorted(tried, key=lambda score: (-len(score.rows), score.task)):
+        other = item.rate(score.task, view.measure(score.task) or score.measure)
+        if other is not None and len(found) < MOST_NUMBERS:
+            found[score.task] = other.value if other.unit else 100 * other.value
     assert len(found) <= MOST_NUMBERS
     return {name: _short(value) for name, value in found.items() if value is not None}
 

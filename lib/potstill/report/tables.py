@@ -194,13 +194,19 @@ def _scores(title: str, found: dict[tuple[str, str], Score]) -> Table:
         ))  # fmt: skip
     return Table(
         title,
-        "Shares of all answers, but where a unit stands. A task is not run, and has no numbers, "
+        "Shares of all answers, but where a unit stands, with 95 % intervals. A task is not run, "
+        "and has no numbers, "
         "where its answers were cut off or nothing was tried.",
-        ("Export", "Task", "Not run because", "n", *(text.measure(n).capitalize() for n in names)),
+        ("Export", "Task", "Not run because", "n", *map(_head, names)),
         rows,
         left=3,
         words=2,
     )  # fmt: skip
+
+
+def _head(measure: str) -> str:
+    shown = text.measure(measure)
+    return shown.capitalize() if shown.islower() else shown
 
 
 def cost(view: View) -> Table:

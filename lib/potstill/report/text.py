@@ -11,7 +11,15 @@ GLUE = "\N{NO-BREAK SPACE}"  # keeps a number and its unit on one line
 
 def measure(name: str) -> str:
     """Return a measure of the scores as people call it: pass_at_1_and_inside, inside_subset, ..."""
-    known = {"hit_limit": "cut off", "pass_at_1_lenient": "pass@1, lenient"}
+    known = {
+        "hit_limit": "cut off",
+        "pass_at_1_lenient": "pass@1, lenient",
+        "well_formed_lenient": "well formed, lenient",
+        "kl_nats": "KL",
+        "same_top": "same top token",
+        "bleu": "BLEU",
+        "chrf": "chrF",
+    }
     return known.get(name) or re.sub(r"^pass at (\d+)", r"pass@\1", name.replace("_", " "))
 
 
@@ -40,14 +48,14 @@ def rate(estimate: Estimate | None) -> str:
     """Return a rate with its interval and count."""
     if estimate is None:
         return NOT_RUN
-    low, high = f"{100 * estimate.low:.1f}", f"{100 * estimate.high:.1f}"
-    return f"{percent(estimate.value)} ({low} to {high}), n{GLUE}{estimate.n}"
+    return f"{value(estimate)}, n{GLUE}{estimate.n}"
 
 
 def value(estimate: Estimate) -> str:
-    """Return a measure of the scores: a share in per cent, any other in its unit with its ends."""
+    """Return a measure of the scores with its ends: a share in per cent, any other in its unit."""
     if not estimate.unit:
-        return percent(estimate.value)
+        low, high = f"{100 * estimate.low:.1f}", f"{100 * estimate.high:.1f}"
+        return f"{percent(estimate.value)} ({low} to {high})"
     return f"{plain(estimate)} {estimate.unit}"
 
 

@@ -6,7 +6,7 @@ from potstill.errors import InputError
 from potstill.registry import Registry
 from potstill.runtime import artifact
 from potstill.runtime.base import Capabilities, Runtime, RuntimeModule
-from potstill.runtime.request import Answer, Chunk, Constraint, Request, Sampling
+from potstill.runtime.request import Answer, Chunk, Constraint, Request, Samples, Sampling
 
 __all__ = [
     "RUNTIMES",
@@ -17,6 +17,7 @@ __all__ = [
     "Request",
     "Runtime",
     "RuntimeModule",
+    "Samples",
     "Sampling",
     "load",
 ]

@@ -23,12 +23,20 @@ def read(artefact: Path) -> dict[str, Any]:
     """Return the content of artifact.json.
 
     Raises:
-        InputError: it is missing, is not JSON or lacks a field.
+        InputError: it is missing, is not JSON, lacks a field or lists no files.
     """
     description = files.read_json(artefact / NAME)
     missing = [f for f in FIELDS if not isinstance(description, dict) or f not in description]
     if missing:
         raise InputError(f"{artefact / NAME} lacks {', '.join(missing)}: export the artefact again")
+    listed = description["files"]
+    entries = list(listed.values()) if isinstance(listed, dict) else [None]
+    if not all(
+        isinstance(entry, dict) and {"bytes", "sha256"} <= entry.keys() for entry in entries
+    ):
+        raise InputError(
+            f"{artefact / NAME}: files must have bytes and sha256 each: export the artefact again"
+        )
     return dict(description)
 
 

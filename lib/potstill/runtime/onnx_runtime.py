@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-import tokenizers
 
 from potstill.errors import InputError
+from potstill.models.chat import read_tokenizer
 from potstill.runtime import artifact, pieces
 from potstill.runtime.base import Capabilities, Done
 from potstill.runtime.constraint import Constraints
@@ -43,29 +43,42 @@ class OnnxRuntime:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what it says as an error comes as an exception too
         try:
             self._session = onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime raises classes of its own for a damaged model
-            text = " ".join(str(error).split())[:200]
-            raise InputError(f"{path} cannot be loaded ({text}): export again") from None
-        self._tokenizer = tokenizers.Tokenizer.from_file(str(artefact / "tokenizer.json"))
+            raise InputError(
+                f"{path} cannot be loaded ({_short(error, path)}): export again"
+            ) from None
+        self._tokenizer = read_tokenizer(artefact)
+        self._path = path
         self.stop_ids = frozenset(description["stop_ids"])
         self.vocab_size = int(description["vocab_size"])
         self._context = min(context, int(description["context"]))
         self._pieces = pieces.of_tokenizer(self._tokenizer)
         self._constraints = Constraints(artefact / "tokenizer.json", self.vocab_size, self.stop_ids)
         inputs = {entry.name: entry for entry in self._session.get_inputs()}
-        self._empty = {name: _empty(i) for name, i in inputs.items() if name.startswith(_PAST)}
         self._positions = "position_ids" in inputs
-        others = inputs.keys() - self._empty.keys() - {"position_ids"}
-        if others != {"input_ids", "attention_mask"} or not self._empty:
+        parts = [entry for name, entry in inputs.items() if name.startswith(_PAST)]
+        others = inputs.keys() - {entry.name for entry in parts} - {"position_ids"}
+        if others != {"input_ids", "attention_mask"} or not parts:
+            cache = f"{len(parts)} parts of a cache" if parts else "no cache"
             raise InputError(
-                f"{path} takes {', '.join(sorted(others))} and {len(self._empty)} parts of a cache "
-                f"({_PAST}*); a decoder takes input_ids, attention_mask, maybe position_ids, and "
-                "two parts a layer: export it as text-generation-with-past"
+                f"{path} takes {', '.join(sorted(others))} and {cache} ({_PAST}*); a decoder takes "
+                "input_ids, attention_mask, maybe position_ids, and two parts a layer: export it "
+                "as text-generation-with-past"
+            )
+        width = description.get("cache_width")
+        self._empty = {entry.name: _empty(path, entry, width) for entry in parts}
+        self._names = ["logits", *(name.replace(_PAST, "present.", 1) for name in self._empty)]
+        outputs = {entry.name: entry.type for entry in self._session.get_outputs()}
+        types = {inputs[name].type for name in others} | {outputs.get("logits")}
+        if not outputs.keys() >= set(self._names) or not types <= {"tensor(int64)", *_DTYPES}:
+            raise InputError(
+                f"{path} gives {', '.join(sorted(outputs)[:4])}, of {_listed(types)}; ids of "
+                "int64, logits of float or float16 and present.* run: export it again"
             )
 
     def tokenize(self, text: str) -> list[int]:
@@ -121,8 +134,12 @@ class OnnxRuntime:
         }
         if self._positions:
             inputs["position_ids"] = np.arange(past, past + len(ids), dtype=np.int64)[None]
-        names = ["logits", *(name.replace(_PAST, "present.", 1) for name in self._empty)]
-        logits, *cache = self._session.run(names, inputs)
+        try:
+            logits, *cache = self._session.run(self._names, inputs)
+        except Exception as error:  # a class of onnxruntime's own: an operator refuses its inputs
+            raise InputError(
+                f"{self._path} cannot be run ({_short(error, self._path)}): export again"
+            ) from None
         return [logits.astype(np.float32, copy=False), *cache]
 
     def _check(self, ids: Sequence[int]) -> None:
@@ -135,14 +152,32 @@ class OnnxRuntime:
             raise InputError(f"{len(ids)} ids do not fit the context of {self._context}")
 
 
-def _empty(entry: "onnxruntime.NodeArg") -> np.ndarray:
-    """Return the part of the cache that one input takes, of no tokens: [1, heads, 0, width]."""
+def _empty(path: Path, entry: "onnxruntime.NodeArg", stated: int | None) -> np.ndarray:
+    """Return the part of the cache that one input takes, of no tokens: [1, heads, 0, width].
+
+    Args:
+        path: the graph.
+        entry: its input.
+        stated: the width, for a graph that leaves it open.
+    """
     shape = entry.shape
-    if len(shape) != 4 or not isinstance(shape[1], int) or not isinstance(shape[3], int):
+    heads, width = (shape[1], shape[3]) if len(shape) == 4 else (None, None)
+    width = width if isinstance(width, int) else stated
+    if not isinstance(heads, int) or not isinstance(width, int) or entry.type not in _DTYPES:
         raise InputError(
-            f"the input {entry.name} has shape {shape}; [batch, heads, past, width] runs"
+            f"{path}: the input {entry.name} is a {entry.type} of shape {shape}; "
+            "[batch, heads, past, width] of float or float16 runs: export it again"
         )
-    return np.zeros((1, shape[1], 0, shape[3]), _DTYPES.get(entry.type, np.float32))
+    return np.zeros((1, heads, 0, width), _DTYPES[entry.type])
+
+
+def _short(error: Exception, path: Path) -> str:
+    """Return the end of what onnxruntime says: it begins with where it stood."""
+    return " ".join(str(error).split()).replace(str(path), path.name)[-200:]
+
+
+def _listed(types: set[str | None]) -> str:
+    return ", ".join(sorted(str(kind) for kind in types))
 
 
 def load(artefact: Path, *, threads: int, context: int) -> OnnxRuntime:

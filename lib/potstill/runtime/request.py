@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from potstill.errors import InputError
 from potstill.params import Section
@@ -24,6 +24,22 @@ class Sampling(Section):
     top_k: Annotated[int, Field(ge=0)] = 0  # only the k likeliest; 0: all
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0  # only the likeliest that make up this share
     seed: Annotated[int, Field(ge=0, lt=2**64)] = 0
+
+
+class Samples(Section):
+    """How many answers a prompt gets; a section that asks for several has these keys."""
+
+    samples: Annotated[int, Field(ge=1)]
+    temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)]  # 0 takes the likeliest id
+
+    @model_validator(mode="after")
+    def _differ(self) -> Self:
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError(
+                f"samples is {self.samples} at temperature 0, where all are equal: raise "
+                "temperature, or take one sample"
+            )
+        return self
 
 
 @dataclass(frozen=True)

@@ -69,18 +69,6 @@ class Backend(Protocol):
         ...
 
 
-def check(samples: int, temperature: float) -> None:
-    """Refuse several samples that would all be equal.
-
-    Raises:
-        InputError: they would.
-    """
-    if samples > 1 and not temperature:
-        raise InputError(
-            f"sample_teacher.samples is {samples}, and at temperature 0 all are equal: raise it"
-        )
-
-
 def prompts_of(
     tasks: list[Row], weights: Mapping[str, float], *, max_rows: int, samples: int, seed: int
 ) -> list[Prompt]:
