@@ -5,7 +5,7 @@ Reads   curated     folder: accepted.jsonl, reflect.jsonl
         tools       folder: rows.jsonl (native tool rows), results.jsonl (what tools returned)
 Writes  out         folder: train.jsonl, validation.jsonl, test.jsonl (messages; the last is the
                     answer)
-        metrics     rows by split and format
+        metrics     rows by split and format, and how many end with a teacher's answer that passed
 """
 
 from collections import Counter
@@ -33,6 +33,7 @@ class Params(Section):
     tool_format: ToolFormat  # how calls are written
     plan_in_prompt: Annotated[float, Field(ge=0, le=1)]  # share of code rows that show the plan
     mined_share: Annotated[float, Field(ge=0, le=1)]  # of code rows
+    teacher_share: Annotated[float, Field(ge=0, le=1)]  # of code rows, where it has so many answers
     seed: int
 
 
@@ -46,6 +47,7 @@ def main(params: Params, *, curated: Path, prompts: Path, tools: Path, out: Path
     metrics: dict[str, int] = {}
     for split, rows in splits.items():
         counts = Counter(f"{split}_{row['format']}" for row in rows)
+        counts[f"{split}_from_teacher"] = sum(row["origin"] == "teacher" for row in rows)
         metrics |= {f"{split}_rows": files.write_jsonl(out / f"{split}.jsonl", rows), **counts}
     return metrics
 
