@@ -3,11 +3,11 @@
     python -m benchmarks.sampling models/artefacts/kd-q8_0
 
 Here: the llama.cpp back end against the same runtime that is given one prompt after the other; both
-load the model in their time. Through an endpoint: the back end `Remote` against the server's own throughput,
-which is what the simplest concurrent client gets from it: as many threads as the back end has, each
-posting the next of the same bodies with httpx, and no retries, pace, budget or progress. The server
-is llama-cpp-python's, a process of its own, which answers one request at a time. The sides run in
-turn. Prints one line of JSON for each claim.
+load the model in their time. Through an endpoint: the back end `Remote` against the server's own
+throughput, which is what the simplest concurrent client gets from it: as many threads as the back
+end has, each posting the next of the same bodies with httpx, and no retries, pace, budget or
+progress. The server is llama-cpp-python's, a process of its own, which answers one request at a
+time. The sides run in turn. Prints one line of JSON for each claim.
 """
 
 import argparse

@@ -44,7 +44,6 @@ def main(
     """Judge every candidate and write both sides."""
     # held-out katas are in other families, and `heldout` finds what is near to them
     texts = contamination.known(Where(below(params.sources, problems)))
-    names = {"policy", "max_code_characters", "near_duplicate"}
     limits = set(curation.Limits.__dataclass_fields__)
     result = curation.curate(
         candidates.read(prompts, samples, functions, answers, params.slips),
@@ -52,7 +51,7 @@ def main(
         heldout=candidates.heldout(prompts),
         execution=proof.Execution(sandbox.Limits(params.cpu_s), params.workers, params.sandbox),
         limits=curation.Limits(**params.model_dump(include=limits)),
-        **params.model_dump(include=names),
+        **params.model_dump(include={"policy", "max_code_characters", "near_duplicate"}),
     )
     return result.write(out) | {"benchmark_texts": contamination.count(texts)}
 
