@@ -148,7 +148,7 @@ def main() -> None:
     given = parser.parse_args()
     wanted, how = prompts(given.prompts), HOW | {"max_tokens": given.max_tokens}
     # An artefact has a checkpoint's tokenizer; its file is taken as it is instead of made again.
-    build.build = lambda source, out, **_: out.symlink_to(source.resolve())  # type: ignore[assignment,misc]
+    build.build = lambda source, out, **_: out.symlink_to(source.resolve())
     here = llama_cpp.LlamaCpp(given.artefact, threads=THREADS, **how)
     what = f"{given.prompts} prompts, at most {given.max_tokens} tokens each, {THREADS} threads"
     report(
