@@ -5,7 +5,7 @@ Reads   curated     folder: accepted.jsonl, reflect.jsonl, rejected.jsonl
         tools       folder: rows.jsonl (native tool rows), results.jsonl (what tools returned)
 Writes  out         folder: train.jsonl, validation.jsonl, test.jsonl (messages; the last is the
                     answer); pairs.jsonl: a chosen and a rejected answer to one prompt
-        metrics     pairs; rows by split and format
+        metrics     pairs; rows by split and format, and how many end with a teacher's answer
 """
 
 from collections import Counter
@@ -34,6 +34,7 @@ class Params(Section):
     tool_format: ToolFormat  # how calls are written
     plan_in_prompt: Annotated[float, Field(ge=0, le=1)]  # share of code rows that show the plan
     mined_share: Annotated[float, Field(ge=0, le=1)]  # of code rows
+    teacher_share: Annotated[float, Field(ge=0, le=1)]  # of code rows, where it has so many answers
     seed: int
 
 
@@ -49,6 +50,7 @@ def main(params: Params, *, curated: Path, prompts: Path, tools: Path, out: Path
     metrics = {"pairs": sum(row["format"] == "rejected" for row in pairs)}
     for split, rows in splits.items():
         counts = Counter(f"{split}_{row['format']}" for row in rows)
+        counts[f"{split}_from_teacher"] = sum(row["origin"] == "teacher" for row in rows)
         metrics |= {f"{split}_rows": files.write_jsonl(out / f"{split}.jsonl", rows), **counts}
     return metrics
 

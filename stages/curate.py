@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 from potstill import sandbox, stage
-from potstill.curation import candidates, contamination, curation
-from potstill.curation.proof import Execution
-from potstill.sandbox import Mode
+from potstill.curation import candidates, contamination, curation, proof
 from potstill.tasks.where import Where, below
 from pydantic import Field
 
@@ -26,9 +24,11 @@ class Params(contamination.Settings):
     slips: Annotated[int, Field(ge=0)]  # references with a planted fault, for reflect rows
     max_mined: Annotated[int, Field(ge=0)]  # mined functions that are tried for tests of their own
     min_quality: Annotated[float, Field(ge=0, le=1)]  # rows of a lower score are rejected
+    answers_per_task: Annotated[int, Field(ge=0)]  # of the teacher that are kept, each other code
+    max_answer_ratio: Annotated[float, Field(ge=1)]  # of its length to the shortest solution's
     cpu_s: Annotated[float, Field(gt=0)]  # of one execution
     workers: Annotated[int, Field(ge=1)]
-    sandbox: Mode  # minimum: Landlock or mounts, seccomp and limits; all: every layer
+    sandbox: sandbox.Mode  # minimum: Landlock or mounts, seccomp and limits; all: every layer
 
 
 def main(
@@ -44,13 +44,14 @@ def main(
     """Judge every candidate and write both sides."""
     # held-out katas are in other families, and `heldout` finds what is near to them
     texts = contamination.known(Where(below(params.sources, problems)))
-    names = {"policy", "max_code_characters", "near_duplicate", "max_mined", "min_quality"}
+    limits = set(curation.Limits.__dataclass_fields__)
     result = curation.curate(
         candidates.read(prompts, samples, functions, answers, params.slips),
         benchmarks=contamination.Benchmarks(texts, params.ngram_words, params.code_jaccard),
         heldout=candidates.heldout(prompts),
-        execution=Execution(sandbox.Limits(params.cpu_s), params.workers, params.sandbox),
-        **params.model_dump(include=names),
+        execution=proof.Execution(sandbox.Limits(params.cpu_s), params.workers, params.sandbox),
+        limits=curation.Limits(**params.model_dump(include=limits)),
+        **params.model_dump(include={"policy", "max_code_characters", "near_duplicate"}),
     )
     return result.write(out) | {"benchmark_texts": contamination.count(texts)}
 

@@ -1,9 +1,10 @@
-"""Ask the teacher to solve training tasks and keep its answers as they are.
+"""Ask the teachers to solve training tasks and keep their answers as they are.
 
-Reads   teacher     checkpoint (asked here, unless params name an endpoint)
+Reads   teacher     checkpoint (asked here where params name no other model and no endpoint)
+        models      folder of the checkpoints that params may name
         prompts     folder with train.jsonl (task rows)
         rounds      folder with files of `potstill round`
-Writes  out         JSONL: task id, number of the sample, answer text, why it ended, tokens
+Writes  out         JSONL: task id, number of the sample, text, why it ended, tokens, who answered
         metrics     answers, tokens, cost, refused, share that hit the length limit
 """
 
@@ -12,17 +13,16 @@ from typing import Annotated, Literal
 
 from potstill import files, stage
 from potstill.runtime import Samples
-from potstill.sampling import draw, sampling
-from potstill.sampling.endpoint import Endpoint, Remote
+from potstill.sampling import draw, sampling, teachers
 from potstill.sampling.kept import Kept
-from potstill.sampling.llama_cpp import LlamaCpp
+from potstill.sampling.teachers import Teacher
 from pydantic import Field
 
 
 class Params(Samples):
     """Settings of `sample_teacher`."""
 
-    endpoint: Endpoint | None  # null asks the teacher's checkpoint on this machine
+    teachers: Annotated[list[Teacher], Field(min_length=1)]  # who answers what
     backend: Literal["llama_cpp", "transformers"]  # on this machine; the latter takes a GPU
     round: str | None  # file of `potstill round`: what the student fails at is asked more often
     max_rows: Annotated[int, Field(ge=1)]  # tasks, spread over the families
@@ -34,28 +34,26 @@ class Params(Samples):
 
 
 def main(
-    params: Params, *, teacher: Path, prompts: Path, rounds: Path, out: Path
+    params: Params, *, teacher: Path, models: Path, prompts: Path, rounds: Path, out: Path
 ) -> dict[str, float]:
     """Sample answers; those that were asked for before are not asked for again."""
-    tasks = list(files.read_jsonl(prompts / "train.jsonl", ["id", "task", "language"]))
+    read = files.read_jsonl(prompts / "train.jsonl", ["id", "task", "language", "level"])
+    tasks = {row["id"]: row for row in read if any(one.answers(row) for one in params.teachers)}
+    which = params.model_dump(include={"max_rows", "samples", "seed"})
     weights = draw.read(rounds / params.round) if params.round else {}
-    how = params.model_dump(include={"max_rows", "samples", "seed"})
-    asked = sampling.prompts_of(tasks, weights, **how)
-    rows = sampling.sample(asked, _backend(params, teacher), Kept(stage.WORK / "answers"))
-    files.write_jsonl(out, rows)
-    cost = params.endpoint.cost if params.endpoint else None
-    return sampling.summary(rows, len(asked), params.max_length_share, cost)
-
-
-def _backend(params: Params, teacher: Path) -> sampling.Backend:
+    asked = sampling.prompts_of(list(tasks.values()), weights, **which)
+    shares = teachers.divide(asked, tasks, params.teachers, params.seed)
     how = params.model_dump(include={"max_tokens", "temperature", "seed"})
-    if params.endpoint:
-        return Remote(params.endpoint, **how)
-    if params.backend == "llama_cpp":
-        return LlamaCpp(teacher, threads=params.threads, **how)
-    from potstill.sampling.generate import Generate  # imports torch
-
-    return Generate(teacher, batch_rows=params.batch_rows, threads=params.threads, **how)
+    local = params.model_dump(include={"backend", "batch_rows", "threads"})
+    kept, rows, cost = Kept(stage.WORK / "answers"), list[sampling.Row](), 0.0
+    for one, share in zip(params.teachers, shares, strict=True):
+        if share:
+            checkpoint = models / one.model if one.model else teacher
+            made = sampling.sample(share, teachers.backend(one, checkpoint, local, how), kept)
+            rows += [{**row, "teacher": one.name(teacher.name)} for row in made]
+            cost += one.cost(made)
+    files.write_jsonl(out, rows)
+    return sampling.summary(rows, len(asked), params.max_length_share, cost)
 
 
 if __name__ == "__main__":

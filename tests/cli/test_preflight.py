@@ -254,6 +254,11 @@ def at(path, value):
             "reads models/teacher_adapted, which no stage makes",
         ),
         ("students/labels_only", None, "compare.students.labels_only: .*remove it there"),
+        (
+            "sample_teacher/teachers",
+            [{"model": "smolm2"}],
+            r"teachers\[0\].model is 'smolm2', which `models` does not .*smollm2",
+        ),
         ("export/kd-f16", None, "compare.baseline is 'kd-f16', which `export` does not have"),
         ("export/kd-f16/format", "ggfu", "export.kd-f16.format is 'ggfu'; .*did you mean gguf"),
         ("export/kd-f16/quantisation", "q8", "export.kd-f16.quantisation is .*did you mean q8_0"),

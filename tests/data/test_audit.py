@@ -19,6 +19,7 @@ RECIPE = dataset.Recipe(
     tool_format="hermes",
     plan_in_prompt=0.0,
     mined_share=0.0,
+    teacher_share=0.8,
     share_tolerance=0.1,
     seed=0,
 )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from potstill.runtime import Request, Sampling
-from potstill.runtime.sampler import Sampler, kept, logprobs
+from potstill.runtime.sampler import Sampler, logprobs, probabilities
 from pydantic import ValidationError
 from transformers import (
     LogitsProcessorList,
@@ -32,21 +32,20 @@ def expected(logits, sampling):
 @pytest.mark.parametrize("top_p", [0.05, 0.5, 0.9, 0.999, 1.0])
 def test_what_may_be_drawn_is_what_transformers_draws_from(temperature, top_k, top_p):
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p)
-    ids, probabilities = kept(LOGITS, sampling)
-    want = expected(LOGITS, sampling)
-    assert ids.tolist() == np.flatnonzero(want).tolist()
-    assert probabilities.sum() == pytest.approx(1)
-    assert np.abs(probabilities - want[ids]).max() < 1e-5
+    got, want = probabilities(LOGITS, sampling), expected(LOGITS, sampling)
+    assert np.flatnonzero(got > 1e-30).tolist() == np.flatnonzero(want > 1e-30).tolist()
+    assert got.sum() == pytest.approx(1)
+    assert np.abs(got - want).max() < 1e-5
 
 
 def test_the_frequencies_are_the_probabilities():
     sampling = Sampling(temperature=1.0, top_k=6, seed=5)
-    ids, probabilities = kept(LOGITS, sampling)
-    sampler, count = Sampler(sampling, [1, 2, 3]), 20_000
+    want, count = probabilities(LOGITS, sampling), 20_000
+    sampler, ids = Sampler(sampling, [1, 2, 3]), np.flatnonzero(want)
     drawn = np.bincount([sampler.choose(LOGITS, n) for n in range(count)], minlength=len(LOGITS))
     assert drawn.sum() == drawn[ids].sum()
     # chi-squared of five degrees of freedom: above 20.5 once in a thousand seeds
-    assert ((drawn[ids] - count * probabilities) ** 2 / (count * probabilities)).sum() < 20.5
+    assert ((drawn - count * want)[ids] ** 2 / (count * want[ids])).sum() < 20.5
 
 
 def test_greedy_is_the_argmax_and_ties_go_to_the_lowest_id():
@@ -83,6 +82,16 @@ def test_noise_in_the_last_digits_rarely_changes_a_draw():
     assert np.mean(same) > 0.995
 
 
+def test_the_highest_number_draws_an_id_that_may_be_drawn(monkeypatch):
+    scores = np.full(1_000, -np.inf, np.float32)
+    scores[:700] = LOGITS[:700]
+    monkeypatch.setattr(Sampler, "_uniform", lambda *_: 1 - 2**-53)
+    sampler = Sampler(Sampling(temperature=1.0), [1])
+    assert sampler.choose(scores, 0) == 699
+    monkeypatch.setattr(Sampler, "_uniform", lambda *_: 0.0)
+    assert sampler.choose(scores[::-1].copy(), 0) == 300
+
+
 def test_an_impossible_id_is_never_drawn():
     scores = np.full(50, -np.inf, np.float32)
     scores[[3, 30]] = 0.0
@@ -97,8 +106,8 @@ def test_an_impossible_id_is_never_drawn():
 
 def test_equal_logits_may_all_be_drawn():
     for size in (1, 7, 49):
-        ids, _ = kept(np.zeros(size, np.float32), Sampling(temperature=1.0, top_p=1 - 1e-9))
-        assert len(ids) == size
+        got = probabilities(np.zeros(size, np.float32), Sampling(temperature=1.0, top_p=1 - 1e-9))
+        assert np.count_nonzero(got) == size
 
 
 def test_log_probabilities_are_those_of_a_softmax():

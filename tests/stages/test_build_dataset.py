@@ -1,6 +1,7 @@
 """The dataset: formats in their shares, and splits that share nothing."""
 
 import itertools
+from collections import Counter
 
 import pytest
 from potstill import files, splits
@@ -21,6 +22,7 @@ SETTINGS = {
     "tool_format": "native",
     "plan_in_prompt": 0.5,
     "mined_share": 0.25,
+    "teacher_share": 0.5,
     "seed": 0,
 }
 
@@ -76,15 +78,26 @@ def tool_rows():
     ]
 
 
-def build(folder, test_families=None, **changes):
+def build(folder, test_families=None, answers=0, **changes):
     """Return the metrics and the rows of each split."""
     (folder / "c").mkdir(parents=True)
     (folder / "p").mkdir()
     kept = [row(n, "reference", name) for name in named("train", 9) for n in range(4)]
+    kept += [
+        {**r, "id": f"t{r['id']}", "origin": "teacher", "teacher": "t", "code": f"y = {n}"}
+        for n, r in enumerate(kept)
+        if n % 4 < answers
+    ]
     kept += [row(n, "mined", f"module{n % 40}") for n in range(80)]
     kept += [
-        {**row(n, "reference", name), "origin": "teacher", "id": f"a{n}{name}", "code": f"y = {n}"}
-        for name in named("train", 6)
+        {
+            **row(n, "reference", name),
+            "origin": "teacher",
+            "teacher": "t",
+            "id": f"a{n}{name}",
+            "code": f"y = {n}",
+        }
+        for name in named("train", 0 if answers else 6)
         for n in range(2)
     ]
     kept[0]["tests"] = []
@@ -123,6 +136,21 @@ def test_every_family_and_every_module_is_in_its_split(tmp_path):
     assert metrics["train_reflect"] == 4
     assert {r["format"] for r in rows["train"]} == {"code", "plan", "reflect", "decompose"}
     assert {r["format"] for r in rows["test"]} == {"code", "plan", "decompose"}
+
+
+def test_answers_of_the_teacher_come_first_spread_over_the_families(tmp_path):
+    metrics, rows = build(tmp_path, answers=4, teacher_share=0.5)
+    code = [r for r in rows["train"] if r["format"] == "code"]
+    mine = [r for r in code if r["origin"] == "teacher"]
+    assert metrics["train_from_teacher"] == len(mine) == 14
+    per_family = Counter(r["group"] for r in mine)
+    assert len(per_family) == 9
+    assert max(per_family.values()) - min(per_family.values()) <= 1
+    asked = [r["messages"][1]["content"].split("\n\nPlan")[0] for r in code]
+    assert len(set(asked)) == len(asked)  # no task has both an answer and its reference
+    assert {r["origin"] for r in rows["train"] if r["format"] == "plan"} == {"reference"}
+    assert all((r.get("teacher") == "t") == (r["origin"] == "teacher") for r in rows["train"])
+    assert metrics["test_from_teacher"] == 0
 
 
 def test_the_same_inputs_give_the_same_bytes(tmp_path):

@@ -21,6 +21,8 @@ SETTINGS = {
     "slips": 1,
     "max_mined": 9,
     "min_quality": 0.0,
+    "answers_per_task": 1,
+    "max_answer_ratio": 5.0,
     "cpu_s": 1.0,
     "workers": 2,
     "sandbox": "minimum",
@@ -65,7 +67,8 @@ def curated(tmp_path):
     (tmp_path / "a").mkdir()
     others = [{"id": "long", "text": text} for text in (STUDENT, TASK["reference"] + "  # mine")]
     files.write_jsonl(tmp_path / "a/student.jsonl", others)
-    samples = [{"id": name, "text": text, "finish": "stop"} for name, text in ANSWERS.items()]
+    said = {"finish": "stop", "teacher": "t"}
+    samples = [{"id": name, "text": text, **said} for name, text in ANSWERS.items()]
     samples[-1]["id"] = "good"  # the reference of `good` comes later and is a copy of it
     files.write_jsonl(tmp_path / "s.jsonl", samples)
     text = TASKS["humaneval"].texts(Where())[1].text
@@ -152,6 +155,41 @@ def test_what_is_kept_is_whole_and_in_the_subset(curated):
     assert all("import" not in row["code"] for row in rows["accepted"])
     everywhere = {row.get("origin") for part in rows.values() for row in part}
     assert everywhere | {"bfcl"} == set(get_args(Origin))  # what a phase may ask for
+
+
+def test_the_shortest_passed_answers_of_a_task_are_kept_each_other_code(tmp_path):
+    codes = {
+        "short": "def add(a, b):\n    return b + a",
+        "same": "def add(x, y):\n    # sum\n    return y + x",
+        "other": "def add(a, b):\n    c = a + b\n    return c",
+        "third": "def add(a, b):\n    c = a\n    c += b\n    return c",
+        "long": "def add(a, b):\n    return a + b\n" + "add(1, 2)\n" * 12,
+        "fails": "def add(a, b):\n    return a * b",
+    }
+    (tmp_path / "p").mkdir()
+    for name, rows in {"train": [TASK], "validation": [], "test": []}.items():
+        files.write_jsonl(tmp_path / f"p/{name}.jsonl", rows)
+    said = {"id": "t1", "finish": "stop", "teacher": "t"}
+    answers = [{"text": code, **said} for code in codes.values()]
+    files.write_jsonl(tmp_path / "s.jsonl", answers)
+    files.write_jsonl(tmp_path / "f.jsonl", [])
+    params = Params(**SETTINGS | {"answers_per_task": 2, "max_answer_ratio": 3.0, "slips": 0})
+    paths = {"prompts": tmp_path / "p", "samples": tmp_path / "s.jsonl", "problems": tmp_path}
+    paths["answers"] = tmp_path / "a"
+    metrics = main(params, functions=tmp_path / "f.jsonl", out=tmp_path / "out", **paths)
+    accepted = files.read_jsonl(tmp_path / "out/accepted.jsonl")
+    kept = {row["code"] for row in accepted if row["origin"] == "teacher"}
+    assert kept == {codes["short"], codes["other"]}
+    reasons = {key: n for key, n in metrics.items() if key.startswith("rejected_")}
+    assert reasons == {
+        "rejected_same_code": 1,
+        "rejected_enough_answers": 1,
+        "rejected_long_winded": 1,
+        "rejected_tests_failed": 1,
+    }
+    (broken,) = files.read_jsonl(tmp_path / "out/reflect.jsonl")
+    assert (broken["origin"], broken["teacher"]) == ("teacher", "t")
+    assert broken["fix"] == codes["short"]
 
 
 def test_reflect_rows_hold_a_real_error_and_a_fix_that_passes(curated):

@@ -24,8 +24,9 @@ from pydantic import ValidationError
 from stages.sample_teacher import Params, main
 
 SETTINGS = {
-    "endpoint": None,
+    "teachers": [{"levels": [0, 1, 2]}],
     "backend": "transformers",
+    "round": None,
     "max_rows": 5,
     "samples": 1,
     "max_tokens": 6,
@@ -42,19 +43,35 @@ def prompts(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "prompts"
     folder.mkdir()
-    rows = [{"id": f"t{n}", "task": f"Do {n}." * (n + 1), "language": "python"} for n in range(7)]
+    rows = [
+        {"id": f"t{n}", "task": f"Do {n}." * (n + 1), "language": "python", "level": n % 3}
+        for n in range(7)
+    ]
+    rows.append({"id": "hard", "task": "Prove it.", "language": "python", "level": 3})
     files.write_jsonl(folder / "train.jsonl", rows)
     return folder
 
 
-def sample(teacher, prompts, **changes):
-    out = prompts.parent / "out.jsonl"
-    metrics = main(Params(**(SETTINGS | changes)), teacher=teacher, prompts=prompts, out=out)
+def sample(teacher, prompts, endpoint=None, **changes):
+    out, models = prompts.parent / "out.jsonl", prompts.parent / "models"
+    changes |= {"teachers": [{"endpoint": endpoint, "levels": [0, 1, 2]}]} if endpoint else {}
+    params = Params(**(SETTINGS | changes))
+    where = {"models": models, "prompts": prompts, "rounds": prompts.parent}
+    metrics = main(params, teacher=teacher, **where, out=out)
     return metrics, list(files.read_jsonl(out, ["id", "text", "finish"]))
 
 
 def forget(prompts):
     files.remove(prompts.parent / ".potstill")
+
+
+def test_a_round_decides_which_tasks_are_asked(tiny_llama, prompts):
+    heavy = {"weights": {"t3": 1e6, "t5": 1e6, "hard": 1e9}}
+    files.write_json(prompts.parent / "round.json", heavy)
+    _, rows = sample(tiny_llama, prompts, round="round.json", max_rows=2)
+    assert {row["id"] for row in rows} == {"t3", "t5"}  # "hard" is for no teacher
+    with pytest.raises(InputError, match=r"other\.json is missing"):
+        sample(tiny_llama, prompts, round="other.json")
 
 
 @pytest.mark.parametrize("backend", ["transformers", "llama_cpp"])
@@ -100,14 +117,41 @@ def test_too_many_cut_answers_end_the_stage(tiny_llama, prompts):
         sample(tiny_llama, prompts, max_tokens=1, max_length_share=0.1)
 
 
+def test_levels_and_languages_say_which_tasks_a_teacher_answers(tiny_llama, prompts):
+    _, rows = sample(tiny_llama, prompts, teachers=[{"levels": [0, 2]}], max_rows=99)
+    assert {row["id"] for row in rows} == {"t0", "t3", "t6", "t2", "t5"}
+    with pytest.raises(InputError, match="widen languages or levels"):
+        sample(tiny_llama, prompts, teachers=[{"languages": ["javascript"]}])
+
+
+def test_several_teachers_share_the_answers_and_each_row_says_whose_it_is(tiny_llama, prompts):
+    (prompts.parent / "models").mkdir()
+    (prompts.parent / "models/other").symlink_to(tiny_llama)
+    how = {"samples": 30, "temperature": 1.0, "max_tokens": 1, "max_rows": 9}
+    asked = [{"levels": [0, 1]}, {"model": "other", "weight": 3.0, "levels": [0, 2, 3]}]
+    metrics, rows = sample(tiny_llama, prompts, teachers=asked, **how)
+    mine = tiny_llama.name
+    whose = {name: [r for r in rows if r["teacher"] == name] for name in (mine, "other")}
+    assert {r["id"] for r in whose[mine]} == {"t0", "t3", "t6", "t1", "t4"}
+    assert {r["id"] for r in whose["other"]} == {"t0", "t3", "t6", "t2", "t5", "hard"}
+    shared = [r["teacher"] for r in rows if r["id"] in {"t0", "t3", "t6"}]
+    assert 0.6 < shared.count("other") / len(shared) < 0.9
+    assert metrics["answers_other"] + metrics[f"answers_{mine}"] == len(rows) == 240
+    _, fewer = sample(tiny_llama, prompts, teachers=asked, **how | {"samples": 10})
+    assert all(row in rows for row in fewer)
+
+
 def test_settings_that_make_no_sense(tiny_llama, prompts):
     with pytest.raises(ValueError, match="samples is 2 at temperature 0, where all are equal"):
         sample(tiny_llama, prompts, samples=2)
     for wrong in (
         {"max_rows": 0},
-        {"endpoint": {"url": "x"}},
-        {"endpoint": {"url": "x", "model": "m", "max_cost": 1.0}},
-        {"endpoint": {"url": "x", "model": "m", "concurrency": 0}},
+        {"teachers": []},
+        {"teachers": [{"weight": 0}]},
+        {"teachers": [{"model": "m", "endpoint": {"url": "x", "model": "m"}}]},
+        {"teachers": [{"endpoint": {"url": "x"}}]},
+        {"teachers": [{"endpoint": {"url": "x", "model": "m", "max_cost": 1.0}}]},
+        {"teachers": [{"endpoint": {"url": "x", "model": "m", "concurrency": 0}}]},
     ):
         with pytest.raises(ValidationError):
             Params(**(SETTINGS | wrong))
@@ -315,11 +359,12 @@ def test_a_rate_is_kept(tiny_llama, prompts, proxy):
 @pytest.mark.slow
 def test_after_a_kill_only_what_is_missing_is_asked(tiny_llama, prompts, proxy):
     proxy.plan += [None, None] + [30.0] * 3
-    settings = json.dumps(SETTINGS | {"endpoint": at(proxy, concurrency=1)})
+    asked = [{"endpoint": at(proxy, concurrency=1), "levels": [0, 1, 2]}]
+    settings = json.dumps(SETTINGS | {"teachers": asked})
     code = (
         "import json; from pathlib import Path; from stages.sample_teacher import Params, main\n"
         f"main(Params(**json.loads({settings!r})), teacher=Path({str(tiny_llama)!r}), "
-        f"prompts=Path({str(prompts)!r}), out=Path('out.jsonl'))"
+        f"models=Path('models'), prompts=Path({str(prompts)!r}), rounds=Path(), out=Path('out.jsonl'))"
     )
     path = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])
     child = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path})

@@ -19,7 +19,7 @@ OUTPUTS = {"data", "models", "metrics"}
 def check_names(instances: list[Instance], tree: Tree) -> list[str]:
     """Return a line for every name that leads nowhere, and for a circle."""
     problems = [*_paths(instances), *_circle(instances), *_exports(tree), *_roles(tree)]
-    return [*problems, *signals.check(tree)]
+    return [*problems, *_teachers(tree), *signals.check(tree)]
 
 
 def _related(one: Path, other: Path) -> bool:
@@ -84,6 +84,16 @@ def _circle(instances: list[Instance]) -> Iterator[str]:
         graphlib.TopologicalSorter(graph).prepare()
     except graphlib.CycleError as error:
         yield f"params.yaml makes a circle: {' needs '.join(reversed(error.args[1]))}"
+
+
+def _teachers(tree: Tree) -> Iterator[str]:
+    """Who is asked for answers on this machine is a model that is fetched."""
+    models = section(tree, "models")
+    for number, one in enumerate(section(tree, "sample_teacher").get("teachers") or []):
+        name = one.get("model")
+        if name is not None and name not in models:
+            where = f"params.yaml: sample_teacher.teachers[{number}].model"
+            yield f"{where} is {name!r}, which `models` does not have; {closest(name, models)}"
 
 
 def _exports(tree: Tree) -> Iterator[str]:

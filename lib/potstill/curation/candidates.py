@@ -31,7 +31,7 @@ def read(prompts: Path, samples: Path, functions: Path, others: Path, slips: int
     """
     tasks = {row["id"]: row for row in files.read_jsonl(prompts / "train.jsonl", ["id", "task"])}
     return [
-        *answers(tasks, files.read_jsonl(samples, ["id", "text", "finish"])),
+        *answers(tasks, files.read_jsonl(samples, ["id", "text", "finish", "teacher"])),
         *answers(tasks, _of_others(tasks, others), "student"),
         *references(tasks, slips),
         *mined(files.read_jsonl(functions, ["id", "name", "docstring", "code"])),
@@ -57,7 +57,7 @@ def _of_others(tasks: Mapping[str, Row], folder: Path) -> Iterator[Row]:
                     f"{path}: {answer['id']} is no task of data/prompts/train.jsonl: give answers "
                     "to training tasks alone, with their ids"
                 )
-            yield {"finish": "stop", **answer}
+            yield {"finish": "stop", "teacher": None, **answer}
 
 
 def answers(
@@ -69,6 +69,7 @@ def answers(
             **_of_task(tasks[answer["id"]], origin, formats.extract_code(answer["text"])),
             "text": answer["text"],
             "finish": answer["finish"],
+            "teacher": answer["teacher"],
         }
         for answer in samples
     ]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from potstill import files, sandbox, subset
-from potstill.curation import privacy, proof, quality
+from potstill.curation import privacy, proof, quality, variety
 from potstill.curation.contamination import Benchmarks
 from potstill.curation.duplicates import near
 from potstill.curation.proof import Execution
@@ -23,6 +23,23 @@ from potstill.tasks import failures
 Row = dict[str, Any]
 _SHOWN = ("licence", "language", "group", "task", "plan", "origin", "code")  # in reflect rows
 FAULTY: tuple[Origin, ...] = ("slip", "student")  # wanted for their faults alone
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many are kept.
+
+    Attributes:
+        max_mined: mined functions that are tried for tests, in the order of their ids.
+        min_quality: rows of a lower score are rejected, 0 to 1; all rows get theirs.
+        answers_per_task: of the teacher, the shortest first, each other code.
+        max_answer_ratio: times as long as the task's shortest solution that one may be.
+    """
+
+    max_mined: int
+    min_quality: float
+    answers_per_task: int
+    max_answer_ratio: float
 
 
 @dataclass
@@ -58,7 +75,7 @@ class Curated:
         return {**metrics, **dict(sorted(reasons.items())), **dict(sorted(origins.items()))}
 
 
-def curate(  # noqa: PLR0913 - one for each thing that judges
+def curate(
     candidates: Iterable[Row],
     *,
     policy: str,
@@ -67,8 +84,7 @@ def curate(  # noqa: PLR0913 - one for each thing that judges
     heldout: Sequence[Row],
     near_duplicate: float,
     execution: Execution,
-    max_mined: int,
-    min_quality: float,
+    limits: Limits,
 ) -> Curated:
     """Judge candidates in their order.
 
@@ -81,14 +97,13 @@ def curate(  # noqa: PLR0913 - one for each thing that judges
         heldout: tasks of validation and test, which nothing may nearly repeat.
         near_duplicate: Jaccard index of texts from which on one repeats another, 0 to 1.
         execution: how programs are run.
-        max_mined: mined functions that are tried, in the order of their ids.
-        min_quality: rows of a lower score are rejected, 0 to 1; all rows get theirs.
+        limits: how many of what passes are kept.
     """
     result = Curated()
     static = [row for row in candidates if _looks_right(row, policy, max_code_characters, result)]
     fresh = list(_first_of_each(_discreet(static, result), benchmarks, result))
     fresh = _unlike(fresh, heldout, near_duplicate, result)
-    fresh = _good(_proven(fresh, max_mined, result, execution), min_quality, result)
+    fresh = _good(_proven(fresh, limits.max_mined, result, execution), limits.min_quality, result)
     runnable = [row for row in fresh if row.get("tests")]
     results = execution.run([_case(row, execution.limits) for row in runnable])
     runs = dict(zip((row["id"] for row in runnable), results, strict=True))
@@ -104,7 +119,30 @@ def curate(  # noqa: PLR0913 - one for each thing that judges
             result.reject(row, "no_fault", "")  # what no test can see teaches nothing to mend
         else:
             result.accepted.append(row)
+    _choose(result, limits)
     return result
+
+
+def _choose(result: Curated, limits: Limits) -> None:
+    """Put surplus answers aside; the shortest that is kept mends what failed of its task."""
+    answers = [row for row in result.accepted if row["origin"] == "teacher"]
+    surplus = variety.surplus(answers, limits.answers_per_task, limits.max_answer_ratio)
+    dropped = {row["id"]: reason for row, reason in surplus}
+    for row in answers:
+        if row["id"] in dropped:
+            result.reject(row, dropped[row["id"]], "")
+    result.accepted = [row for row in result.accepted if row["id"] not in dropped]
+    fixes: dict[tuple[str, str], Row] = {}
+    for row in sorted(answers, key=lambda row: (len(row["code"]), row["code"])):
+        if row["id"] not in dropped:
+            fixes.setdefault((row["language"], row["task"]), row)
+    for row in result.reflect:
+        if row["origin"] == "teacher":
+            fix = fixes.get((row["language"], row["task"]))
+            if fix is None:
+                row["origin"] = "reference"  # whose answer mends it
+            else:
+                row |= {"fix": fix["code"], "teacher": fix["teacher"]}
 
 
 def _looks_right(row: Row, policy: str, most: int, result: Curated) -> bool:

@@ -1,6 +1,7 @@
 """Mix the formats into the chat rows of three splits that share no family and no module."""
 
 import random
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -31,6 +32,7 @@ class Recipe:
         plan_in_prompt: share of code rows whose prompt shows the plan.
         mined_share: of code rows come from mined functions.
         share_tolerance: by which the share of a format may miss what is wanted; see `audit`.
+        teacher_share: of code rows are a teacher's answers, where it has so many.
         seed: of every draw.
     """
 
@@ -43,6 +45,7 @@ class Recipe:
     tool_format: ToolFormat
     plan_in_prompt: float
     mined_share: float
+    teacher_share: float
     share_tolerance: float
     seed: int
 
@@ -61,7 +64,12 @@ def plan_rows(rows: Iterable[Row]) -> list[Row]:
     """Return plan rows, one for each task that has a plan."""
     planned = {row["task"]: row for row in rows if row["plan"]}
     return [
-        chat(row, "plan", formats.plan_prompt(task), formats.numbered(row["plan"]))
+        chat(
+            {**row, "origin": "reference"},
+            "plan",
+            formats.plan_prompt(task),
+            formats.numbered(row["plan"]),
+        )
         for task, row in planned.items()
     ]
 
@@ -93,7 +101,8 @@ def decompose_rows(rows: Iterable[Row], count: int, source: random.Random) -> li
         pool = pools[place]
         chosen = source.sample(pool, min(len(pool), source.choice((2, 3))))
         prompt = formats.decompose_prompt(division.request(chosen))
-        found.append(chat(chosen[0], "decompose", prompt, division.answer(chosen)))
+        row = {**chosen[0], "origin": "reference"}
+        found.append(chat(row, "decompose", prompt, division.answer(chosen)))
     return found
 
 
@@ -186,6 +195,16 @@ def _solved(tasks: list[Row]) -> list[Row]:
     ]
 
 
+def _spread(rows: list[Row]) -> list[Row]:
+    """Return one row of each group, then a second of those that have one, and so on."""
+    taken: Counter[str] = Counter()
+    turns = []
+    for row in rows:
+        turns.append(taken[row["group"]])
+        taken[row["group"]] += 1
+    return [rows[place] for place in sorted(range(len(rows)), key=turns.__getitem__)]
+
+
 def _rows(
     known: list[Row],
     library: list[Row],
@@ -200,7 +219,15 @@ def _rows(
     ranked = sorted(library, key=lambda row: row["id"])[: round(code * recipe.mined_share)]
     known = sorted(known, key=lambda row: row["id"])
     source.shuffle(known)
-    chosen = [*known[: code - len(ranked)], *ranked]
+    answers = _spread([row for row in known if row["origin"] == "teacher"])
+    answers = answers[: min(round(code * recipe.teacher_share), code - len(ranked))]
+    asked = {(row["language"], row["task"]) for row in answers}
+    others = [
+        row
+        for row in known
+        if row["origin"] != "teacher" and (row["language"], row["task"]) not in asked
+    ]
+    chosen = [*answers, *others[: code - len(ranked) - len(answers)], *ranked]
     parts = {
         "plan": plan_rows(known),
         "code": code_rows(chosen, recipe.plan_in_prompt, source),

@@ -19,6 +19,7 @@ def chat(row: Row, name: str, prompt: Sequence[Message], answer: str) -> Row:
         "group": row["group"],
         "origin": row["origin"],
         "licence": row["licence"],
+        **({"teacher": row["teacher"]} if row["origin"] == "teacher" else {}),
         "messages": formats.answered(prompt, answer),
     }
 

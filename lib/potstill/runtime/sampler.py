@@ -16,6 +16,8 @@ import numpy as np
 
 from potstill.runtime.request import Sampling
 
+_BLOCK = 256
+
 
 class Sampler:
     """Chooses the ids of one answer.
@@ -34,11 +36,14 @@ class Sampler:
         """Return the id of the answer's `position`; ties of the greedy choice go to the lowest."""
         if self._sampling.temperature == 0:
             return int(logits_V.argmax())
-        ids, probabilities = kept(logits_V, self._sampling)
-        # In the order of ids, so that two close candidates that change places change nothing.
-        shares = np.cumsum(probabilities)
-        place = np.searchsorted(shares, self._uniform(position) * shares[-1], side="right")
-        return int(ids[min(int(place), len(ids) - 1)])
+        shares_V = probabilities(logits_V, self._sampling)
+        # Blocks first: to add up a whole vocabulary would take as long as all else here. In the
+        # order of ids, so that two close candidates that change places change nothing.
+        blocks = np.add.reduceat(shares_V, np.arange(0, len(shares_V), _BLOCK)).cumsum()
+        block, drawn = _place(blocks, self._uniform(position) * blocks[-1])
+        first = block * _BLOCK
+        before = blocks[block - 1] if block else 0.0
+        return first + _place(shares_V[first : first + _BLOCK].cumsum(), drawn - before)[0]
 
     def _uniform(self, position: int) -> float:
         """Return a number from [0, 1): raw bits, as NumPy promises these for all versions."""
@@ -46,24 +51,32 @@ class Sampler:
         return float(int(bits.random_raw()) >> 11) * 2.0**-53
 
 
-def kept(logits_V: np.ndarray, sampling: Sampling) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ids that may be drawn, ascending, and their probabilities, float64, of sum one.
+def _place(sums: np.ndarray, drawn: float) -> tuple[int, float]:
+    """Return where running sums first exceed what was drawn, and that; rounding counts for none."""
+    drawn = min(drawn, float(np.nextafter(sums[-1], 0)))
+    return int(np.searchsorted(sums, drawn, side="right")), drawn
+
+
+def probabilities(logits_V: np.ndarray, sampling: Sampling) -> np.ndarray:
+    """Return the probabilities [V] that ids are drawn with: float64 of sum one, 0 for never.
 
     Top-k keeps what equals the k-th logit. Top-p keeps the likeliest ids, ties by the lower id
     first, until they reach the share: always one at least.
     """
-    ids = np.arange(len(logits_V))
-    scores = logits_V.astype(np.float64) / max(sampling.temperature, 1e-30)
-    if 0 < sampling.top_k < len(scores):
-        ids = np.flatnonzero(scores >= np.partition(scores, -sampling.top_k)[-sampling.top_k])
-    ids = ids[scores[ids] > -np.inf]
-    weights = np.exp(scores[ids] - scores[ids].max())
-    weights /= weights.sum()
+    weights_V = logits_V.astype(np.float64)  # changed in place: fresh memory takes most of the time
+    weights_V /= max(sampling.temperature, 1e-30)
+    if 0 < sampling.top_k < len(weights_V):
+        least = np.partition(weights_V, -sampling.top_k)[-sampling.top_k]
+        weights_V[weights_V < least] = -np.inf
+    weights_V -= weights_V.max()
+    np.exp(weights_V, out=weights_V)
+    weights_V /= weights_V.sum()
     if sampling.top_p < 1:
-        inside = _largest(weights, sampling.top_p)
-        ids, weights = ids[inside], weights[inside]
-        weights = weights / weights.sum()
-    return ids, weights
+        inside = _largest(weights_V, sampling.top_p)
+        largest = weights_V[inside]
+        weights_V[:] = 0
+        weights_V[inside] = largest / largest.sum()
+    return weights_V
 
 
 def _largest(weights: np.ndarray, share: float) -> np.ndarray:

@@ -3,6 +3,7 @@
 Answers are kept as they come, with the reason they ended; judging them is `curate`'s work.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -72,7 +73,15 @@ class Backend(Protocol):
 def prompts_of(
     tasks: list[Row], weights: Mapping[str, float], *, max_rows: int, samples: int, seed: int
 ) -> list[Prompt]:
-    """Return the prompts of tasks drawn by weight: the first sample of all, then the next."""
+    """Return the prompts of tasks drawn by weight: the first sample of all, then the next.
+
+    Raises:
+        InputError: there are no tasks.
+    """
+    if not tasks:
+        raise InputError(
+            "no training task is for any of sample_teacher.teachers: widen languages or levels"
+        )
     chosen = draw.in_order(tasks, weights, seed)[:max_rows]
     return [
         Prompt(row["id"], formats.code_prompt(row["task"], row["language"]), sample)
@@ -82,10 +91,7 @@ def prompts_of(
 
 
 def summary(
-    rows: Sequence[Row],
-    num_wanted: int,
-    max_length_share: float,
-    cost: Callable[[tuple[int, int]], float] | None,
+    rows: Sequence[Row], num_wanted: int, max_length_share: float, cost: float
 ) -> dict[str, float]:
     """Return what is counted of answers; `not_asked` is what a budget left out.
 
@@ -105,8 +111,9 @@ def summary(
         "refused": sum(row["finish"] == "refused" for row in rows),
         "prompt_tokens": tokens[0],
         "answer_tokens": tokens[1],
-        "cost": cost(tokens) if cost else 0.0,
+        "cost": cost,
         "hit_length_limit_share": share,
+        **{f"answers_{name}": count for name, count in Counter(r["teacher"] for r in rows).items()},
     }
 
 
