@@ -33,6 +33,7 @@ class Params(Section):
     tool_format: ToolFormat  # how calls are written
     plan_in_prompt: Annotated[float, Field(ge=0, le=1)]  # share of code rows that show the plan
     mined_share: Annotated[float, Field(ge=0, le=1)]  # of code rows
+    mined_languages: dict[Literal["python", "javascript"], float]  # shares of the mined rows
     seed: int
 
 

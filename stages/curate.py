@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 from potstill import sandbox, stage
-from potstill.curation import candidates, contamination, curation
-from potstill.curation.proof import Execution
-from potstill.sandbox import Mode
+from potstill.curation import candidates, contamination, curation, engines, proof, shards
 from potstill.tasks.where import Where, below
 from pydantic import Field
 
@@ -24,11 +22,12 @@ class Params(contamination.Settings):
     max_code_characters: Annotated[int, Field(ge=1)]
     near_duplicate: Annotated[float, Field(gt=0, le=1)]  # Jaccard index of texts that repeat
     slips: Annotated[int, Field(ge=0)]  # references with a planted fault, for reflect rows
-    max_mined: Annotated[int, Field(ge=0)]  # mined functions that are tried for tests of their own
+    max_mined: Annotated[int, Field(ge=0)]  # of each language, tried for tests of their own
     min_quality: Annotated[float, Field(ge=0, le=1)]  # rows of a lower score are rejected
     cpu_s: Annotated[float, Field(gt=0)]  # of one execution
+    engine: engines.Engine  # local, or ray: where rows are judged by themselves
     workers: Annotated[int, Field(ge=1)]
-    sandbox: Mode  # minimum: Landlock or mounts, seccomp and limits; all: every layer
+    sandbox: sandbox.Mode  # minimum: Landlock or mounts, seccomp and limits; all: every layer
 
 
 def main(
@@ -40,19 +39,21 @@ def main(
     answers: Path,
     problems: Path,
     out: Path,
+    scratch: Path,
 ) -> dict[str, int]:
-    """Judge every candidate and write both sides."""
-    # held-out katas are in other families, and `heldout` finds what is near to them
+    """Judge every candidate, of held-out katas what is near to them, and write both sides."""
     texts = contamination.known(Where(below(params.sources, problems)))
-    names = {"policy", "max_code_characters", "near_duplicate", "max_mined", "min_quality"}
-    result = curation.curate(
+    index = contamination.Benchmarks(texts, params.ngram_words, params.code_jaccard)
+    least = (params.near_duplicate, params.max_mined, params.min_quality)
+    return {"benchmark_texts": contamination.count(texts)} | curation.curate(
         candidates.read(prompts, samples, functions, answers, params.slips),
-        benchmarks=contamination.Benchmarks(texts, params.ngram_words, params.code_jaccard),
+        rules=shards.Rules(params.policy, params.max_code_characters, index),
         heldout=candidates.heldout(prompts),
-        execution=Execution(sandbox.Limits(params.cpu_s), params.workers, params.sandbox),
-        **params.model_dump(include=names),
+        settings=curation.Settings(*least, params.engine),
+        execution=proof.Execution(sandbox.Limits(params.cpu_s), params.workers, params.sandbox),
+        out=out,
+        scratch=scratch,
     )
-    return result.write(out) | {"benchmark_texts": contamination.count(texts)}
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ RECIPE = dataset.Recipe(
     tool_format="hermes",
     plan_in_prompt=0.0,
     mined_share=0.0,
+    mined_languages={},
     share_tolerance=0.1,
     seed=0,
 )

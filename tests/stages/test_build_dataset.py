@@ -21,6 +21,7 @@ SETTINGS = {
     "tool_format": "native",
     "plan_in_prompt": 0.5,
     "mined_share": 0.25,
+    "mined_languages": {"python": 1.0},
     "seed": 0,
 }
 
