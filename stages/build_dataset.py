@@ -35,6 +35,7 @@ class Params(Section):
     plan_in_prompt: Annotated[float, Field(ge=0, le=1)]  # share of code rows that show the plan
     mined_share: Annotated[float, Field(ge=0, le=1)]  # of code rows
     teacher_share: Annotated[float, Field(ge=0, le=1)]  # of code rows, where it has so many answers
+    mined_languages: dict[Literal["python", "javascript"], float]  # shares of the mined rows
     seed: int
 
 

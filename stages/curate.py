@@ -1,8 +1,7 @@
 """Keep what is inside the subset, without secrets, new, in no benchmark, and passes its tests.
 
 Reads   prompts     folder with train.jsonl (task rows with references and tests)
-        samples     JSONL of teacher answers; functions, of mined functions
-        answers     folder of other models' answers; problems, of benchmarks' files
+        samples     the teacher's; functions, answers of other models, problems of benchmarks
 Writes  out         accepted.jsonl, reflect.jsonl, rejected.jsonl; metrics: rows by reason, origin
 """
 
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 from potstill import sandbox, stage
-from potstill.curation import candidates, contamination, curation, proof
+from potstill.curation import candidates, contamination, curation, engines, proof, shards
 from potstill.tasks.where import Where, below
 from pydantic import Field
 
@@ -22,11 +21,12 @@ class Params(contamination.Settings):
     max_code_characters: Annotated[int, Field(ge=1)]
     near_duplicate: Annotated[float, Field(gt=0, le=1)]  # Jaccard index of texts that repeat
     slips: Annotated[int, Field(ge=0)]  # references with a planted fault, for reflect rows
-    max_mined: Annotated[int, Field(ge=0)]  # mined functions that are tried for tests of their own
+    max_mined: Annotated[int, Field(ge=0)]  # of each language, tried for tests of their own
     min_quality: Annotated[float, Field(ge=0, le=1)]  # rows of a lower score are rejected
     answers_per_task: Annotated[int, Field(ge=0)]  # of the teacher that are kept, each other code
     max_answer_ratio: Annotated[float, Field(ge=1)]  # of its length to the shortest solution's
     cpu_s: Annotated[float, Field(gt=0)]  # of one execution
+    engine: engines.Engine  # local, or ray: where rows are judged by themselves
     workers: Annotated[int, Field(ge=1)]
     sandbox: sandbox.Mode  # minimum: Landlock or mounts, seccomp and limits; all: every layer
 
@@ -40,20 +40,20 @@ def main(
     answers: Path,
     problems: Path,
     out: Path,
+    scratch: Path,
 ) -> dict[str, int]:
-    """Judge every candidate and write both sides."""
-    # held-out katas are in other families, and `heldout` finds what is near to them
+    """Judge every candidate, of held-out katas what is near to them, and write both sides."""
     texts = contamination.known(Where(below(params.sources, problems)))
-    limits = set(curation.Limits.__dataclass_fields__)
-    result = curation.curate(
+    index = contamination.Benchmarks(texts, params.ngram_words, params.code_jaccard)
+    return {"benchmark_texts": contamination.count(texts)} | curation.curate(
         candidates.read(prompts, samples, functions, answers, params.slips),
-        benchmarks=contamination.Benchmarks(texts, params.ngram_words, params.code_jaccard),
+        rules=shards.Rules(params.policy, params.max_code_characters, index),
         heldout=candidates.heldout(prompts),
+        settings=curation.Settings(**params.model_dump(include=set(curation.SETTINGS))),
         execution=proof.Execution(sandbox.Limits(params.cpu_s), params.workers, params.sandbox),
-        limits=curation.Limits(**params.model_dump(include=limits)),
-        **params.model_dump(include={"policy", "max_code_characters", "near_duplicate"}),
+        out=out,
+        scratch=scratch,
     )
-    return result.write(out) | {"benchmark_texts": contamination.count(texts)}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Mine documented functions, each with what it needs of its module.
+"""Mine documented Python and JavaScript functions, each with what it needs of its module.
 
 Reads   (the sources that params name; name and version of each are in every row)
 Writes  out         JSONL of functions: name, arguments, docstring, code, source, licence, group
@@ -12,7 +12,7 @@ from typing import Annotated
 
 from potstill import files, stage
 from potstill.errors import InputError
-from potstill.mining import places, python
+from potstill.mining import mining, places
 from potstill.params import Section
 from pydantic import Field
 
@@ -20,7 +20,7 @@ from pydantic import Field
 class Source(Section):
     """Where functions are taken from."""
 
-    from_: Annotated[str, Field(alias="from")]  # stdlib, package:NAME, folder:PATH or archive:PATH
+    from_: Annotated[str, Field(alias="from")]  # stdlib, or package, npm, folder, archive:WHICH
     licence: str | None = None  # null takes what the maker states
 
 
@@ -38,17 +38,14 @@ def main(params: Params, *, out: Path) -> dict[str, int | str]:
     names = [place.name for place in found]
     if len(set(names)) < len(names):
         raise InputError(f"mine_functions.sources has one place twice: {', '.join(sorted(names))}")
-    rows, reasons = [], Counter[str]()
-    for place in found:
-        mined, dropped = python.count(python.mine(place))
-        rows += mined
-        reasons += dropped
+    rows, reasons = mining.count(each for place in found for each in mining.mine(place))
     limits = range(params.min_code_characters, params.max_code_characters + 1)
     kept = [row for row in rows if len(row["code"]) in limits]
     files.write_jsonl(out, kept)
     return {
         "functions_found": len(rows) + reasons.total(),
         "functions_kept": len(kept),
+        **Counter(f"kept_{row['language']}" for row in kept),
         "modules": len({row["group"] for row in kept}),
         "dropped_size": len(rows) - len(kept),
         **{f"dropped_{reason}": count for reason, count in sorted(reasons.items())},

@@ -11,7 +11,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 # Change no numbers, so an edit must not rerun every stage.
-PLUMBING = {"stage", "params", "files", "errors", "registry", "imports", "progress", "scratch"}
+PLUMBING = {
+    "stage",
+    "params",
+    "files",
+    "errors",
+    "registry",
+    "imports",
+    "progress",
+    "scratch",
+    "node",
+}
 
 
 def module_file(name: str, root: Path = ROOT) -> Path | None:

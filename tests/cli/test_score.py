@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from potstill import files, params, sandbox, tasks
+from potstill import files, node, params, sandbox, tasks
 from potstill.adoption import adopt
 from potstill.cli import score
 from potstill.cli.__main__ import main
@@ -149,8 +149,8 @@ def test_without_the_javascript_parser_only_its_tasks_are_not_run(
     def lost():
         raise InputError("acorn is not installed")
 
-    monkeypatch.setattr(javascript, "_root", lost)
-    monkeypatch.setattr(javascript, "_worker", javascript.Worker())
+    monkeypatch.setattr(node, "_root", lost)
+    monkeypatch.setattr(javascript, "_worker", node.Worker(javascript._worker._script))
     assert main([*command(artefact, "katas,humaneval"), "--limit", "1"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[1] == "katas         not run: acorn is not installed"

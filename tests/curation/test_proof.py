@@ -25,8 +25,13 @@ REASONS = {
 }
 
 
-def row(code, name="f", docstring=""):
-    return {"id": code, "name": name, "code": code, "docstring": docstring}
+def row(code, name="f", docstring="", language="python", arguments=""):
+    row = {"id": code, "name": name, "code": code, "docstring": docstring}
+    return {**row, "language": language, "arguments": arguments}
+
+
+def guesses(code, docstring=""):
+    return inputs.guesses(inputs.of_python("f", code, docstring), "seed")
 
 
 def test_what_is_proven_passes_its_tests_and_its_faults_do_not():
@@ -73,10 +78,10 @@ def test_what_a_program_prints_itself_becomes_no_test():
 
 def test_guesses_follow_what_is_known():
     docstring = ">>> f('left', 3)\n'lef'\n>>> f(unknown, 3)\n>>> g('x', 1)"
-    found = inputs.guesses("f", "def f(text: str, n: int): pass", docstring, "seed")
+    found = guesses("def f(text: str, n: int): pass", docstring)
     assert found[0] == ["left", 3]
     assert all(isinstance(a, str) and isinstance(b, int) for a, b in found)
-    assert found == inputs.guesses("f", "def f(text: str, n: int): pass", docstring, "seed")
+    assert found == guesses("def f(text: str, n: int): pass", docstring)
     assert len(found) > 20
     assert len({json.dumps(args) for args in found}) == len(found)
     assert all(map(inputs.is_plain, found))
@@ -96,17 +101,17 @@ def test_guesses_follow_what_is_known():
     ],
 )
 def test_types_and_defaults(signature, types):
-    found = inputs.guesses("f", f"def f({signature}): pass", "", "seed")
+    found = guesses(f"def f({signature}): pass")
     assert {type(args[0]) for args in found} == types
 
 
 def test_functions_without_arguments_have_no_guesses():
-    assert inputs.guesses("f", "def f(): pass", "", "seed") == []
-    assert inputs.guesses("f", "def f(*, x): pass", "", "seed") == []
+    assert guesses("def f(): pass") == []
+    assert guesses("def f(*, x): pass") == []
 
 
 def test_own_constants_lead_into_branches():
-    found = inputs.guesses("f", "def f(text):\n    return text.split('#')[0]", "", "seed")
+    found = guesses("def f(text):\n    return text.split('#')[0]")
     assert any("#" in args[0] for args in found if isinstance(args[0], str))
 
 

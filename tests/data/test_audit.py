@@ -20,6 +20,7 @@ RECIPE = dataset.Recipe(
     plan_in_prompt=0.0,
     mined_share=0.0,
     teacher_share=0.8,
+    mined_languages={},
     share_tolerance=0.1,
     seed=0,
 )

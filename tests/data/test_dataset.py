@@ -69,3 +69,11 @@ def test_an_unknown_format_and_an_empty_set_are_refused():
         dataset.mix({"code": []}, {"cod": 1.0}, 4, 0)
     with pytest.raises(InputError, match="no rows"):
         dataset.mix({"code": []}, {"code": 1.0}, 4, 0)
+
+
+def test_mined_rows_come_in_the_shares_of_their_languages():
+    languages = ["python"] * 9 + ["javascript"] * 2
+    rows = [{"id": str(n), "language": each} for n, each in enumerate(languages)]
+    found = dataset._by_language(rows, 5, {"python": 0.6, "javascript": 0.4})
+    assert [row["id"] for row in found] == ["0", "1", "10", "2", "9"]
+    assert len(dataset._by_language(rows, 10, {"python": 0.6, "javascript": 0.4})) == 6 + 2

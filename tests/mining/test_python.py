@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from potstill.mining import places, python
+from potstill.mining import mining, places, python
 
 MODULE = '''
 import os, re as pattern
@@ -95,7 +95,7 @@ def test_rows_and_reasons_of_a_folder(tmp_path):
     (tmp_path / "coded.py").write_bytes(b"# coding: latin-1\ns = '\xe9'\n\x00")
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests/t.py").write_text('def t():\n    """T."""\n    return 1\n')
-    rows, reasons = python.count(python.mine(places.find(f"folder:{tmp_path}", "MIT")))
+    rows, reasons = mining.count(mining.mine(places.find(f"folder:{tmp_path}", "MIT")))
     (row,) = rows
     assert reasons == {"needs_unknown": 1}
     assert row["code"] == "def f(x, *, y=1):\n    return x + y"
@@ -104,7 +104,7 @@ def test_rows_and_reasons_of_a_folder(tmp_path):
 
 
 def test_of_the_real_library_every_function_loads_alone(tmp_path):
-    rows, reasons = python.count(python.mine(places.find("stdlib", None)))
+    rows, reasons = mining.count(mining.mine(places.find("stdlib", None)))
     assert len(rows) > 500
     assert reasons["needs_class"] > 100
     assert len({row["id"] for row in rows}) == len(rows)

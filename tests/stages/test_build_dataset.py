@@ -23,6 +23,7 @@ SETTINGS = {
     "plan_in_prompt": 0.5,
     "mined_share": 0.25,
     "teacher_share": 0.5,
+    "mined_languages": {"python": 1.0},
     "seed": 0,
 }
 

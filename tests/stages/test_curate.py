@@ -24,6 +24,7 @@ SETTINGS = {
     "answers_per_task": 1,
     "max_answer_ratio": 5.0,
     "cpu_s": 1.0,
+    "engine": "local",
     "workers": 2,
     "sandbox": "minimum",
 }
@@ -97,6 +98,7 @@ def curated(tmp_path):
         {**clean, "id": "m3", "code": lost},
     ]
     files.write_jsonl(tmp_path / "f.jsonl", rows)
+    (tmp_path / "scratch").mkdir()
     metrics = main(
         Params(**SETTINGS),
         prompts=tmp_path / "p",
@@ -105,6 +107,7 @@ def curated(tmp_path):
         answers=tmp_path / "a",
         problems=tmp_path,
         out=tmp_path / "out",
+        scratch=tmp_path / "scratch",
     )
     rows = {
         name: list(files.read_jsonl(tmp_path / "out" / f"{name}.jsonl"))
@@ -207,12 +210,13 @@ def test_every_kept_row_has_its_quality_with_the_parts(curated):
 
 
 def test_a_least_quality_rejects_what_is_below_with_its_score():
-    result = curation.Curated()
-    rows = [{**TASK, "origin": "reference", "group": "add", "code": TASK["reference"]}]
-    score = quality.score(quality.parts(rows[0]))
-    assert curation._good(rows, score, result)[0]["quality"] == score
-    assert curation._good(rows, score + 0.01, result) == []
-    assert [row["reason"] for row in result.rejected] == ["low_quality"]
+    row = {**TASK, "origin": "reference", "group": "add", "code": TASK["reference"]}
+    score = quality.score(quality.parts(row))
+    ((kept, refusal),) = curation._graded([(row, None)], score)
+    assert (kept["quality"], refusal) == (score, None)
+    ((_, refusal),) = curation._graded([(row, None)], score + 0.01)
+    assert refusal == ("low_quality", f"{score:.2f}")
+    assert list(curation._graded([(row, ("x", ""))], 0.0)) == [(row, ("x", ""))]
 
 
 def test_the_students_own_failure_is_shown_with_the_words_of_its_run(curated):

@@ -32,6 +32,7 @@ def test_every_drop_is_counted(tmp_path):
     (tmp_path / "src/a.py").write_text(CODE)
     metrics = main(settings(f"folder:{tmp_path / 'src'}"), out=tmp_path / "a.jsonl")
     assert metrics["functions_kept"] == metrics["dropped_needs_unknown"] == 1
+    assert metrics["kept_python"] == 1
     metrics = main(settings(f"folder:{tmp_path / 'src'}", least=500), out=tmp_path / "a.jsonl")
     assert metrics["functions_kept"] == 0
     assert metrics["dropped_size"] == 1

@@ -364,7 +364,8 @@ def test_after_a_kill_only_what_is_missing_is_asked(tiny_llama, prompts, proxy):
     code = (
         "import json; from pathlib import Path; from stages.sample_teacher import Params, main\n"
         f"main(Params(**json.loads({settings!r})), teacher=Path({str(tiny_llama)!r}), "
-        f"models=Path('models'), prompts=Path({str(prompts)!r}), rounds=Path(), out=Path('out.jsonl'))"
+        f"models=Path('models'), prompts=Path({str(prompts)!r}), rounds=Path(), "
+        "out=Path('out.jsonl'))"
     )
     path = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])
     child = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path})

@@ -16,8 +16,8 @@ from potstill.tasks.mutants import mutants
 Row = dict[str, Any]
 
 
-def read(prompts: Path, samples: Path, functions: Path, others: Path, slips: int) -> list[Row]:
-    """Return all candidates in order of precedence.
+def read(prompts: Path, samples: Path, functions: Path, others: Path, slips: int) -> Iterator[Row]:
+    """Yield all candidates in order of precedence; of tasks alone all are held at a time.
 
     Args:
         prompts: folder with train.jsonl, task rows.
@@ -30,12 +30,10 @@ def read(prompts: Path, samples: Path, functions: Path, others: Path, slips: int
         InputError: another model's answer is to no task of train.jsonl.
     """
     tasks = {row["id"]: row for row in files.read_jsonl(prompts / "train.jsonl", ["id", "task"])}
-    return [
-        *answers(tasks, files.read_jsonl(samples, ["id", "text", "finish", "teacher"])),
-        *answers(tasks, _of_others(tasks, others), "student"),
-        *references(tasks, slips),
-        *mined(files.read_jsonl(functions, ["id", "name", "docstring", "code"])),
-    ]
+    yield from answers(tasks, files.read_jsonl(samples, ["id", "text", "finish", "teacher"]))
+    yield from answers(tasks, _of_others(tasks, others), "student")
+    yield from references(tasks, slips)
+    yield from mined(files.read_jsonl(functions, ["id", "name", "docstring", "code"]))
 
 
 def heldout(prompts: Path) -> list[Row]:
@@ -62,17 +60,15 @@ def _of_others(tasks: Mapping[str, Row], folder: Path) -> Iterator[Row]:
 
 def answers(
     tasks: Mapping[str, Row], samples: Iterable[Row], origin: formats.Origin = "teacher"
-) -> list[Row]:
-    """Return the code of every answer, with what `curate` needs to judge a cut one."""
-    return [
-        {
+) -> Iterator[Row]:
+    """Yield the code of every answer, with what `curate` needs to judge a cut one."""
+    for answer in samples:
+        yield {
             **_of_task(tasks[answer["id"]], origin, formats.extract_code(answer["text"])),
             "text": answer["text"],
             "finish": answer["finish"],
             "teacher": answer["teacher"],
         }
-        for answer in samples
-    ]
 
 
 def references(tasks: Mapping[str, Row], slips: int) -> list[Row]:
@@ -88,12 +84,10 @@ def references(tasks: Mapping[str, Row], slips: int) -> list[Row]:
     return [*rows, *(_of_task(task, "slip", code) for task, code in faults)]
 
 
-def mined(functions: Iterable[Row]) -> list[Row]:
-    """Return mined functions; the first paragraph of the docstring becomes the task."""
-    rows = []
+def mined(functions: Iterable[Row]) -> Iterator[Row]:
+    """Yield mined functions; the first paragraph of the docstring becomes the task."""
     for row in functions:
         text = " ".join(row["docstring"].split("\n\n")[0].split())
         task = f"Write a function {row['name']}({row['arguments']}). {text}"
         origin: formats.Origin = "mined"
-        rows.append({**row, "origin": origin, "task": task, "plan": []})
-    return rows
+        yield {**row, "origin": origin, "task": task, "plan": []}

@@ -1,23 +1,30 @@
-"""Judge candidate rows one after the other: size, subset, repetition, benchmarks, execution.
+"""Judge candidate rows: size, subset, benchmarks, repetition, execution.
 
 A row that fails is never repaired: it is rejected with the first reason that holds. Failed teacher
 answers are still worth something: with the error that the executor really printed and a solution
 that really runs they teach the student to mend code. So do references with a planted fault, and the
 failures of any model whose answers are given, such as the student's own.
+
+Nothing is held for all rows but what tells repetition: rows go from file to file, shard by shard.
+What is finished in the scratch folder is not done again, and the outputs are the same bytes for any
+number of workers and after any number of kills.
 """
 
+import heapq
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from potstill import files, sandbox, subset
-from potstill.curation import privacy, proof, quality, variety
-from potstill.curation.contamination import Benchmarks
-from potstill.curation.duplicates import near
+import numpy as np
+
+from potstill import files, sandbox
+from potstill.curation import choice, engines, proof, quality, shards
 from potstill.curation.proof import Execution
+from potstill.curation.repetition import Corpus
 from potstill.models.formats import Origin
+from potstill.subset.policy import LANGUAGES
 from potstill.tasks import failures
 
 Row = dict[str, Any]
@@ -26,208 +33,174 @@ FAULTY: tuple[Origin, ...] = ("slip", "student")  # wanted for their faults alon
 
 
 @dataclass(frozen=True)
-class Limits:
-    """How many are kept.
+class Settings:
+    """What is kept of rows that are right by themselves, and where that is found out.
 
     Attributes:
-        max_mined: mined functions that are tried for tests, in the order of their ids.
+        near_duplicate: Jaccard index of texts from which on one repeats another, 0 to 1.
+        max_mined: mined functions of each language that are tried, in the order of their ids.
         min_quality: rows of a lower score are rejected, 0 to 1; all rows get theirs.
-        answers_per_task: of the teacher, the shortest first, each other code.
+        answers_per_task: of the teacher that are kept, the shortest first, each other code.
         max_answer_ratio: times as long as the task's shortest solution that one may be.
+        engine: where rows are judged by themselves.
     """
 
+    near_duplicate: float
     max_mined: int
     min_quality: float
     answers_per_task: int
     max_answer_ratio: float
+    engine: engines.Engine = "local"
 
 
-@dataclass
-class Curated:
-    """What came of the candidates."""
-
-    accepted: list[Row] = field(default_factory=list)
-    reflect: list[Row] = field(default_factory=list)
-    rejected: list[Row] = field(default_factory=list)
-
-    def reject(self, row: Row, reason: str, detail: str, also: Sequence[str] = ()) -> None:
-        """Put a row aside with its reason, and with what else of it is wanted."""
-        keys = ("id", "origin", "language", "group", "code", *also)
-        kept = {key: row[key] for key in keys}
-        self.rejected.append({**kept, "reason": reason, "detail": detail[:200]})
-
-    def write(self, out: Path) -> dict[str, int]:
-        """Make the folder with a JSONL file of each kind; return the counts."""
-        out.mkdir()
-        for name in ("accepted", "reflect", "rejected"):
-            files.write_jsonl(out / f"{name}.jsonl", getattr(self, name))
-        return self.counts()
-
-    def counts(self) -> dict[str, int]:
-        """Return rows in, kept and rejected, by origin and by reason; they add up."""
-        metrics = {
-            "num_in": len(self.accepted) + len(self.rejected),
-            "num_kept": len(self.accepted),
-            "num_reflect": len(self.reflect),
-        }
-        reasons = Counter(f"rejected_{row['reason']}" for row in self.rejected)
-        origins = Counter(f"kept_{row['origin']}" for row in self.accepted)
-        return {**metrics, **dict(sorted(reasons.items())), **dict(sorted(origins.items()))}
+SETTINGS = frozenset(Settings.__dataclass_fields__)
 
 
 def curate(
     candidates: Iterable[Row],
     *,
-    policy: str,
-    max_code_characters: int,
-    benchmarks: Benchmarks,
+    rules: shards.Rules,
     heldout: Sequence[Row],
-    near_duplicate: float,
+    settings: Settings,
     execution: Execution,
-    limits: Limits,
-) -> Curated:
-    """Judge candidates in their order.
+    out: Path,
+    scratch: Path,
+) -> dict[str, int]:
+    """Judge candidates, write `choice.OUTPUTS` as JSONL and return rows in, kept and rejected.
+
+    The counts, by origin and by reason, add up.
 
     Args:
         candidates: rows with id, origin, licence, language, group, task, plan, code, and, where
             they can be executed, entry_point, tests and reference. Mined rows come without tests.
-        policy: name of the subset policy.
-        max_code_characters: longer code is rejected.
-        benchmarks: problems that must not be trained on.
+        rules: what a row is judged by alone.
         heldout: tasks of validation and test, which nothing may nearly repeat.
-        near_duplicate: Jaccard index of texts from which on one repeats another, 0 to 1.
+        settings: see there.
         execution: how programs are run.
-        limits: how many of what passes are kept.
+        out: folder for the outputs; it is made.
+        scratch: folder for what is finished; found again by the same run alone.
+
+    Raises:
+        InputError: an unknown policy or language, or the sandbox lacks a layer.
     """
-    result = Curated()
-    static = [row for row in candidates if _looks_right(row, policy, max_code_characters, result)]
-    fresh = list(_first_of_each(_discreet(static, result), benchmarks, result))
-    fresh = _unlike(fresh, heldout, near_duplicate, result)
-    fresh = _good(_proven(fresh, limits.max_mined, result, execution), limits.min_quality, result)
-    runnable = [row for row in fresh if row.get("tests")]
-    results = execution.run([_case(row, execution.limits) for row in runnable])
-    runs = dict(zip((row["id"] for row in runnable), results, strict=True))
-    for row in fresh:
-        run = runs.get(row["id"])
-        if run is not None and not run.ok:
-            said = failures.said(run)
-            reason = "timeout" if run.exit_code == 124 else "tests_failed"
-            result.reject(row, reason, said, also=("licence", "task"))  # for pairs of answers
-            if said and row.get("reference"):
-                result.reflect.append(_reflection(row, said))
-        elif row["origin"] in FAULTY:
-            result.reject(row, "no_fault", "")  # what no test can see teaches nothing to mend
+    there = scratch / "shards"
+    folders = shards.judge_all(candidates, rules, there, settings.engine, execution.workers)
+    corpus = Corpus(folders, heldout)
+    repeated = corpus.repeats(settings.near_duplicate)
+    proven = _proven(corpus, repeated, settings.max_mined, execution, scratch)
+    settled = [scratch / f"settled-{folder.name}" for folder in folders]
+    for number, path in enumerate(settled):
+        if not path.exists():
+            left = _left(corpus, number, repeated, proven)
+            _settle(_graded(left, settings.min_quality), folders[number], execution, path)
+    totals = sum((Counter(files.read_json(path / "counts.json")) for path in settled), Counter())
+    totals += choice.write(settled, out, settings.answers_per_task, settings.max_answer_ratio)
+    first = {f"num_{key}": totals.pop(key, 0) for key in ("in", "kept", "reflect")}
+    return first | dict(sorted(totals.items()))
+
+
+def _proven(
+    corpus: Corpus,
+    repeated: Mapping[int, int | None],
+    most: int,
+    execution: Execution,
+    scratch: Path,
+) -> dict[int, Row]:
+    """Return the mined rows that are tried, by their places: with tests, or with a `reason`."""
+    first = len(corpus.heldout)
+    places: list[int] = []
+    for language in range(len(LANGUAGES)):
+        mine = np.flatnonzero(corpus.mined == language).tolist()
+        fresh = (n for n in mine if n + first not in repeated)
+        places += heapq.nsmallest(most, fresh, key=lambda n: bytes(corpus.ids[n]))
+    path = scratch / "proven.jsonl"
+    if not path.exists():
+        rows = corpus.rows([n + first for n in places])
+        reasons = proof.prove(rows, execution)
+        tried = [{"row": row, "reason": why} for row, why in zip(rows, reasons, strict=True)]
+        files.write_jsonl(files.partial_path(path), tried)
+        files.partial_path(path).replace(path)
+    found = zip(places, files.read_jsonl(path), strict=True)
+    return {place + first: each for place, each in found}
+
+
+def _left(
+    corpus: Corpus, number: int, repeated: Mapping[int, int | None], proven: Mapping[int, Row]
+) -> Iterator[tuple[Row, shards.Refusal | None]]:
+    """Yield the rows of a shard, the mined ones with their tests, and why one is refused."""
+    rows = files.read_jsonl(corpus.folders[number] / "rows.jsonl")
+    for place, row in enumerate(rows, corpus.begins[number]):
+        if place in repeated:
+            yield row, corpus.refusal(repeated[place])
+        elif row["origin"] != "mined":
+            yield row, None
+        elif place not in proven:
+            yield row, ("not_tried", "")
         else:
-            result.accepted.append(row)
-    _choose(result, limits)
-    return result
+            reason = proven[place]["reason"]
+            yield proven[place]["row"], (reason, "") if reason else None
 
 
-def _choose(result: Curated, limits: Limits) -> None:
-    """Put surplus answers aside; the shortest that is kept mends what failed of its task."""
-    answers = [row for row in result.accepted if row["origin"] == "teacher"]
-    surplus = variety.surplus(answers, limits.answers_per_task, limits.max_answer_ratio)
-    dropped = {row["id"]: reason for row, reason in surplus}
-    for row in answers:
-        if row["id"] in dropped:
-            result.reject(row, dropped[row["id"]], "")
-    result.accepted = [row for row in result.accepted if row["id"] not in dropped]
-    fixes: dict[tuple[str, str], Row] = {}
-    for row in sorted(answers, key=lambda row: (len(row["code"]), row["code"])):
-        if row["id"] not in dropped:
-            fixes.setdefault((row["language"], row["task"]), row)
-    for row in result.reflect:
-        if row["origin"] == "teacher":
-            fix = fixes.get((row["language"], row["task"]))
-            if fix is None:
-                row["origin"] = "reference"  # whose answer mends it
-            else:
-                row |= {"fix": fix["code"], "teacher": fix["teacher"]}
-
-
-def _looks_right(row: Row, policy: str, most: int, result: Curated) -> bool:
-    if row.get("finish") == "refused":
-        result.reject(row, "refused", row["text"])
-    elif not row["code"].strip():
-        result.reject(row, "empty", "")
-    elif row.get("finish") == "length" and row["code"] == row.get("text", "").strip():
-        result.reject(row, "cut_off", "the answer hit the token limit before its code ended")
-    elif len(row["code"]) > most:
-        result.reject(row, "too_long", f"{len(row['code'])} characters")
-    else:
-        verdict = subset.check(row["language"], row["code"], policy)
-        if verdict.supported:
-            return True
-        first = verdict.reasons[0]
-        result.reject(row, f"subset_{first.kind}", first.detail)
-    return False
-
-
-def _discreet(rows: list[Row], result: Curated) -> list[Row]:
-    """Return the rows without secrets and personal data; what is put aside keeps none either."""
-    kept = []
-    for row in rows:
-        found = privacy.find("\n".join([row["task"], *row["plan"], row["code"]]))
-        if found is None:
-            kept.append(row)
-        else:
-            result.reject({**row, "code": ""}, found.reason, found.kind)
-    return kept
-
-
-def _first_of_each(rows: list[Row], benchmarks: Benchmarks, result: Curated) -> Iterable[Row]:
-    seen: set[str] = set()
-    hits = benchmarks.hits([{**row, "text": f"{row['task']}\n{row['code']}"} for row in rows])
-    for row, hit in zip(rows, hits, strict=True):
-        key = files.row_id(row["language"], row["task"], " ".join(row["code"].split()))
-        if key in seen:
-            result.reject(row, "duplicate", "")
-        elif hit:
-            result.reject(row, "contaminated", hit)
-        else:
-            seen.add(key)
-            yield row
-
-
-def _unlike(rows: list[Row], heldout: Sequence[Row], least: float, result: Curated) -> list[Row]:
-    """Return the rows that nearly repeat no held-out task and no earlier row of another group."""
-    texts = [f"{task['task']}\n{task['reference'] or ''}" for task in heldout]
-    texts += [f"{row['task']}\n{row['code']}" for row in rows]
-    groups = [task["family"] for task in heldout] + [row["group"] for row in rows]
-    kept = []
-    for row, place in zip(rows, near(texts, groups, least)[len(heldout) :], strict=True):
-        if place is None:
-            kept.append(row)
-        elif place < len(heldout):
-            result.reject(row, "near_heldout", heldout[place]["id"])
-        else:
-            result.reject(row, "near_duplicate", rows[place - len(heldout)]["id"])
-    return kept
-
-
-def _proven(rows: list[Row], most: int, result: Curated, execution: Execution) -> list[Row]:
-    """Return the rows, of the mined ones those that get tests of their own."""
-    mined = sorted((row for row in rows if row["origin"] == "mined"), key=lambda row: row["id"])
-    reasons = proof.prove(mined[:most], execution)
-    reasons += ["not_tried"] * len(mined[most:])
-    dropped = {row["id"] for row, reason in zip(mined, reasons, strict=True) if reason}
-    for row, reason in zip(mined, reasons, strict=True):
-        if reason:
-            result.reject(row, reason, "")
-    return [row for row in rows if row["id"] not in dropped]
-
-
-def _good(rows: list[Row], least: float, result: Curated) -> list[Row]:
-    """Return the rows of enough quality, each with its score and the score's parts."""
-    kept = []
-    for row in rows:
+def _graded(
+    rows: Iterable[tuple[Row, shards.Refusal | None]], least: float
+) -> Iterator[tuple[Row, shards.Refusal | None]]:
+    """Yield the rows that are left with their quality and its parts; refuse those of too little."""
+    for row, refusal in rows:
+        if refusal:
+            yield row, refusal
+            continue
         parts = quality.parts(row)
         score = quality.score(parts)
-        if score < least:
-            result.reject(row, "low_quality", f"{score:.2f}")
+        low = ("low_quality", f"{score:.2f}") if score < least else None
+        yield {**row, "quality": score, "quality_parts": parts}, low
+
+
+def _settle(
+    rows: Iterable[tuple[Row, shards.Refusal | None]],
+    folder: Path,
+    execution: Execution,
+    path: Path,
+) -> None:
+    """Execute the rows of a shard that are left and write its share of the outputs."""
+    found: dict[str, list[Row]] = {name: [] for name in choice.OUTPUTS}
+    found["rejected"] += files.read_jsonl(folder / "rejected.jsonl")
+    left = []
+    for row, refusal in rows:
+        if refusal:
+            found["rejected"].append(shards.rejected(row, *refusal))
         else:
-            kept.append({**row, "quality": score, "quality_parts": parts})
-    return kept
+            left.append(row)
+    runnable = [row for row in left if row.get("tests")]
+    results = execution.run([_case(row, execution.limits) for row in runnable])
+    runs = {id(row): run for row, run in zip(runnable, results, strict=True)}
+    for row in left:
+        _place(row, runs.get(id(row)), found)
+    counts = Counter(f"rejected_{row['reason']}" for row in found["rejected"])
+    counts.update(f"kept_{row['origin']}" for row in found["accepted"])
+    counts.update({"kept": len(found["accepted"]), "reflect": len(found["reflect"])})
+    counts["in"] = len(found["accepted"]) + len(found["rejected"])
+    partial = files.partial_path(path)
+    files.remove(partial)
+    partial.mkdir()
+    for name, mine in found.items():
+        files.write_jsonl(partial / f"{name}.jsonl", mine)
+    files.write_json(partial / "counts.json", counts)
+    partial.replace(path)
+
+
+def _place(row: Row, run: sandbox.RunResult | None, found: dict[str, list[Row]]) -> None:
+    """Put a row that was executed, or cannot be, where it belongs."""
+    if run is not None and not run.ok:
+        said = failures.said(run)
+        reason = "timeout" if run.exit_code == 124 else "tests_failed"
+        also = ("licence", "task")  # for pairs of answers
+        found["rejected"].append(shards.rejected(row, reason, said, also))
+        if said and row.get("reference"):
+            found["reflect"].append(_reflection(row, said))
+    elif row["origin"] in FAULTY:  # what no test can see teaches nothing to mend
+        found["rejected"].append(shards.rejected(row, "no_fault", ""))
+    else:
+        found["accepted"].append(row)
 
 
 def _case(row: Row, limits: sandbox.Limits) -> sandbox.Case:

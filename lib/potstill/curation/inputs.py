@@ -8,6 +8,7 @@ import ast
 import doctest
 import itertools
 import random
+from dataclasses import dataclass
 from typing import Any
 
 Args = list[Any]
@@ -25,7 +26,7 @@ _WORDS = (
     "The quick brown fox",
     "a,b,,c",
 )
-_VALUES: dict[str, tuple[Any, ...]] = {
+VALUES: dict[str, tuple[Any, ...]] = {
     "int": (3, 0, 7, -2, 12, 1, 100, 5),
     "float": (2.5, 0.0, -1.25, 10.0, 0.1),
     "str": (*_WORDS, "/usr/lib/file.tar.gz", "snake_case_name", "<b>bold</b> & more"),
@@ -54,31 +55,56 @@ _OF_NAME = (
 _ANY = ("str", "int", "list", "texts", "dict", "float", "nested")  # where nothing is known
 
 
-def guesses(name: str, code: str, docstring: str, seed: str) -> list[Args]:
+@dataclass(frozen=True)
+class Signature:
+    """What is known of a function's arguments.
+
+    Attributes:
+        examples: arguments that its documentation shows; they come first.
+        kinds: of each argument, keys of `VALUES`, the likeliest first.
+        required: the first arguments, which have no default.
+        constants: texts and integers in its code: values made of them lead into its branches.
+    """
+
+    examples: list[Args]
+    kinds: list[list[str]]
+    required: int
+    constants: list[str | int]
+
+
+def guesses(signature: Signature, seed: str) -> list[Args]:
     """Return positional arguments to try, without repetition; none of a function that takes none.
 
     Args:
-        name: of the function.
-        code: Python that defines it.
-        docstring: of it; examples in it come first.
+        signature: of the function.
         seed: of the draws.
     """
+    found, kinds, required = list(signature.examples), signature.kinds, signature.required
+    if not kinds:
+        return found
+    source, own = random.Random(seed), _own_values(signature.constants)
+    for chosen in _assignments(kinds, source):
+        found.append([source.choice([*own.get(kind, ()), *VALUES[kind]]) for kind in chosen])
+        if required < len(kinds) and source.random() < 0.5:
+            found[-1] = found[-1][: max(1, required)]
+    return list({repr(args): args for args in found}.values())[:_MOST]
+
+
+def of_python(name: str, code: str, docstring: str) -> Signature:
+    """Return what Python code that defines a function, and its docstring, say of its arguments."""
     function = _definition(name, code)
-    found = _examples(name, docstring)
     arguments = function.args
     takes = [*arguments.posonlyargs, *arguments.args]
     needed = [x for x, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if not d]
-    if not takes or needed:
-        return found
     defaults = [None] * (len(takes) - len(arguments.defaults)) + list(arguments.defaults)
-    source, own = random.Random(seed), _own_values(function)
     kinds = [_kinds(each, default) for each, default in zip(takes, defaults, strict=True)]
-    for chosen in _assignments(kinds, source):
-        found.append([source.choice([*own.get(kind, ()), *_VALUES[kind]]) for kind in chosen])
-        required = sum(default is None for default in defaults)
-        if required < len(takes) and source.random() < 0.5:
-            found[-1] = found[-1][: max(1, required)]
-    return list({repr(args): args for args in found}.values())[:_MOST]
+    values = [x.value for x in ast.walk(function) if isinstance(x, ast.Constant)]
+    return Signature(
+        _examples(name, docstring),
+        [] if needed else kinds,
+        len(takes) - len(arguments.defaults),
+        [v for v in values if isinstance(v, str | int) and type(v) is not bool and is_plain(v)],
+    )
 
 
 def _definition(name: str, code: str) -> ast.FunctionDef:
@@ -137,11 +163,16 @@ def _kinds(argument: ast.arg, default: ast.expr | None) -> list[str]:
         kinds = _of_type(argument.annotation)
         if kinds:
             return list(dict.fromkeys(kinds))
-    if isinstance(default, ast.Constant) and type(default.value).__name__ in _VALUES:
+    if isinstance(default, ast.Constant) and type(default.value).__name__ in VALUES:
         return [type(default.value).__name__]
-    name = argument.arg.lower()
-    named = [kind for kind, stems in _OF_NAME if any(stem in name for stem in stems)]
-    return list(dict.fromkeys([*reversed(named), *_ANY]))
+    return named(argument.arg)
+
+
+def named(argument: str) -> list[str]:
+    """Return the kinds of values that an argument of some name may take."""
+    name = argument.lower()
+    found = [kind for kind, stems in _OF_NAME if any(stem in name for stem in stems)]
+    return list(dict.fromkeys([*reversed(found), *_ANY]))
 
 
 def _of_type(annotation: ast.expr) -> list[str]:  # noqa: PLR0911 - one for each form
@@ -184,13 +215,12 @@ def _assignments(kinds: list[list[str]], source: random.Random) -> list[tuple[st
     return [*itertools.islice(itertools.cycle(likely), _MOST - len(rest)), *rest]
 
 
-def _own_values(function: ast.FunctionDef) -> dict[str, list[Any]]:
+def _own_values(constants: list[str | int]) -> dict[str, list[Any]]:
     """Return values made of the constants in a function: they lead into its branches."""
     found: dict[str, list[Any]] = {"str": [], "int": []}
-    for node in ast.walk(function):
-        if isinstance(node, ast.Constant) and is_plain(node.value):
-            if isinstance(node.value, str) and 0 < len(node.value) <= _LONGEST:
-                found["str"] += [f"ab{node.value}cd", node.value + "1", f"x {node.value}"]
-            elif type(node.value) is int and abs(node.value) <= _LARGEST:
-                found["int"] += [node.value, node.value + 1]
+    for value in constants:
+        if isinstance(value, str) and 0 < len(value) <= _LONGEST:
+            found["str"] += [f"ab{value}cd", value + "1", f"x {value}"]
+        elif isinstance(value, int) and abs(value) <= _LARGEST:
+            found["int"] += [value, value + 1]
     return found

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from potstill import sandbox
-from potstill.curation import inputs
+from potstill.curation import inputs, inputs_javascript
 from potstill.tasks import mutants
 
 Row = dict[str, Any]
@@ -31,10 +31,10 @@ class Execution:
     workers: int
     mode: sandbox.Mode
 
-    def case(self, code: str, **fields: Any) -> sandbox.Case:  # noqa: ANN401 - those of a case
-        """Return a Python program that is tried, as a case."""
+    def case(self, row: Row, code: str, **fields: Any) -> sandbox.Case:  # noqa: ANN401 - a case's
+        """Return a program in a row's language that is tried, as a case."""
         limits = replace(self.limits, cpu_s=min(_CPU_S, self.limits.cpu_s))
-        return sandbox.Case("python", code, limits=limits, **fields)
+        return sandbox.Case(row["language"], code, limits=limits, **fields)
 
     def run(self, cases: Sequence[sandbox.Case]) -> list[sandbox.RunResult]:
         """Return the results of cases in their order.
@@ -64,22 +64,51 @@ def _try(function, tries):
     sys.stdout = out
     print(json.dumps({"printed": bool(printed), "found": found}))
 """
+# What JSON would turn into another value is no output (NaN, undefined, a function, a Map), nor is a
+# text that came of such a value: the language coerces where Python raises.
+_TRY_JAVASCRIPT = """
+((name, tries, write, parse, stringify, finite) => {
+  let printed = false;
+  console.log = () => { printed = true; };
+  const strict = (_, value) => {
+    const type = typeof value;
+    if (type === "function" || type === "symbol" || type === "undefined" || type === "bigint"
+      || (type === "number" && !finite(value)) || value instanceof Map || value instanceof Set
+      || value instanceof RegExp || value instanceof Promise
+      || (type === "string" && /NaN|undefined|\\[object |=>|function/.test(value)))
+      throw new TypeError();
+    return value;
+  };
+  const found = [];
+  tries.forEach((args, number) => {
+    try {
+      found.push(`"${number}": ${stringify(name(...parse(stringify(args))), strict)}`);
+    } catch {}
+  });
+  write(`{"printed": ${printed}, "found": {${found.join(", ")}}}`);
+})"""
 
 
 def prove(rows: Sequence[Row], execution: Execution) -> list[str | None]:
     """Give rows their entry point, tests and reference; return why not, for each that gets none.
 
     Args:
-        rows: mined Python functions with id, name, docstring and code; changed in place.
+        rows: mined functions with id, language, name, arguments, docstring and code; changed in
+            place.
         execution: how programs are run.
 
     Raises:
         InputError: the sandbox lacks a layer.
     """
-    tries = [inputs.guesses(r["name"], r["code"], r["docstring"], r["id"]) for r in rows]
+    tries = [inputs.guesses(_signature(row), row["id"]) for row in rows]
     programs = [_program(row, tried) for row, tried in zip(rows, tries, strict=True)]
     first, second = (
-        execution.run([execution.case(each, hash_seed=seed) for each in programs])
+        execution.run(
+            [
+                execution.case(row, each, hash_seed=seed)
+                for row, each in zip(rows, programs, strict=True)
+            ]
+        )
         for seed in (0, 1)
     )
     reasons: list[str | None] = []
@@ -92,7 +121,18 @@ def prove(rows: Sequence[Row], execution: Execution) -> list[str | None]:
     return reasons
 
 
+def _signature(row: Row) -> inputs.Signature:
+    if row["language"] == "python":
+        return inputs.of_python(row["name"], row["code"], row["docstring"])
+    texts = (row["name"], row["arguments"], row["code"], row["docstring"])
+    return inputs_javascript.of_javascript(*texts)
+
+
 def _program(row: Row, tried: list[inputs.Args]) -> str:
+    if row["language"] == "javascript":
+        host = "console.log, JSON.parse, JSON.stringify, Number.isFinite"
+        call = f"({row['name']}, {json.dumps(tried)}, {host})"
+        return f"{row['code']}\n;{_TRY_JAVASCRIPT}{call};\n"
     return f"{row['code']}\n{_TRY}\n_try({row['name']}, json.loads({json.dumps(tried)!r}))\n"
 
 
@@ -156,10 +196,10 @@ def _try_faults(rows: Sequence[Row], reasons: list[str | None], execution: Execu
     for number, row in enumerate(rows):
         if reasons[number] is not None:
             continue
-        for code in mutants.mutants(row["code"], _MUTANTS, row["id"]):
+        for code in mutants.mutants(row["code"], _MUTANTS, row["id"], row["language"]):
             owners.append(number)
             fields = {"tests": row["tests"], "entry_point": row["name"]}
-            cases.append(execution.case(code, **fields))
+            cases.append(execution.case(row, code, **fields))
     noticed: dict[int, list[bool]] = {n: [] for n, reason in enumerate(reasons) if reason is None}
     for number, run in zip(owners, execution.run(cases), strict=True):
         noticed[number].append(not run.ok)

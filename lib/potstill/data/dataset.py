@@ -31,6 +31,7 @@ class Recipe:
         tool_format: in which calls are written.
         plan_in_prompt: share of code rows whose prompt shows the plan.
         mined_share: of code rows come from mined functions.
+        mined_languages: shares of those; a language that is short gives all it has.
         share_tolerance: by which the share of a format may miss what is wanted; see `audit`.
         teacher_share: of code rows are a teacher's answers, where it has so many.
         seed: of every draw.
@@ -46,6 +47,7 @@ class Recipe:
     plan_in_prompt: float
     mined_share: float
     teacher_share: float
+    mined_languages: dict[str, float]
     share_tolerance: float
     seed: int
 
@@ -205,6 +207,15 @@ def _spread(rows: list[Row]) -> list[Row]:
     return [rows[place] for place in sorted(range(len(rows)), key=turns.__getitem__)]
 
 
+def _by_language(rows: list[Row], count: float, shares: dict[str, float]) -> list[Row]:
+    """Return up to so many rows in the shares of their languages, by the order of their ids."""
+    found: list[Row] = []
+    for language, share in sorted(shares.items()):
+        mine = sorted((r for r in rows if r["language"] == language), key=lambda row: row["id"])
+        found += mine[: round(count * share)]
+    return sorted(found, key=lambda row: row["id"])
+
+
 def _rows(
     known: list[Row],
     library: list[Row],
@@ -216,7 +227,7 @@ def _rows(
 ) -> list[Row]:
     source = random.Random(recipe.seed)
     code = round(most * recipe.shares.get("code", 0))
-    ranked = sorted(library, key=lambda row: row["id"])[: round(code * recipe.mined_share)]
+    ranked = _by_language(library, code * recipe.mined_share, recipe.mined_languages)
     known = sorted(known, key=lambda row: row["id"])
     source.shuffle(known)
     answers = _spread([row for row in known if row["origin"] == "teacher"])

@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 
+from potstill import files
 from potstill.errors import InputError
+from potstill.node import installed
 
-KINDS = ("stdlib", "package", "folder", "archive")
+KINDS = ("stdlib", "package", "npm", "folder", "archive")
 _SKIPPED = {"test", "tests", "testing", "idlelib", "lib2to3", "site-packages", "turtledemo"}
 _SKIPPED |= {"__pycache__", "node_modules", "vendor", "_vendor", "build", "dist"}
+_NPM_NAME = r"(@[\w.-]+/)?[\w-][\w.-]*"
 _MAX_BYTES = 1 << 20  # of one file: longer ones are tables or generated
 _ARCHIVES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar", ".zip", ".whl")
 
@@ -87,8 +90,8 @@ def find(text: str, licence: str | None) -> Place:
     """Return the place that a setting names: one of `KINDS`, and after a colon which one.
 
     Args:
-        text: "stdlib", "package:NAME" of an installed distribution, "folder:PATH", or
-            "archive:PATH" of an sdist, a wheel or an npm tarball.
+        text: "stdlib", "package:NAME" of an installed distribution, "npm:NAME" of a package in
+            node_modules, "folder:PATH", or "archive:PATH" of an sdist, a wheel or an npm tarball.
         licence: of what is there; None takes what its maker states.
 
     Raises:
@@ -102,11 +105,13 @@ def find(text: str, licence: str | None) -> Place:
     path = Path(value)
     if kind == "package":
         return _package(value, licence)
+    if kind == "npm":
+        return _npm(value, licence)
     if kind == "folder" and path.is_dir():
         return Place(path.resolve().name, licence or "unknown", path)
     if kind == "archive" and path.is_file() and path.name.endswith(_ARCHIVES):
         return Place(path.name, licence or "unknown", path)
-    allowed = "stdlib, package:NAME, folder:PATH (one that exists), archive:PATH "
+    allowed = "stdlib, package:NAME, npm:NAME, folder:PATH (one that exists), archive:PATH "
     raise InputError(f"no source code at {text!r}; allowed: {allowed}({', '.join(_ARCHIVES)})")
 
 
@@ -119,6 +124,16 @@ def _package(name: str, licence: str | None) -> Place:
     title = f"{found.metadata['Name']}-{found.version}"
     root = Path(str(found.locate_file("")))
     return Place(title, licence or _licence(found.metadata), root, names)
+
+
+def _npm(name: str, licence: str | None) -> Place:
+    folder = installed(name) if re.fullmatch(_NPM_NAME, name) else None
+    if folder is None:
+        raise InputError(f"npm package {name!r} is not installed here: npm install it")
+    stated = files.read_json(folder / "package.json")
+    spdx = stated.get("license")
+    said = spdx if isinstance(spdx, str) else "unknown"
+    return Place(f"{name}-{stated.get('version', '0')}", licence or said, folder)
 
 
 def _licence(stated: metadata.PackageMetadata) -> str:

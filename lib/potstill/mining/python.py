@@ -9,7 +9,6 @@ import ast
 import builtins
 import symtable
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -64,18 +63,6 @@ def mine(place: Place) -> Iterator[dict[str, Any] | str]:
                 "code": code,
                 "group": f"{place.name}:{path}",
             }
-
-
-def count(found: Iterator[dict[str, Any] | str]) -> tuple[list[dict[str, Any]], Counter[str]]:
-    """Return the rows, and how many functions were dropped for each reason."""
-    rows: list[dict[str, Any]] = []
-    reasons: Counter[str] = Counter()
-    for each in found:
-        if isinstance(each, str):
-            reasons[each] += 1
-        else:
-            rows.append(each)
-    return rows, reasons
 
 
 def read(text: bytes) -> Module | None:
