@@ -8,6 +8,7 @@ Writes  out         JSONL: one row an answer, with its code and why it failed
         metrics     of each task: a verdict, rates with 95 % intervals, what they were measured on
 """
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,12 +48,9 @@ def main(
     how = params.model_copy(update={"sources": below(params.sources, problems)})
     where = Where(how.sources, prompts, teacher, how.split, how.policy)
     found = scoring.find(params.tasks, where)
-    model = runtime.load(artefact, threads=params.threads, context=params.context)
-    try:
-        chat = ChatTokenizer(artefact)
+    chat = ChatTokenizer(artefact)
+    with closing(runtime.load(artefact, threads=how.threads, context=how.context)) as model:
         scores = scoring.score(model, chat, params.tasks, found, how, where, scratch=scratch)
-    finally:
-        model.close()
     files.write_jsonl(out, scores.rows)
     return rates.summary(scores)
 

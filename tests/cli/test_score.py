@@ -279,6 +279,7 @@ def occupied(artefact, tmp_path):
     [
         (lambda a, _: command(a, "katas,humanevil"), "did you mean humaneval?"),
         (lambda a, _: command(a, "mbpp", "--source", "mbbp=x"), "did you mean mbpp?"),
+        (lambda a, _: command(a, "mbpp", "--source", "mbpp"), "--source is 'mbpp': TASK=FILE"),
         (lambda a, _: command(a, "katas", "--limit", "0"), "--limit is 0"),
         (lambda a, _: command(a, "katas", "--threads", "0"), "--threads is 0"),
         (lambda a, _: command(a, "katas", "--max-tokens", "0"), "--max-tokens is 0"),

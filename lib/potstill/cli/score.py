@@ -115,6 +115,9 @@ def _settings(args: argparse.Namespace) -> tuple[scoring.Settings, dict[str, int
         if value is not None and value < 1:
             raise InputError(f"--{name.replace('_', '-')} is {value}: at least 1")
     names = [name.strip() for name in args.tasks.split(",")]
+    for source in args.source:
+        if not all(source.partition("=")):
+            raise InputError(f"--source is {source!r}: TASK=FILE, such as mbpp=mbpp.jsonl")
     sources = dict(source.partition("=")[::2] for source in args.source)
     tasks.check_names([*names, *sources])
     own = [name for name in names if TASKS[name].METHOD != "code"] if args.prompt else []

@@ -25,6 +25,11 @@ def read(artefact: Path) -> dict[str, Any]:
     Raises:
         InputError: it is missing, is not JSON, lacks a field or lists no files.
     """
+    if not (artefact / NAME).exists():
+        raise InputError(
+            f"{artefact / NAME} is missing: this is no artefact; `potstill adopt` makes one of a "
+            "model, `dvc repro` or `dvc pull` bring the pipeline's"
+        )
     description = files.read_json(artefact / NAME)
     missing = [f for f in FIELDS if not isinstance(description, dict) or f not in description]
     if missing:
