@@ -127,7 +127,7 @@ def measure(count: int) -> dict[str, Any]:
             files.read_jsonl(folder / "rows.jsonl"),
             rules=shards.Rules("edgecoder", 800, contamination.Benchmarks(texts, 12, 0.8)),
             heldout=[],
-            settings=curation.Settings(near_duplicate=0.7, max_mined=0, min_quality=0.0),
+            settings=curation.Settings(0.7, 0, 0.0, answers_per_task=2, max_answer_ratio=2.0),
             execution=proof.Execution(sandbox.Limits(), WORKERS, "minimum"),
             out=folder / "out",
             scratch=folder / "scratch",

@@ -15,8 +15,8 @@ from typing import Annotated, Literal
 from potstill import files, stage
 from potstill.data import audit, dataset, sources
 from potstill.data.pairs import pair_rows
+from potstill.data.tool_formats import ToolFormat
 from potstill.models.formats import Format
-from potstill.models.tool_formats import ToolFormat
 from potstill.params import Section
 from pydantic import Field
 

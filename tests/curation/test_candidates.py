@@ -13,10 +13,12 @@ def test_an_answer_to_a_task_that_is_not_of_training_is_refused(tmp_path):
     (tmp_path / "answers").mkdir()
     files.write_jsonl(tmp_path / "answers/kd.jsonl", [{"id": "held", "text": "x = 1"}])
     with pytest.raises(InputError, match=r"kd\.jsonl: held is no task of data/prompts/train"):
-        candidates.read(
-            tmp_path,
-            tmp_path / "samples.jsonl",
-            tmp_path / "functions.jsonl",
-            tmp_path / "answers",
-            0,
+        list(
+            candidates.read(
+                tmp_path,
+                tmp_path / "samples.jsonl",
+                tmp_path / "functions.jsonl",
+                tmp_path / "answers",
+                0,
+            )
         )

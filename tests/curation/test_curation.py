@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 from potstill import katas, sandbox
-from potstill.curation import contamination, curation, proof, shards
+from potstill.curation import choice, contamination, curation, proof, shards
 from potstill.errors import InputError
 
 HAS_RAY = importlib.util.find_spec("ray") is not None
-OUTPUTS = [f"{name}.jsonl" for name in curation.OUTPUTS]
+OUTPUTS = [f"{name}.jsonl" for name in choice.OUTPUTS]
 
 
 def candidates():
@@ -50,7 +50,7 @@ def curate(out, scratch, workers, rows=None, engine="local"):
         iter(candidates() if rows is None else rows),
         rules=shards.Rules("edgecoder", 700, contamination.Benchmarks({}, 12, 0.8)),
         heldout=[{"id": "h", "task": "t", "reference": None, "family": "h"}],
-        settings=curation.Settings(0.7, 2, 0.0, engine),
+        settings=curation.Settings(0.7, 2, 0.0, 2, 2.0, engine),
         execution=proof.Execution(sandbox.Limits(cpu_s=2.0), workers, "minimum"),
         out=out,
         scratch=scratch,

@@ -4,9 +4,8 @@ import copy
 import random
 
 import pytest
-from potstill.data import audit, dataset, tools
+from potstill.data import audit, dataset, tool_formats, tools
 from potstill.errors import InputError
-from potstill.models import tool_formats
 
 SHARES = {"code": 0.5, "plan": 0.25, "tool": 0.25}
 RECIPE = dataset.Recipe(

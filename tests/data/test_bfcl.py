@@ -3,10 +3,9 @@
 import json
 
 import pytest
-from potstill.data import bfcl, tools
+from potstill.data import bfcl, tool_formats, tools
 from potstill.errors import InputError
 from potstill.mining import places
-from potstill.models import tool_formats
 
 pytest.importorskip("jsonschema")
 AREA = {

@@ -5,9 +5,9 @@ from collections import Counter
 
 import pytest
 from potstill import files, splits
-from potstill.data import pairs, tools
+from potstill.data import pairs, tool_formats, tools
 from potstill.errors import InputError
-from potstill.models import formats, tool_formats
+from potstill.models import formats
 
 from stages.build_dataset import Params, main
 
@@ -257,7 +257,7 @@ def pairs_of(accepted, rejected):
 
 
 def wrong(task, code, reason="tests_failed", origin="slip"):
-    return task | {"id": code, "code": code, "reason": reason, "origin": origin}
+    return task | {"id": code, "code": code, "reason": reason, "origin": origin, "teacher": "t"}
 
 
 def test_pairs_are_answers_that_passed_and_failed_to_one_prompt(tmp_path):
@@ -287,7 +287,7 @@ def test_pairs_are_answers_that_passed_and_failed_to_one_prompt(tmp_path):
 def test_what_is_chosen_is_the_teachers_where_it_passed_and_never_mined(tmp_path):
     (family,) = named("train", 1)
     tested = row(0, "reference", family) | {"tests": [{"args": [], "expected": 0}]}
-    answer = tested | {"id": "t", "origin": "teacher", "code": "x = 0 + 0"}
+    answer = tested | {"id": "t", "origin": "teacher", "teacher": "t", "code": "x = 0 + 0"}
     rejected = [wrong(tested, "x = y", origin="teacher")]
     for accepted in ([tested, answer], [answer, tested]):
         _, told = pairs_of(accepted, rejected)

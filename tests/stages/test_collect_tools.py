@@ -4,8 +4,7 @@ import json
 
 import pytest
 from potstill import files, katas, sandbox, splits, subset
-from potstill.data import tools
-from potstill.models import tool_formats
+from potstill.data import tool_formats, tools
 
 from stages.collect_tools import Params, main
 

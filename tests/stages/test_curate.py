@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 from potstill import files, sandbox
 from potstill.curation import curation, quality
-from potstill.data import dataset
+from potstill.data.pairs import pair_rows
 from potstill.models.formats import Origin
 from potstill.tasks import TASKS, Where
 
@@ -141,11 +141,13 @@ def test_every_reason_is_counted_and_the_counts_add_up(curated):
 
 def test_what_was_executed_and_failed_tells_what_a_pair_of_answers_needs(curated):
     _, rows = curated
-    pairs = dataset.pair_rows(rows["accepted"], rows["rejected"])
+    pairs = pair_rows(rows["accepted"], rows["rejected"])
     found = [(row["format"], row["messages"][-1]["content"]) for row in pairs]
     failed = [ANSWERS[name] for name in ("wrong", "crash", "endless")]
     assert {text for side, text in found if side == "rejected"} >= set(failed)
-    assert len([side for side, _ in found if side == "rejected"]) == 4  # and the planted slip
+    assert (
+        len([side for side, _ in found if side == "rejected"]) == 5
+    )  # and the planted slip, and the student
     assert {text for side, text in found if side == "chosen"} == {TASK["reference"]}
 
 
@@ -178,7 +180,8 @@ def test_the_shortest_passed_answers_of_a_task_are_kept_each_other_code(tmp_path
     files.write_jsonl(tmp_path / "f.jsonl", [])
     params = Params(**SETTINGS | {"answers_per_task": 2, "max_answer_ratio": 3.0, "slips": 0})
     paths = {"prompts": tmp_path / "p", "samples": tmp_path / "s.jsonl", "problems": tmp_path}
-    paths["answers"] = tmp_path / "a"
+    paths |= {"answers": tmp_path / "a", "scratch": tmp_path / "scratch"}
+    paths["scratch"].mkdir()
     metrics = main(params, functions=tmp_path / "f.jsonl", out=tmp_path / "out", **paths)
     accepted = files.read_jsonl(tmp_path / "out/accepted.jsonl")
     kept = {row["code"] for row in accepted if row["origin"] == "teacher"}

@@ -57,7 +57,7 @@ def test_the_first_rows_of_each_fold_hold_the_first_rows_of_any_choice(path, cha
 
 def test_a_fold_without_rows_is_refused(path, chat):
     rows = table.open(path, chat)
-    with pytest.raises(InputError, match=r"no row is of the folds \[1\]: add rows of other"):
+    with pytest.raises(InputError, match=r"no row is of the folds \[1\]: name others"):
         rows.of_folds([0]).of_folds([1])
 
 

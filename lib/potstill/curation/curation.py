@@ -193,7 +193,7 @@ def _place(row: Row, run: sandbox.RunResult | None, found: dict[str, list[Row]])
     if run is not None and not run.ok:
         said = failures.said(run)
         reason = "timeout" if run.exit_code == 124 else "tests_failed"
-        also = ("licence", "task")  # for pairs of answers
+        also = ("licence", "task", "teacher")  # for pairs of answers
         found["rejected"].append(shards.rejected(row, reason, said, also))
         if said and row.get("reference"):
             found["reflect"].append(_reflection(row, said))

@@ -106,7 +106,8 @@ def judge(rows: Sequence[Row], rules: Rules, path: Path) -> None:
 
 def rejected(row: Row, reason: str, detail: str, also: Sequence[str] = ()) -> Row:
     """Return what is kept of a row that is put aside, with what else is wanted; no private code."""
-    kept = {key: row[key] for key in ("id", "origin", "language", "group", "code", *also)}
+    kept = {key: row[key] for key in ("id", "origin", "language", "group", "code")}
+    kept |= {key: row[key] for key in also if key in row}
     if reason in ("secret", "personal"):
         kept["code"] = ""
     return {**kept, "reason": reason, "detail": detail[:200]}

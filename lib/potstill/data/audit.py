@@ -12,17 +12,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
-from potstill.data import tools
+from potstill.data import tool_formats, tools
 from potstill.data.dataset import Recipe
+from potstill.data.tool_formats import ToolFormat
 from potstill.errors import InputError
-from potstill.models import tool_formats
-from potstill.models.tool_formats import ToolFormat
+from potstill.models import formats
 
 Row = dict[str, Any]
 MIN_ROWS = 20  # of a kind, from which on its order and share are judged
 IN_HALF = (0.1, 0.9)  # of a kind in the first half: a fair shuffle of 20 fails once in 25,000
 ROLES = {"system", "user", "assistant", "tool"}
-_TAG = re.compile(rf"<(/?)({'|'.join(tool_formats.TAGS)})>")
+_TAG = re.compile(rf"<(/?)({'|'.join(formats.TAGS)})>")
 
 
 def audit(rows: Sequence[Row], recipe: Recipe, results: Set[str], *, whole: bool) -> None:

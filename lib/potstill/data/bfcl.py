@@ -16,10 +16,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from potstill import files
-from potstill.data import tools
+from potstill.data import tool_formats, tools
 from potstill.errors import InputError, MissingPackageError
 from potstill.mining.places import Place
-from potstill.models import tool_formats
 
 Row = dict[str, Any]
 LICENCE = "Apache-2.0"

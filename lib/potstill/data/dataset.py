@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from potstill import splits
-from potstill.data import agent, tools
+from potstill.data import agent, tool_formats, tools
 from potstill.data.rows import Row, chat, weigh
 from potstill.data.sources import Sources
+from potstill.data.tool_formats import ToolFormat
 from potstill.errors import InputError
-from potstill.models import division, formats, tool_formats
-from potstill.models.tool_formats import ToolFormat
+from potstill.models import division, formats
 from potstill.splits import Split
 from potstill.tokens.folds import fold_of
 

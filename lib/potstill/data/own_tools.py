@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from potstill import files, sandbox, subset
-from potstill.models import formats, tool_formats
+from potstill.data import tool_formats
+from potstill.models import formats
 
 Row = dict[str, Any]
 _OUTSIDE = "import subprocess\n"  # what no policy accepts

@@ -18,6 +18,9 @@ Format = Literal["code", "plan", "reflect", "decompose", "critique", "describe",
 Origin = Literal["bfcl", "mined", "reference", "slip", "student", "teacher"]
 RIGHT, WRONG = "right", "wrong: "  # how the answer to a critique prompt begins
 LANGUAGE_NAMES = {"python": "Python", "javascript": "JavaScript"}
+# What opens and closes in a model's text; a vocabulary may have one id for each.
+TAGS = ("tool_call", "tool_response", "tools", "think")
+DELIMITERS = tuple(f"<{end}{tag}>" for tag in TAGS for end in ("", "/"))
 _SYSTEM = "You are a coding assistant."
 _FENCE = re.compile(
     r"```[ \t]*(?:python|py|javascript|js|typescript|ts)?[ \t]*\r?\n(.*?)(?:```|\Z)", re.S | re.I

@@ -16,7 +16,7 @@ from potstill import files
 from potstill.errors import InputError
 from potstill.models import checkpoint
 from potstill.models.chat import ChatTokenizer
-from potstill.models.tool_formats import DELIMITERS
+from potstill.models.formats import DELIMITERS
 from potstill.students import vocabulary
 
 NAME = "vocabulary.json"

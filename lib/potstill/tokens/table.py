@@ -262,8 +262,7 @@ class MappedRows(Rows):
             chosen[np.flatnonzero(folds == fold)[:most]] = True
         if not chosen.any():
             raise InputError(
-                f"{self._table.path}: no row is of the folds {sorted(wanted)}: add rows of other "
-                "families, or name other folds"
+                f"{self._table.path}: no row is of the folds {sorted(wanted)}: name others"
             )
         return MappedRows(self._table, self._numbers[chosen], self._num_ids)
 

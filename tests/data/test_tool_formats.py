@@ -3,9 +3,9 @@
 import json
 
 import pytest
+from potstill.data.tool_formats import call, found, from_native, from_text, to_native, to_text
 from potstill.errors import InputError
-from potstill.models import tool_formats
-from potstill.models.tool_formats import call, found, from_native, from_text, to_native, to_text
+from potstill.models import formats
 
 TOOLS = [
     {
@@ -139,4 +139,4 @@ def test_text_rows_are_turns_alone():
 
 
 def test_tags_come_in_pairs():
-    assert set(tool_formats.DELIMITERS) >= {"<tool_call>", "</tool_call>", "</think>"}
+    assert set(formats.DELIMITERS) >= {"<tool_call>", "</tool_call>", "</think>"}

@@ -25,9 +25,6 @@ Row = dict[str, Any]
 Call = dict[str, Any]  # {"function": {"name", "arguments"}}
 Tools = Sequence[Mapping[str, Any]]
 ToolFormat = Literal["native", "fenced_json", "hermes", "qwen3_coder"]
-# What opens and closes in a model's text; a vocabulary may have one id for each.
-TAGS = ("tool_call", "tool_response", "tools", "think")
-DELIMITERS = tuple(f"<{end}{tag}>" for tag in TAGS for end in ("", "/"))
 _TOOLS = re.compile(r"(?:\n\n|\A)# Tools\n\n<tools>\n(.*?)\n</tools>\n\n[^\n]*\Z", re.S)
 _RESULT = re.compile(r"<tool_response>\n(.*?)\n</tool_response>", re.S)
 _FENCED = re.compile(r'```json\n(\{"(?:name|tool)": .*?\})\n```', re.S)
