@@ -13,8 +13,9 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 @pytest.fixture(scope="module")
 def prompts(tmp_path_factory):
     out = tmp_path_factory.mktemp("round") / "prompts"
-    settings = {"train_per_family": [1] * 4, "validation_per_family": [1] * 4,
-                "test_per_family": [1] * 4, "languages": ["python"], "seed": 0}  # fmt: skip
+    one = [1] * 4
+    counts = {"train_per_family": one, "validation_per_family": one, "test_per_family": one}
+    settings = {**counts, "languages": ["python"], "sources": [], "seed": 0}
     (out.parent / "extra").mkdir()
     collect_prompts.main(collect_prompts.Params(**settings), extra=out.parent / "extra", out=out)
     return out

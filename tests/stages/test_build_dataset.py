@@ -293,6 +293,8 @@ def test_what_is_chosen_is_the_teachers_where_it_passed_and_never_mined(tmp_path
         _, told = pairs_of(accepted, rejected)
         assert told == [("chosen", "teacher", "x = 0 + 0"), ("rejected", "teacher", "x = y")]
     assert pairs_of([tested | {"origin": "mined"}], rejected)[0] == []
+    slow = {"id": "m", "origin": "mined", "language": "python", "reason": "timeout"}
+    assert pairs_of([tested], [slow])[0] == []  # curation keeps no task of it
 
 
 def test_the_stage_writes_pairs_of_what_curation_says(tmp_path):

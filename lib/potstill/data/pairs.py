@@ -19,14 +19,15 @@ def pair_rows(accepted: Iterable[Row], rejected: Iterable[Row]) -> list[Row]:
 
     Args:
         accepted: rows whose code passed, where they have tests; mined functions have no others.
-        rejected: rows with the reason, of which those count that were executed and failed.
+        rejected: rows with the reason, of which those count that were executed and failed;
+            of mined functions none.
     """
     passed: dict[tuple[str, str], Row] = {}
     for row in sorted(accepted, key=lambda row: (row["origin"] != "teacher", row["id"])):
         if row.get("tests") and row["origin"] != "mined":
             passed.setdefault((row["language"], row["task"]), row)
     found: dict[str, Row] = {}
-    failed = [row for row in rejected if row["reason"] in FAILED]
+    failed = [row for row in rejected if row["reason"] in FAILED and row["origin"] != "mined"]
     for row in sorted(failed, key=lambda row: row["id"]):
         best = passed.get((row["language"], row["task"]))
         if best is None:
