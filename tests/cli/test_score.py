@@ -236,7 +236,7 @@ def test_what_was_finished_with_another_prompt_does_not_count(artefact, capsys, 
         ("[]", "mine.yaml must be a list of messages"),
         ("- {role: tool, content: '{prompt}'}", "mine.yaml must be a list of messages"),
         ("- {role: user, content: 3}", "mine.yaml must be a list of messages"),
-        ("- {role: user, content: '{promt}'}", "mine.yaml has no {prompt}"),
+        ("- {role: user, content: '{prompty}'}", "mine.yaml has no {prompt}"),
         ("- {role: assistant, content: '{prompt}'}", "mine.yaml ends with the role assistant"),
     ],
 )

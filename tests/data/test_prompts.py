@@ -49,7 +49,7 @@ def test_tasks_that_ask_the_same_are_one_family_in_any_language_and_file(tmp_pat
         ([{"task": "x"}], "line 1 lacks language"),
         ([{**ROW, "language": "rust"}], "'rust'; allowed: python, javascript"),
         ([{**ROW, "tests": [{"args": [], "expected": 1}]}], "no entry_point"),
-        ([ROW, {**ROW, "refrence": "x"}], "row 2: unknown field refrence; .* mean reference"),
+        ([ROW, {**ROW, "references": "x"}], "row 2: unknown field references; .* mean reference"),
         ([{**ROW, "tests": [{"args": 1, "expected": 1}]}], "row 1: tests.0.args: .* list"),
         ([{**ROW, "tests": [{"args": []}]}], "tests.0.expected is missing"),
         ([{**ROW, "level": 7}], "level: .*less than or equal to 4"),
