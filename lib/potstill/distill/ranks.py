@@ -215,4 +215,5 @@ def _group(number: int, processes: int, meeting: str) -> Iterator[None]:
         backend, init_method=meeting, rank=number, world_size=processes, timeout=FOR_EVER
     )
     yield
+    distributed.barrier()  # who leaves first closes sockets that another may still be joining by
     distributed.destroy_process_group()
