@@ -11,11 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from potstill import files, runtime, tasks
-from potstill.cli.score import SETTINGS
+from potstill import files, tasks
+from potstill.cli import score
 from potstill.errors import InputError
 from potstill.evaluate import scoring
-from potstill.models.chat import ChatTokenizer
 from potstill.rounds import embedding, failures
 from potstill.runtime import artifact
 from potstill.scratch import Lock, keyed
@@ -50,13 +49,10 @@ def main(args: argparse.Namespace) -> int:
     Raises:
         InputError: no artefact or prompts, too few problems, or the student solves all.
     """
-    for name in ("clusters", "limit", "max_tokens", "threads"):
-        value = getattr(args, name)
-        if value is not None and value < 1:
-            raise InputError(f"--{name.replace('_', '-')} is {value}: at least 1")
+    score.check_counts(args, "clusters", "limit", "max_tokens", "threads")
     description = artifact.verify(args.artefact)
     how = scoring.Settings(
-        **SETTINGS | {
+        **score.SETTINGS | {
             "sources": {}, "split": "validation", "threads": args.threads, "seed": args.seed,
             "max_tokens": {TASK: args.max_tokens} if args.max_tokens else {},
         }
@@ -68,7 +64,7 @@ def main(args: argparse.Namespace) -> int:
         raise InputError(problems)
     requests = {problem.id: problem.request for problem in problems}
     key = [description["files"], how.model_dump(), files.sha256_tree(args.prompts)]
-    rows = _rows(args, problems, how, where, files.row_id(files.to_json(key)))
+    rows = _rows(args, problems, how, where, score.digest(files.to_json(key), [problems]))
     texts = [requests[row["id"]] for row in rows]
     found = failures.cluster(
         texts,
@@ -106,14 +102,8 @@ def _rows(
     with Lock(
         kept, busy=f"another `potstill round` writes {args.out}: wait, or name another --out"
     ):
-        scratch = keyed(kept, digest)
-        model = runtime.load(args.artefact, threads=how.threads, context=how.context)
-        try:
-            chat = ChatTokenizer(args.artefact)
-            asked, found = {TASK: args.limit or len(problems)}, {TASK: problems}
-            scores = scoring.score(model, chat, asked, found, how, where, scratch=scratch)
-        finally:
-            model.close()
+        asked, found = {TASK: args.limit or len(problems)}, {TASK: problems}
+        scores = score.answered(args.artefact, asked, found, how, where, keyed(kept, digest))
         files.remove(kept)
     if not scores.rows:
         raise InputError(f"{TASK} was not run: {scores.facts[TASK]['reason']}")

@@ -9,7 +9,8 @@ import argparse
 import hashlib
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -108,12 +109,21 @@ def main(args: argparse.Namespace) -> int:
     return 0 if all(metrics[f"{name}.verdict"] == "run" for name in asked) else 1
 
 
-def _settings(args: argparse.Namespace) -> tuple[scoring.Settings, dict[str, int]]:
-    """Return the settings and how many problems of each task are asked for."""
-    for name in ("limit", "max_tokens", "threads"):
+def check_counts(args: argparse.Namespace, *names: str) -> None:
+    """Refuse counts below one; those that are not given may stay so.
+
+    Raises:
+        InputError: the first of them.
+    """
+    for name in names:
         value = getattr(args, name)
         if value is not None and value < 1:
             raise InputError(f"--{name.replace('_', '-')} is {value}: at least 1")
+
+
+def _settings(args: argparse.Namespace) -> tuple[scoring.Settings, dict[str, int]]:
+    """Return the settings and how many problems of each task are asked for."""
+    check_counts(args, "limit", "max_tokens", "threads")
     names = [name.strip() for name in args.tasks.split(",")]
     for source in args.source:
         if not all(source.partition("=")):
@@ -157,24 +167,32 @@ def _score(
         able = [problems for problems in found.values() if not isinstance(problems, str)]
         if not able:
             return Scores(facts={name: {"reason": reason} for name, reason in found.items()})
-        scratch = keyed(kept, _digest(key, able))
-        model = runtime.load(artefact, threads=how.threads, context=how.context)
-        try:
-            chat = ChatTokenizer(artefact)
-            return scoring.score(model, chat, asked, found, how, where, scratch=scratch)
-        finally:
-            model.close()
+        return answered(artefact, asked, found, how, where, keyed(kept, digest(key, able)))
 
 
-def _digest(key: str, problems: Iterable[list[Problem]]) -> str:
+def answered(
+    artefact: Path,
+    asked: dict[str, int],
+    found: Mapping[str, list[Problem] | str],
+    how: scoring.Settings,
+    where: Where,
+    scratch: Path,
+) -> Scores:
+    """Return what an artefact scores on problems; see `scoring.score`."""
+    with closing(runtime.load(artefact, threads=how.threads, context=how.context)) as model:
+        chat = ChatTokenizer(artefact)
+        return scoring.score(model, chat, asked, found, how, where, scratch=scratch)
+
+
+def digest(key: str, problems: Iterable[list[Problem]]) -> str:
     """Return a hash of what decides the rows: the key, all problems of the tasks, the code."""
-    digest = hashlib.sha256(key.encode())
+    hashed = hashlib.sha256(key.encode())
     for found in problems:
-        digest.update(repr(found).encode("utf-8", "surrogatepass"))
+        hashed.update(repr(found).encode("utf-8", "surrogatepass"))
     for source in files.files_below(Path(potstill.__file__).parent):
         if source.suffix != ".pyc":
-            digest.update(source.read_bytes())
-    return digest.hexdigest()
+            hashed.update(source.read_bytes())
+    return hashed.hexdigest()
 
 
 def _hindrance(name: str, problems: list[Problem] | str, where: Where) -> str:
