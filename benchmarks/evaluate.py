@@ -15,14 +15,11 @@ claim.
 import argparse
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -32,6 +29,8 @@ from potstill.models.chat import ChatTokenizer
 from potstill.runtime import artifact
 from potstill.tasks import TASKS, Problem, Where
 from potstill.tasks.problem import draw
+
+from benchmarks.llama_server import serve
 
 CAP, THREADS, CONTEXT, ALL = 512, 2, 2048, 164
 GOAL_S, GOAL_RATIO = 240.0, 2.0
@@ -131,7 +130,8 @@ def score(artefact: Path, limit: int, out: Path, *, plain: bool) -> None:
 def theirs(python: Path, artefact: Path, problems: list[Problem]) -> dict[str, Any]:
     """Let lm-eval score and return the verdicts by id, seconds and ids generated."""
     chat = ChatTokenizer(artefact)
-    with tempfile.TemporaryDirectory() as name, server(python, artefact) as url:
+    served = serve(python, artefact, context=CONTEXT, threads=THREADS)
+    with tempfile.TemporaryDirectory() as name, served as url:
         folder = Path(name)
         rows = [
             {
@@ -145,7 +145,7 @@ def theirs(python: Path, artefact: Path, problems: list[Problem]) -> dict[str, A
         (folder / "task.yaml").write_text(TASK.format(folder=folder, cap=CAP, stops=stops))
         (folder / "checks.py").write_text(CHECKS)
         how = (
-            f"model=local,base_url={url},num_concurrent=1,tokenizer_backend=None,"
+            f"model=local,base_url={url}/completions,num_concurrent=1,tokenizer_backend=None,"
             f"tokenized_requests=False,max_length={CONTEXT}"
         )
         command = ["--model", "local-completions", "--model_args", how, "--include_path", name]
@@ -165,37 +165,6 @@ def theirs(python: Path, artefact: Path, problems: list[Problem]) -> dict[str, A
             "verdicts": {one["doc"]["id"]: bool(one["passed"]) for one in samples},
             "ids": sum(len(chat.encode(text)) for text in texts),
         }
-
-
-@contextmanager
-def server(python: Path, artefact: Path) -> Iterator[str]:
-    """Run llama-cpp-python's server on the artefact's file; yield where it completes texts."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    model = artefact / artifact.read(artefact)["model_file"]
-    settings = {
-        "model": model, "host": "127.0.0.1", "port": port, "n_ctx": CONTEXT, "n_threads": THREADS,
-        "n_threads_batch": THREADS, "verbose": "False",
-    }  # fmt: skip
-    flags = [text for key, value in settings.items() for text in (f"--{key}", str(value))]
-    with subprocess.Popen(
-        [python, "-m", "llama_cpp.server", *flags],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        try:
-            while True:
-                try:
-                    socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                    break
-                except OSError:
-                    if process.poll() is not None:
-                        sys.exit("llama-cpp-python's server ended: run it by hand to see why")
-                    time.sleep(0.1)
-            yield f"http://127.0.0.1:{port}/v1/completions"
-        finally:
-            process.terminate()
 
 
 def check(python: Path | None) -> Path:

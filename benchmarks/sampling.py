@@ -12,14 +12,12 @@ time. The sides run in turn. Prints one line of JSON for each claim.
 
 import argparse
 import json
-import socket
 import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -27,10 +25,11 @@ from potstill import runtime
 from potstill.export import build
 from potstill.models import formats
 from potstill.models.chat import ChatTokenizer
-from potstill.runtime import artifact
 from potstill.sampling import llama_cpp
 from potstill.sampling.endpoint import Endpoint, Remote
 from potstill.sampling.sampling import Answer, Backend, Prompt
+
+from benchmarks.llama_server import serve
 
 THREADS, CONTEXT, CONCURRENCY = 2, 1024, 4
 GOAL_BATCHED, GOAL_ENDPOINT = 1.8, 0.9
@@ -90,32 +89,6 @@ def plain_client(url: str, wanted: Sequence[Prompt], max_tokens: int) -> tuple[i
         return tokens, time.perf_counter() - started
 
 
-@contextmanager
-def server(artefact: Path) -> Iterator[str]:
-    """Run llama-cpp-python's server on the artefact's file; yield its base URL."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    model = artefact / artifact.read(artefact)["model_file"]
-    settings = {"model": model, "port": port, "n_ctx": CONTEXT, "n_threads": THREADS}
-    flags = [text for key, value in settings.items() for text in (f"--{key}", str(value))]
-    command = [sys.executable, "-m", "llama_cpp.server", *flags, "--n_threads_batch", str(THREADS)]
-    quiet = subprocess.DEVNULL
-    with subprocess.Popen(command, stdout=quiet, stderr=quiet) as process:
-        try:
-            while True:
-                try:
-                    httpx.get(f"http://127.0.0.1:{port}/v1/models").raise_for_status()
-                    break
-                except httpx.TransportError:
-                    if process.poll() is not None:
-                        sys.exit("llama-cpp-python's server ended: run it by hand to see why")
-                    time.sleep(0.1)
-            yield f"http://127.0.0.1:{port}/v1"
-        finally:
-            process.terminate()
-
-
 def report(
     claim: str, reference: str, turns: Sequence[tuple[tuple[int, float], ...]], goal: float
 ) -> None:
@@ -160,7 +133,8 @@ def main() -> None:
         ],
         GOAL_BATCHED,
     )
-    with server(given.artefact) as url:
+    here = Path(sys.executable)
+    with serve(here, given.artefact, context=CONTEXT, threads=THREADS) as url:
         remote = Remote(Endpoint(url=url, model="m", concurrency=CONCURRENCY), **how)
         plain_client(url, wanted[:2], given.max_tokens)
         report(
