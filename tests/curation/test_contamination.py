@@ -187,12 +187,3 @@ def test_every_registered_task_is_compared_or_says_why_not(benchmarks):
     assert compared["mbpp"]["compared"] is False
     assert "benchmarks.sources.mbpp" in compared["mbpp"]["reason"]
     assert compared["agent"]["made_of"] == ["katas"]
-
-
-def test_names_constants_docstrings_types_and_imports_are_no_part_of_a_shape():
-    one = "def f(a: int) -> int:\n    'Words.'\n    b = a + 1\n    return len(b)"
-    other = "import math\ndef g(x):\n    y = x + 27\n    return len(y)"
-    called = other.replace("len", "max")
-    first, second, third, broken = shapes([one, other, called, "def ("], "python")
-    assert first == second != third
-    assert broken == ()

@@ -42,13 +42,15 @@ def visit_many(codes: Sequence[str], spec: Language, limits: Policy) -> list[dic
     return [{"reasons": [reason], "nodes": 0}]
 
 
-def shapes(codes: Sequence[str], max_seconds: float = 20.0) -> list[list[str]]:
-    """Return each program's nodes without the names that it binds; none if it cannot be parsed.
+def shapes(
+    codes: Sequence[str], *, exact: bool = False, max_seconds: float = 20.0
+) -> list[list[str]]:
+    """Return each program's shape, see `curation.shapes`; an empty one if it cannot be parsed.
 
     Raises:
         InputError: Node or acorn is not installed.
     """
-    replies = _worker.ask({"codes": list(codes)}, max_seconds) if codes else []
+    replies = _worker.ask({"codes": list(codes), "exact": exact}, max_seconds) if codes else []
     if isinstance(replies, list):
         return replies
-    return [shapes([code])[0] for code in codes] if len(codes) > 1 else [[]]
+    return [shapes([code], exact=exact)[0] for code in codes] if len(codes) > 1 else [[]]

@@ -5,18 +5,38 @@ const NAMES = {
   ArrowFunctionExpression: "Function",
 };
 const BINDING = new Set(Object.keys(NAMES));
+const PLACES = new Set(["start", "end", "raw", "shorthand"]); // how it is written, and where
 
 export function shape(tree) {
+  const found = [];
+  name(tree, boundNames(tree, false), found);
+  return found;
+}
+
+// The whole tree, but variables are numbers, and const, let and var are one.
+export function exactShape(tree) {
+  const numbers = new Map([...boundNames(tree, true)].map((bound, i) => [bound, `_${i}`]));
+  return JSON.stringify(tree, function plain(key, value) {
+    if (PLACES.has(key) || (key === "kind" && this.type === "VariableDeclaration")) return undefined;
+    if (typeof value === "bigint") return String(value);
+    const ofMember = (key === "property" || key === "key") && !this.computed;
+    if (value?.type !== "Identifier" || ofMember || key === "label") return value;
+    return { type: "Identifier", name: numbers.get(value.name) ?? value.name };
+  });
+}
+
+// The names that a program gives; where it is exact, not those of what it defines.
+function boundNames(tree, exact) {
   const bound = new Set();
   every(tree, (node) => {
     if (node.type === "VariableDeclarator") targets(node.id, bound);
     if (node.type === "CatchClause" && node.param) targets(node.param, bound);
-    if (node.type === "ClassDeclaration") targets(node.id, bound);
-    if (BINDING.has(node.type)) for (const one of [node.id, ...node.params]) targets(one, bound);
+    if (BINDING.has(node.type)) for (const one of node.params) targets(one, bound);
+    if (!exact && (BINDING.has(node.type) || node.type === "ClassDeclaration")) {
+      targets(node.id, bound);
+    }
   });
-  const found = [];
-  name(tree, bound, found);
-  return found;
+  return bound;
 }
 
 function children(node) {

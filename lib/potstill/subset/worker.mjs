@@ -3,7 +3,7 @@
 import { createRequire } from "node:module";
 import { UP } from "./names.mjs";
 import { checks } from "./rules.mjs";
-import { shape } from "./shape.mjs";
+import { exactShape, shape } from "./shape.mjs";
 
 const require = createRequire(process.argv[2] + "/");
 const acorn = require("acorn");
@@ -115,9 +115,10 @@ function walk(context) {
   return count;
 }
 
-function shaped(code) {
+function shaped(code, exact) {
   try {
-    return shape(acorn.parse(code, OPTIONS));
+    const tree = acorn.parse(code, OPTIONS);
+    return exact ? [exactShape(tree)] : shape(tree);
   } catch (error) {
     if (error instanceof RangeError || error instanceof SyntaxError) return [];
     throw error;
@@ -126,11 +127,11 @@ function shaped(code) {
 
 // A request with a policy asks for verdicts, one without for shapes.
 function answer(line) {
-  const { codes, policy } = JSON.parse(line);
+  const { codes, policy, exact } = JSON.parse(line);
   let reply;
   try {
     if (policy) prepare(policy);
-    reply = codes.map((code) => (policy ? visit(code, policy) : shaped(code)));
+    reply = codes.map((code) => (policy ? visit(code, policy) : shaped(code, exact)));
   } catch (error) {
     reply = { error: error.message };
   }
