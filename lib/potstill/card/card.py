@@ -1,4 +1,4 @@
-"""The data card: one HTML page with everything in it, for a screen of any width, light or dark."""
+"""The data card: what a data set holds, on one HTML page."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from potstill.card import facts
 from potstill.card.facts import Row, Table
-from potstill.report import figure
+from potstill.report import figure, page
 from potstill.splits import Split
 
 TEMPLATE = Path(__file__).with_name("card.html")
@@ -17,22 +17,18 @@ BINS = 24
 def render(
     splits: Mapping[Split, Sequence[Row]], rejected: Sequence[Row], certificate: Mapping[str, Any]
 ) -> str:
-    """Return the page; equal rows give equal bytes. All text is escaped, nothing is fetched.
+    """Return the page; equal rows give equal bytes.
 
     Args:
         splits: the rows of each split.
         rejected: what `curate` put aside.
         certificate: of the training rows, as `certificate.certify` has it.
     """
-    import jinja2
     import markupsafe
 
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     likenesses = sorted(certificate["likenesses"], key=lambda one: (-one["is_hit"], -one["score"]))
-    page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        palette=markupsafe.Markup(figure.PALETTE.read_text(encoding="utf-8")),
+    return page.render(
+        TEMPLATE,
         tables=facts.tables(splits, rejected),
         histogram=markupsafe.Markup(_histogram(facts.lengths(splits["train"]))),
         means=certificate["means"],
@@ -43,7 +39,6 @@ def render(
         dropped=len(certificate["dropped"]),
         samples=facts.samples(splits["train"]),
     )
-    return page.rstrip() + "\n"
 
 
 def _compared(certificate: Mapping[str, Any]) -> Table:

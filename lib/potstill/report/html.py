@@ -1,8 +1,8 @@
-"""The report: one HTML file with everything in it, for a screen of any width, light or dark."""
+"""The report, as one HTML page and as Markdown."""
 
 from pathlib import Path
 
-from potstill.report import contamination, figure, plots, tables, verdict
+from potstill.report import contamination, page, plots, tables, verdict
 from potstill.report.comparison import View
 from potstill.report.gates import Verdict
 
@@ -10,15 +10,9 @@ TEMPLATE = Path(__file__).with_name("report.html")
 
 
 def render(view: View, verdicts: list[Verdict]) -> str:
-    """Return the page; equal numbers give equal bytes. All text is escaped, nothing is fetched."""
-    import jinja2
-    import markupsafe
-
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        palette=markupsafe.Markup(figure.PALETTE.read_text(encoding="utf-8")),
+    """Return the page; equal numbers give equal bytes."""
+    return page.render(
+        TEMPLATE,
         headline=verdict.headline(view, verdicts),
         sentences=verdict.sentences(view, verdicts),
         tables={table.title: table for table in tables.all_tables(view, verdicts)},
@@ -30,7 +24,6 @@ def render(view: View, verdicts: list[Verdict]) -> str:
         seeds=len(view.student.runs),
         baseline=view.baseline.name,
     )
-    return page.rstrip() + "\n"
 
 
 def markdown(view: View, verdicts: list[Verdict]) -> str:
