@@ -9,24 +9,18 @@ from pathlib import Path
 from typing import Annotated
 
 from potstill import sandbox, stage
-from potstill.curation import candidates, contamination, curation, engines, proof, shards
+from potstill.curation import candidates, contamination, curation, proof, shards
 from potstill.tasks.where import Where, below
 from pydantic import Field
 
 
-class Params(contamination.Settings):
+class Params(contamination.Settings, curation.Settings):
     """Settings of `curate`, with those of `benchmarks` and `decontamination`."""
 
     policy: str  # subset policy
     max_code_characters: Annotated[int, Field(ge=1)]
-    near_duplicate: Annotated[float, Field(gt=0, le=1)]  # Jaccard index of texts that repeat
     slips: Annotated[int, Field(ge=0)]  # references with a planted fault, for reflect rows
-    max_mined: Annotated[int, Field(ge=0)]  # of each language, tried for tests of their own
-    min_quality: Annotated[float, Field(ge=0, le=1)]  # rows of a lower score are rejected
-    answers_per_task: Annotated[int, Field(ge=0)]  # of the teacher that are kept, each other code
-    max_answer_ratio: Annotated[float, Field(ge=1)]  # of its length to the shortest solution's
     cpu_s: Annotated[float, Field(gt=0)]  # of one execution
-    engine: engines.Engine  # local, or ray: where rows are judged by themselves
     workers: Annotated[int, Field(ge=1)]
     sandbox: sandbox.Mode  # minimum: Landlock or mounts, seccomp and limits; all: every layer
 
@@ -49,7 +43,7 @@ def main(
         candidates.read(prompts, samples, functions, answers, params.slips),
         rules=shards.Rules(params.policy, params.max_code_characters, index),
         heldout=candidates.heldout(prompts),
-        settings=curation.Settings(**params.model_dump(include=set(curation.SETTINGS))),
+        settings=params,
         execution=proof.Execution(sandbox.Limits(params.cpu_s), params.workers, params.sandbox),
         out=out,
         scratch=scratch,

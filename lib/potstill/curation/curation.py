@@ -13,17 +13,18 @@ number of workers and after any number of kills.
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from potstill import files, sandbox
 from potstill.curation import choice, engines, proof, quality, shards
 from potstill.curation.proof import Execution
 from potstill.curation.repetition import Corpus
 from potstill.models.formats import Origin
+from potstill.params import Section
 from potstill.subset.policy import LANGUAGES
 from potstill.tasks import failures
 
@@ -32,28 +33,15 @@ _SHOWN = ("licence", "language", "group", "task", "plan", "origin", "code")  # i
 FAULTY: tuple[Origin, ...] = ("slip", "student")  # wanted for their faults alone
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What is kept of rows that are right by themselves, and where that is found out.
+class Settings(Section):
+    """What is kept of rows that are right by themselves, and where that is found out."""
 
-    Attributes:
-        near_duplicate: Jaccard index of texts from which on one repeats another, 0 to 1.
-        max_mined: mined functions of each language that are tried, in the order of their ids.
-        min_quality: rows of a lower score are rejected, 0 to 1; all rows get theirs.
-        answers_per_task: of the teacher that are kept, the shortest first, each other code.
-        max_answer_ratio: times as long as the task's shortest solution that one may be.
-        engine: where rows are judged by themselves.
-    """
-
-    near_duplicate: float
-    max_mined: int
-    min_quality: float
-    answers_per_task: int
-    max_answer_ratio: float
-    engine: engines.Engine = "local"
-
-
-SETTINGS = frozenset(Settings.__dataclass_fields__)
+    near_duplicate: Annotated[float, Field(gt=0, le=1)]  # Jaccard index of texts that repeat
+    max_mined: Annotated[int, Field(ge=0)]  # of each language, tried for tests of their own
+    min_quality: Annotated[float, Field(ge=0, le=1)]  # rows of a lower score are rejected
+    answers_per_task: Annotated[int, Field(ge=0)]  # of the teacher that are kept, each other code
+    max_answer_ratio: Annotated[float, Field(ge=1)]  # of its length to the shortest solution's
+    engine: engines.Engine  # local, or ray: where rows are judged by themselves
 
 
 def curate(

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from potstill import files
-from potstill.data.rows import chat
+from potstill.data.rows import Part, chat
 from potstill.models import formats
 from potstill.models.chat import Message
 
@@ -50,7 +50,7 @@ def describe_rows(rows: Iterable[Row]) -> list[Row]:
 
 
 def episode_rows(
-    accepted: Iterable[Row], broken: Iterable[Row], weights: Mapping[str, float]
+    accepted: Iterable[Row], broken: Iterable[Row], weights: Mapping[Part, float]
 ) -> list[Row]:
     """Return whole episodes: a plan, code, and, where it failed, its error and the mended code.
 
@@ -75,7 +75,7 @@ def episode_rows(
     return found
 
 
-def _episode(row: Row, weights: Mapping[str, float], end: list[Message]) -> Row:
+def _episode(row: Row, weights: Mapping[Part, float], end: list[Message]) -> Row:
     system, asked = formats.plan_prompt(row["task"])
     plan = formats.numbered(row["plan"])
     code_asked = formats.code_prompt(row["task"], row["language"], row["plan"])[-1]

@@ -116,7 +116,9 @@ def _kinds(rows: Sequence[Row]) -> list[str]:
     return [f"{key} {row[key]}" for row in rows for key in ("format", "language", "origin")]
 
 
-def _balanced(rows: Sequence[Row], shares: Mapping[str, float], tolerance: float) -> None:
+def _balanced(
+    rows: Sequence[Row], shares: Mapping[formats.Format, float], tolerance: float
+) -> None:
     counts, total = Counter(row["format"] for row in rows), sum(shares.values())
     misses = {name: counts[name] / len(rows) - share / total for name, share in shares.items()}
     name = max(sorted(misses), key=lambda name: abs(misses[name]))  # the one that is most off

@@ -2,54 +2,42 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from potstill import splits
 from potstill.data import agent, tool_formats, tools
-from potstill.data.rows import Row, chat, weigh
+from potstill.data.rows import Part, Row, chat, weigh
 from potstill.data.sources import Sources
 from potstill.data.tool_formats import ToolFormat
 from potstill.errors import InputError
 from potstill.models import division, formats
+from potstill.models.formats import Format
+from potstill.params import Section
 from potstill.splits import Split
 from potstill.tokens.folds import fold_of
 
+Mined = Literal["python", "javascript"]  # languages of mined functions
 
-@dataclass(frozen=True)
-class Recipe:
-    """How the rows are mixed.
 
-    Attributes:
-        max_train_rows: rows of the training split.
-        max_validation_rows: rows of the validation split.
-        max_test_rows: rows of the test split.
-        shares: of the rows of each format.
-        span_weights: of the loss on what answers of a format say, and on the names and arguments of
-            tool calls; 1 where nothing is named.
-        call_share: of tool rows that call a tool; the others answer without.
-        tool_format: in which calls are written.
-        plan_in_prompt: share of code rows whose prompt shows the plan.
-        mined_share: of code rows come from mined functions.
-        mined_languages: shares of those; a language that is short gives all it has.
-        share_tolerance: by which the share of a format may miss what is wanted; see `audit`.
-        teacher_share: of code rows are a teacher's answers, where it has so many.
-        seed: of every draw.
-    """
+class Recipe(Section):
+    """Settings of `build_dataset`: how the rows are mixed."""
 
-    max_train_rows: int
-    max_validation_rows: int
-    max_test_rows: int
-    shares: dict[str, float]
-    span_weights: dict[str, float]
-    call_share: float
-    tool_format: ToolFormat
-    plan_in_prompt: float
-    mined_share: float
-    teacher_share: float
-    mined_languages: dict[str, float]
-    share_tolerance: float
-    seed: int
+    max_train_rows: Annotated[int, Field(ge=1)]
+    max_validation_rows: Annotated[int, Field(ge=1)]
+    max_test_rows: Annotated[int, Field(ge=1)]
+    shares: dict[Format, float]  # of the rows of each format
+    share_tolerance: Annotated[float, Field(gt=0, le=1)]  # by which they may miss it; see `audit`
+    span_weights: dict[Part, float]  # of the loss; 1 if not named
+    call_share: Annotated[float, Field(ge=0, le=1)]  # of tool rows: those that call one
+    tool_format: ToolFormat  # how calls are written
+    plan_in_prompt: Annotated[float, Field(ge=0, le=1)]  # share of code rows that show the plan
+    mined_share: Annotated[float, Field(ge=0, le=1)]  # of code rows
+    teacher_share: Annotated[float, Field(ge=0, le=1)]  # of code rows, where it has so many answers
+    mined_languages: dict[Mined, float]  # shares of the mined rows
+    seed: int  # of every draw
 
 
 def code_rows(rows: Iterable[Row], plan_share: float, source: random.Random) -> list[Row]:
@@ -108,7 +96,9 @@ def decompose_rows(rows: Iterable[Row], count: int, source: random.Random) -> li
     return found
 
 
-def mix(parts: dict[str, list[Row]], shares: dict[str, float], most: int, seed: int) -> list[Row]:
+def mix(
+    parts: dict[str, list[Row]], shares: Mapping[Format, float], most: int, seed: int
+) -> list[Row]:
     """Draw rows by format in the wanted shares and shuffle them; a short format gives all it has.
 
     Raises:
@@ -207,7 +197,7 @@ def _spread(rows: list[Row]) -> list[Row]:
     return [rows[place] for place in sorted(range(len(rows)), key=turns.__getitem__)]
 
 
-def _by_language(rows: list[Row], count: float, shares: dict[str, float]) -> list[Row]:
+def _by_language(rows: list[Row], count: float, shares: Mapping[Mined, float]) -> list[Row]:
     """Return up to so many rows in the shares of their languages, by the order of their ids."""
     found: list[Row] = []
     for language, share in sorted(shares.items()):

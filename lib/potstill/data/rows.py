@@ -1,13 +1,14 @@
 """A chat row of a data set."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from potstill import files
 from potstill.models import formats
 from potstill.models.chat import Message
 
 Row = dict[str, Any]
+Part = formats.Format | Literal["name", "arguments"]  # what has a weight of its own on the loss
 
 
 def chat(row: Row, name: str, prompt: Sequence[Message], answer: str) -> Row:
@@ -24,7 +25,7 @@ def chat(row: Row, name: str, prompt: Sequence[Message], answer: str) -> Row:
     }
 
 
-def weigh(rows: Sequence[Row], weights: dict[str, float]) -> list[Row]:
+def weigh(rows: Sequence[Row], weights: Mapping[Part, float]) -> list[Row]:
     """Return rows whose answers have the weights of their formats on the loss; 1 is not written.
 
     Messages that have weights keep them.

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from potstill import files
+from potstill.data.rows import Part
 from potstill.errors import InputError, missing
 
 Row = dict[str, Any]
@@ -23,7 +24,7 @@ def calls(row: Mapping[str, Any]) -> bool:
     return any(message.get("tool_calls") for message in row["messages"])
 
 
-def weigh(row: Row, weights: Mapping[str, float]) -> Row:
+def weigh(row: Row, weights: Mapping[Part, float]) -> Row:
     """Return a native row whose calls have these weights on their names and arguments."""
     if not weights or not calls(row):
         return row
