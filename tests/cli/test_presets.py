@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from potstill import files
-from potstill.cli import presets
+from potstill.cli import edits, presets
 from potstill.errors import InputError
 
 from tests import tiny_project
@@ -275,7 +275,7 @@ def test_the_changes_are_told(params_file):
 def test_params_yaml_is_written_in_the_style_in_which_a_preset_leaves_it():
     """Else a preset's diff would show lines that it does not change."""
     text = (ROOT / "params.yaml").read_text()
-    assert presets._dump(presets._writer().load(text)) == text
+    assert edits._dump(edits._writer().load(text)) == text
 
 
 @pytest.mark.parametrize("preset", sorted((ROOT / "presets").glob("*.yaml")), ids=lambda p: p.stem)
