@@ -125,7 +125,7 @@ def measure(count: int) -> dict[str, Any]:
         started = time.perf_counter()
         counts = curation.curate(
             files.read_jsonl(folder / "rows.jsonl"),
-            rules=shards.Rules("edgecoder", 800, contamination.Benchmarks(texts, 12, 0.8)),
+            rules=shards.Rules("edgecoder", 800, ["en"], contamination.Benchmarks(texts, 12, 0.8)),
             heldout=[],
             settings=curation.Settings(
                 near_duplicate=0.7,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 from potstill import sandbox, stage
-from potstill.curation import candidates, contamination, curation, proof, shards
+from potstill.curation import candidates, contamination, curation, proof, shards, wording
 from potstill.tasks.where import Where, below
 from pydantic import Field
 
@@ -19,6 +19,7 @@ class Params(contamination.Settings, curation.Settings):
 
     policy: str  # subset policy
     max_code_characters: Annotated[int, Field(ge=1)]
+    request_languages: list[str]  # of ISO 639; requests in others are rejected; none: all are taken
     slips: Annotated[int, Field(ge=0)]  # references with a planted fault, for reflect rows
     cpu_s: Annotated[float, Field(gt=0)]  # of one execution
     workers: Annotated[int, Field(ge=1)]
@@ -37,11 +38,14 @@ def main(
     scratch: Path,
 ) -> dict[str, int]:
     """Judge every candidate, of held-out katas what is near to them, and write both sides."""
+    wording.check(params.request_languages)
     texts = contamination.known(Where(below(params.sources, problems)))
     index = contamination.Benchmarks(texts, params.ngram_words, params.code_jaccard)
     return {"benchmark_texts": contamination.count(texts)} | curation.curate(
         candidates.read(prompts, samples, functions, answers, params.slips),
-        rules=shards.Rules(params.policy, params.max_code_characters, index),
+        rules=shards.Rules(
+            params.policy, params.max_code_characters, params.request_languages, index
+        ),
         heldout=candidates.heldout(prompts),
         settings=params,
         execution=proof.Execution(sandbox.Limits(params.cpu_s), params.workers, params.sandbox),

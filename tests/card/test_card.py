@@ -62,7 +62,8 @@ def certified(dataset, benchmarks):
 def page(dataset, certified):
     rows = list(files.read_jsonl(dataset / "train.jsonl"))
     rejected = [{"reason": "duplicate"}, {"reason": HOSTILE}]
-    return card.render({"train": rows, "validation": [], "test": rows[:1]}, rejected, certified)
+    splits = {"train": rows, "validation": [], "test": rows[:1]}
+    return card.render(splits, rejected, {"en": 3, "unclear": 1}, certified)
 
 
 class Tags(HTMLParser):

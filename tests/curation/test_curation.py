@@ -48,7 +48,7 @@ def curate(out, scratch, workers, rows=None, engine="local"):
     scratch.mkdir(exist_ok=True)
     return curation.curate(
         iter(candidates() if rows is None else rows),
-        rules=shards.Rules("edgecoder", 700, contamination.Benchmarks({}, 12, 0.8)),
+        rules=shards.Rules("edgecoder", 700, ["en"], contamination.Benchmarks({}, 12, 0.8)),
         heldout=[{"id": "h", "task": "t", "reference": None, "family": "h"}],
         settings=curation.Settings(
             near_duplicate=0.7,

@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 from potstill import files, sandbox
-from potstill.curation import curation, quality
+from potstill.curation import curation, quality, wording
 from potstill.data.pairs import pair_rows
 from potstill.models.formats import Origin
 from potstill.tasks import TASKS, Where
@@ -15,6 +15,7 @@ SETTINGS = {
     "sources": {},
     "policy": "edgecoder",
     "max_code_characters": 200,
+    "request_languages": ["en"],
     "ngram_words": 12,
     "code_jaccard": 0.8,
     "near_duplicate": 0.7,
@@ -94,6 +95,7 @@ def curated(tmp_path):
         mined,
         {**clean, "id": "m7", "docstring": "As told by ana.kovac@posta.hr it is doubled."},
         {**clean, "id": "m8", "code": f"def f(x):\n    return x + '{KEY}'"},
+        {**clean, "id": "m9", "docstring": "Verdoppelt den Wert und gibt ihn zurück."},
         {**clean, "id": "m2", "code": twice},
         {**clean, "id": "m3", "code": lost},
     ]
@@ -129,6 +131,7 @@ def test_every_reason_is_counted_and_the_counts_add_up(curated):
     assert reasons["rejected_contaminated"] == 1
     assert reasons["rejected_secret"] == 1
     assert reasons["rejected_personal"] == 1
+    assert reasons["rejected_request_language"] == 1
     assert reasons["rejected_no_inputs"] == 1
     assert reasons["rejected_near_heldout"] == 1
     assert reasons["rejected_near_duplicate"] == 1
@@ -160,6 +163,13 @@ def test_what_is_kept_is_whole_and_in_the_subset(curated):
     assert all("import" not in row["code"] for row in rows["accepted"])
     everywhere = {row.get("origin") for part in rows.values() for row in part}
     assert everywhere | {"bfcl"} == set(get_args(Origin))  # what a phase may ask for
+
+
+def test_a_foreign_request_is_rejected_with_its_language_and_kept_rows_name_theirs(curated):
+    _, rows = curated
+    reasons = {row["id"]: (row["reason"], row["detail"]) for row in rows["rejected"]}
+    assert reasons["m9"] == ("request_language", "de")
+    assert {row["request_language"] for row in rows["accepted"]} <= {"en", wording.UNCLEAR}
 
 
 def test_the_shortest_passed_answers_of_a_task_are_kept_each_other_code(tmp_path):

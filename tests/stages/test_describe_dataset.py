@@ -33,6 +33,8 @@ def folders(tmp_path):
         rows = [row("clean", "def f(x):\n    return x"), row("copy", copy)]
         files.write_jsonl(tmp_path / f"dataset/{split}.jsonl", rows)
     files.write_jsonl(tmp_path / "curated/rejected.jsonl", [])
+    told = [{"request_language": "en"}] * 3 + [{"request_language": "de"}]
+    files.write_jsonl(tmp_path / "curated/accepted.jsonl", told)
     return tmp_path
 
 
@@ -53,7 +55,9 @@ def test_a_copy_among_the_training_rows_is_counted_and_named(folders):
     certificate = files.read_json(folders / "out/certificate.json")
     assert {one["row"] for one in certificate["likenesses"]} == {"copy"}
     assert certificate["tasks"]["katas"]["num_texts"] == 6
-    assert "HumanEval/0" in (folders / "out/card.html").read_text()
+    page = (folders / "out/card.html").read_text()
+    assert "HumanEval/0" in page
+    assert "75.0%" in page
 
 
 def test_equal_rows_give_equal_bytes(folders):

@@ -15,13 +15,17 @@ BINS = 24
 
 
 def render(
-    splits: Mapping[Split, Sequence[Row]], rejected: Sequence[Row], certificate: Mapping[str, Any]
+    splits: Mapping[Split, Sequence[Row]],
+    rejected: Sequence[Row],
+    told: Mapping[str, int],
+    certificate: Mapping[str, Any],
 ) -> str:
     """Return the page; equal rows give equal bytes.
 
     Args:
         splits: the rows of each split.
         rejected: what `curate` put aside.
+        told: accepted candidates by the natural language of their request.
         certificate: of the training rows, as `certificate.certify` has it.
     """
     import markupsafe
@@ -29,7 +33,7 @@ def render(
     likenesses = sorted(certificate["likenesses"], key=lambda one: (-one["is_hit"], -one["score"]))
     return page.render(
         TEMPLATE,
-        tables=facts.tables(splits, rejected),
+        tables=facts.tables(splits, rejected, told),
         histogram=markupsafe.Markup(_histogram(facts.lengths(splits["train"]))),
         means=certificate["means"],
         compared=_compared(certificate),

@@ -21,12 +21,15 @@ class Table:
     rows: Sequence[Sequence[str]]
 
 
-def tables(splits: Mapping[Split, Sequence[Row]], rejected: Sequence[Row]) -> list[Table]:
+def tables(
+    splits: Mapping[Split, Sequence[Row]], rejected: Sequence[Row], told: Mapping[str, int]
+) -> list[Table]:
     """Return all tables of counts.
 
     Args:
         splits: the rows of each split.
         rejected: what `curate` put aside.
+        told: accepted candidates by the natural language of their request.
     """
     keys = {
         "Formats": ("format", "What is asked for."),
@@ -42,6 +45,7 @@ def tables(splits: Mapping[Split, Sequence[Row]], rejected: Sequence[Row]) -> li
     return [
         Table("Size", note, ["", *splits], [total, each]),
         *counted,
+        _told(told),
         _rejections(rejected),
     ]
 
@@ -73,6 +77,16 @@ def _by(splits: Mapping[Split, Sequence[Row]], title: str, key: str, note: str) 
         for value, _ in sorted(total.items(), key=lambda item: (-item[1], item[0]))
     ]
     return Table(title, note, [key, *splits], rows)
+
+
+def _told(counts: Mapping[str, int]) -> Table:
+    total = sum(counts.values())
+    rows = [
+        [name, _number(count), f"{count / total:.1%}"]
+        for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    note = "Natural language of the requests of accepted candidates, where one is clear."
+    return Table("Request languages", note, ["language", "rows", "share"], rows)
 
 
 def _rejections(rejected: Sequence[Row]) -> Table:

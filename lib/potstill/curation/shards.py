@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from potstill import files, subset
-from potstill.curation import duplicates, engines, privacy
+from potstill.curation import duplicates, engines, privacy, wording
 from potstill.curation.contamination import Benchmarks
 from potstill.subset.policy import LANGUAGES
 
@@ -36,11 +36,13 @@ class Rules:
     Attributes:
         policy: name of the subset policy.
         max_code_characters: longer code is rejected.
+        request_languages: a request in none of them is rejected; nothing is where there are none.
         benchmarks: problems that must not be trained on.
     """
 
     policy: str
     max_code_characters: int
+    request_languages: Sequence[str]
     benchmarks: Benchmarks
 
 
@@ -80,7 +82,11 @@ def judge_all(
 def judge(rows: Sequence[Row], rules: Rules, path: Path) -> None:
     """Judge the rows of a shard and write its folder."""
     refusals = _refusals(rows, rules)
-    right = [row for row, refusal in zip(rows, refusals, strict=True) if refusal is None]
+    right = [
+        {**row, "request_language": wording.language(row["task"])}
+        for row, refusal in zip(rows, refusals, strict=True)
+        if refusal is None
+    ]
     texts = [f"{row['task']}\n{row['code']}" for row in right]
     prints = duplicates.prints(texts)
     partial = files.partial_path(path)
@@ -142,6 +148,9 @@ def _refusals(rows: Sequence[Row], rules: Rules) -> list[Refusal | None]:
         if not found[number]:
             private = privacy.find("\n".join([row["task"], *row["plan"], row["code"]]))
             found[number] = (private.reason, private.kind) if private else None
+        if not found[number] and rules.request_languages:
+            foreign = wording.foreign(row["task"], rules.request_languages)
+            found[number] = ("request_language", foreign) if foreign else None
     left = [number for number, why in enumerate(found) if not why]
     texts = [{**rows[n], "text": f"{rows[n]['task']}\n{rows[n]['code']}"} for n in left]
     for number, hit in zip(left, rules.benchmarks.hits(texts), strict=True):
