@@ -1,34 +1,31 @@
 """Train one model from start to measurement: what the stages `adapt_teacher` and `distill` do."""
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from potstill import files
 from potstill.distill import (
     adapters,
     checkpoints,
     hidden,
-    inside,
-    likelihood,
     optimisers,
     phases,
     preference,
     ranks,
-    sharding,
     stopping,
     training,
 )
+from potstill.distill.heldout import Heldout
 from potstill.distill.objective import Objective
 from potstill.distill.recipe import Recipe, Training
+from potstill.distill.start import Start
 from potstill.errors import InputError
-from potstill.loading import device, load
+from potstill.loading import device
 from potstill.loading.load import CausalLM
 from potstill.logits import source
 from potstill.models import checkpoint
@@ -108,72 +105,44 @@ def train(
 
     Raises:
         InputError: no row or pair fits, none asks for code where `inside` is set, the loss has no
-            signal of a row, the start's family lacks a matrix that an adapter shall change, or see
-            `training.train`.
+            signal of a row, or see `Start` and `training.train`.
     """
-    config = checkpoint.read_config(start)
-    names = adapters.targets(recipe.adapter, config, start) if recipe.adapter else []
     device.make_deterministic(recipe.seed, max(1, recipe.threads // ranks.count()))
-    place = device.pick_device()
-    dtype = device.compute_dtype(recipe.precision, place)
-    chat, own = ChatTokenizer(start), scratch / "tokens" / str(ranks.rank())
+    begin = Start.of(start, recipe)
+    chat, own = begin.chat(), scratch / "tokens" / str(ranks.rank())
     loss, rows, rejected = _rows(recipe, loss, tokens, chat, own)
-    others = {
-        split: table.fit(tokens / f"{split}.arrow", chat, own / f"{split}.arrow")[0]
-        for split in ("validation", "test")
-    }
-    watch = inside.watch(recipe.inside, others["validation"], chat, recipe.batch_rows)
-    begin = partial(_begin, recipe, names, start, dtype, place)
-    model = begin()
+    heldout = Heldout.read(tokens, chat, recipe, own)
+    model = begin.model()
     if loss.preference:
-        asked = ranks.agreed(partial(loss.preference.ask, model, rows, dtype, scratch))
+        asked = ranks.agreed(partial(loss.preference.ask, model, rows, begin.dtype, scratch))
         loss = replace(loss, preference=replace(loss.preference, reference=asked))
     num_trained = sum(p.numel() for p in checkpoints.trained(model).values())
 
-    def measure(made: CausalLM, split: str) -> list[dict[str, Any]]:
-        return likelihood.measure(made, others[split], chat, batch_rows=recipe.batch_rows)
-
-    def exact() -> CausalLM | None:
-        return _exact(model, begin, recipe, start, place)
-
     def evaluate(_: CausalLM) -> dict[str, float]:
-        made = exact()
+        made = begin.exact(model)
 
         def look() -> dict[str, float]:
             assert made is not None  # on rank 0, which alone looks
-            loss = likelihood.nll(measure(made, "validation")).value
-            return {"validation_nll": loss, **watch(made)}
+            return heldout.look(made)
 
         found = ranks.agreed(look)
-        if recipe.adapter and made is model:  # it is trained on; of several ranks a copy is merged
-            adapters.unmerge(model, start, place, dtype)
+        begin.go_on(model, made)
         return found
 
     history = training.train(
-        model,
-        rows,
-        loss,
-        recipe,
-        dtype=dtype,
-        scratch=scratch,
-        evaluate=evaluate,
+        model, rows, loss, recipe, dtype=begin.dtype, scratch=scratch, evaluate=evaluate
     )
-    made = exact()
+    made = begin.exact(model)
     if made is None:  # rank 0 has it, and from here on the threads of all
         return {}
     torch.set_num_threads(recipe.threads)
-    measures_out.mkdir()
-    measured: dict[str, float] = {}
-    for split in others:
-        found = measure(made, split)
-        files.write_jsonl(measures_out / f"{split}.jsonl", found)
-        measured |= likelihood.summary(found, split)
+    measured = heldout.write(made, measures_out)
     best = stopping.delivered(history, recipe)
     if history:
-        history[best - 1] |= {"validation_nll": measured["validation_nll_nats"], "delivered": 1}
-        history[best - 1] |= watch(made)
+        delivered = {"validation_nll": measured["validation_nll_nats"], **heldout.watch(made)}
+        history[best - 1] |= {**delivered, "delivered": 1}
     _write_history(measures_out / "history.csv", history)
-    checkpoint.write(out, adapters.weights(made), config, beside=start)
+    checkpoint.write(out, adapters.weights(made), checkpoint.read_config(start), beside=start)
     learnt = np.unique(examples.folds(rows)).tolist() if recipe.steps else []
     folds.record(out, [*folds.trained_on(start), *learnt])
     rates = [optimisers.peak_rate(each, num_trained) for each in phases.recipes(recipe)]
@@ -209,39 +178,6 @@ def _rows(
     if loss.source:
         loss.source.require(rows)
     return loss, rows, rejected
-
-
-def _begin(
-    recipe: Training, names: list[str], start: Path, dtype: torch.dtype, place: torch.device
-) -> CausalLM:
-    """Return the model as its training begins; `names` are the matrices that adapters change."""
-    model = load.causal_lm(start, dtype if recipe.adapter else torch.float32, place)
-    if recipe.adapter:
-        adapters.attach(model, recipe.adapter, names)
-    return model
-
-
-def _exact(
-    model: CausalLM,
-    begin: Callable[[], CausalLM],
-    recipe: Training,
-    start: Path,
-    place: torch.device,
-) -> CausalLM | None:
-    """Return the model in float32, adapters merged: itself, or a copy of what ranks share.
-
-    All ranks have to call this; the copy is rank 0's, others get None.
-    """
-    made = model
-    if ranks.count() > 1:
-        made = begin() if ranks.rank() == 0 else None
-        into = checkpoints.trained(made) if made is not None else {}
-        with torch.no_grad():
-            for name, tensor in sharding.gathered(checkpoints.trained(model)):
-                into[name].copy_(tensor)
-    if recipe.adapter and made is not None:
-        adapters.merge(made, start, place)
-    return made
 
 
 def _write_history(path: Path, history: list[dict[str, float]]) -> None:

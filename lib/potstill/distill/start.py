@@ -1,0 +1,76 @@
+"""A checkpoint as the model that is trained, and that model as what can be measured and saved."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from potstill.distill import adapters, checkpoints, ranks, sharding
+from potstill.distill.recipe import Training
+from potstill.loading import device, load
+from potstill.loading.load import CausalLM
+from potstill.models import checkpoint
+from potstill.models.chat import ChatTokenizer
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a training begins as.
+
+    Attributes:
+        path: the checkpoint.
+        recipe: how it is trained.
+        names: of the matrices that adapters change; none where all is trained.
+        place: of the computation.
+        dtype: that training multiplies in.
+    """
+
+    path: Path
+    recipe: Training
+    names: list[str]
+    place: torch.device
+    dtype: torch.dtype
+
+    @classmethod
+    def of(cls, path: Path, recipe: Training) -> "Start":
+        """Look at a checkpoint.
+
+        Raises:
+            InputError: its family lacks a matrix that an adapter shall change.
+        """
+        config, place = checkpoint.read_config(path), device.pick_device()
+        names = adapters.targets(recipe.adapter, config, path) if recipe.adapter else []
+        return cls(path, recipe, names, place, device.compute_dtype(recipe.precision, place))
+
+    def chat(self) -> ChatTokenizer:
+        """Return its tokenizer."""
+        return ChatTokenizer(self.path)
+
+    def model(self) -> CausalLM:
+        """Return the model as its training begins."""
+        adapter = self.recipe.adapter
+        model = load.causal_lm(self.path, self.dtype if adapter else torch.float32, self.place)
+        if adapter:
+            adapters.attach(model, adapter, self.names)
+        return model
+
+    def exact(self, model: CausalLM) -> CausalLM | None:
+        """Return the model in float32, adapters merged: itself, or a copy of what ranks share.
+
+        All ranks have to call this; the copy is rank 0's, others get None.
+        """
+        made = model
+        if ranks.count() > 1:
+            made = self.model() if ranks.rank() == 0 else None
+            into = checkpoints.trained(made) if made is not None else {}
+            with torch.no_grad():
+                for name, tensor in sharding.gathered(checkpoints.trained(model)):
+                    into[name].copy_(tensor)
+        if self.recipe.adapter and made is not None:
+            adapters.merge(made, self.path, self.place)
+        return made
+
+    def go_on(self, model: CausalLM, made: CausalLM | None) -> None:
+        """Make a model that is trained on what it was before `exact`; a copy is left as it is."""
+        if self.recipe.adapter and made is model:
+            adapters.unmerge(model, self.path, self.place, self.dtype)
