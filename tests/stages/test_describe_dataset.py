@@ -57,7 +57,7 @@ def test_a_copy_among_the_training_rows_is_counted_and_named(folders):
     assert certificate["tasks"]["katas"]["num_texts"] == 6
     page = (folders / "out/card.html").read_text()
     assert "HumanEval/0" in page
-    assert "75.0%" in page
+    assert "75.0\u00a0%" in page
 
 
 def test_equal_rows_give_equal_bytes(folders):

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from potstill.report import text
 from potstill.splits import Split
 
 Row = Mapping[str, Any]
@@ -82,7 +83,7 @@ def _by(splits: Mapping[Split, Sequence[Row]], title: str, key: str, note: str) 
 def _told(counts: Mapping[str, int]) -> Table:
     total = sum(counts.values())
     rows = [
-        [name, _number(count), f"{count / total:.1%}"]
+        [name, _number(count), text.percent(count / total)]
         for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     ]
     note = "Natural language of the requests of accepted candidates, where one is clear."
