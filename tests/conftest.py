@@ -1,6 +1,7 @@
 """Fixtures shared by all tests; the tiny checkpoints of `tests.tiny_models` are made once."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,13 @@ def tiny_gguf(
         return made[family, quantisation]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def llama_server(tiny_gguf: Callable[[str, str], Path]) -> Iterator[str]:
+    """Yield the base URL of a real llama.cpp server of a tiny model, as its own process."""
+    from benchmarks.llama_server import serve
+
+    artefact = tiny_gguf("llama", "f16")
+    with serve(Path(sys.executable), artefact, context=512, threads=2) as url:
+        yield url

@@ -16,7 +16,6 @@ import pytest
 import torch
 from potstill import files
 from potstill.errors import InputError
-from potstill.export import build
 from potstill.sampling import endpoint, sampling
 from potstill.sampling.kept import Kept
 from pydantic import ValidationError
@@ -198,37 +197,6 @@ def test_what_was_answered_is_not_asked_again(tmp_path):
     assert len(other.asked) == 6
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """A real llama.cpp server of a tiny model, as its own process."""
-    from tests import tiny_models
-
-    folder = tmp_path_factory.mktemp("server")
-    build.build(
-        tiny_models.write("llama", folder / "model"),
-        folder / "gguf",
-        format="gguf",
-        quantisation="f16",
-    )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "llama_cpp.server", "--model", str(folder / "gguf/model.gguf")]
-    command += ["--port", str(port), "--n_ctx", "512"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    url = f"http://127.0.0.1:{port}/v1"
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            httpx.get(f"{url}/models")
-            break
-        except httpx.TransportError:
-            assert process.poll() is None, process.stderr.read().decode()[-2000:]
-            time.sleep(0.2)
-    yield url
-    process.kill()
-
-
 JSON = {"Content-Type": "application/json"}
 
 
@@ -271,8 +239,8 @@ class Proxy(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def proxy(server):
-    handler = type("Handler", (Proxy,), {"target": server, "plan": [], "seen": []})
+def proxy(llama_server):
+    handler = type("Handler", (Proxy,), {"target": llama_server, "plan": [], "seen": []})
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=httpd.serve_forever, daemon=True).start()
     handler.url = f"http://127.0.0.1:{httpd.server_port}/v1"
@@ -312,7 +280,7 @@ def test_storms_hangs_and_a_death_lose_nothing(tiny_llama, prompts, proxy):
 def test_a_dead_endpoint_is_named_and_what_came_before_is_kept(
     tiny_llama, prompts, proxy, monkeypatch
 ):
-    monkeypatch.setattr(endpoint, "_RETRIES", 1)
+    monkeypatch.setattr(endpoint, "RETRIES", 1)
     proxy.plan += [None, None, None] + [503] * 20
     with pytest.raises(InputError, match=r"does not answer .* came before are kept"):
         sample(tiny_llama, prompts, endpoint=at(proxy, concurrency=1))
@@ -324,7 +292,7 @@ def test_a_dead_endpoint_is_named_and_what_came_before_is_kept(
 
 
 def test_no_server_and_a_wrong_key_are_named(tiny_llama, prompts, monkeypatch):
-    monkeypatch.setattr(endpoint, "_RETRIES", 0)
+    monkeypatch.setattr(endpoint, "RETRIES", 0)
     with pytest.raises(InputError, match="APIConnectionError"):
         sample(tiny_llama, prompts, endpoint={"url": "http://127.0.0.1:9/v1", "model": "m"})
 

@@ -48,6 +48,20 @@ class Answer:
     finish: str
     tokens: tuple[int, int] = (0, 0)
 
+    @property
+    def has_words(self) -> bool:
+        """Say whether there is something to judge."""
+        return bool(self.text.strip()) and self.finish != "refused"
+
+    @property
+    def complaint(self) -> str:
+        """Return why there is not, in one line."""
+        if self.finish == "refused":
+            return " ".join(self.text.split()) or "refused without a word"
+        if self.finish == "length":
+            return "empty, cut at max_tokens: a reasoning model thinks within it, raise it"
+        return "empty"
+
 
 Done = Callable[[int, Answer], None]  # is given the place of a prompt, and its answer
 
@@ -121,7 +135,8 @@ def sample(prompts: Sequence[Prompt], backend: Backend, kept: Kept) -> list[Row]
     """Return the answers in the order of the prompts; those kept from before are not asked again.
 
     Rows: id, sample, messages, text, finish, tokens. Fewer than prompts where the back end ended
-    before all were answered, as it does at the end of its budget.
+    before all were answered, as it does at the end of its budget. Refusals are kept beside an
+    answer alone: where there is none the fault may be the server's, and they cost nothing.
 
     Args:
         prompts: what is asked, in the order in which a budget serves them.
@@ -129,13 +144,14 @@ def sample(prompts: Sequence[Prompt], backend: Backend, kept: Kept) -> list[Row]
         kept: answers of this and earlier runs.
 
     Raises:
-        InputError: no prompt is answered, or the back end cannot go on: run again, and it goes on
-            from here.
+        InputError: no prompt is answered with a word, or the back end cannot go on: run again, and
+            it goes on from here.
     """
     keys = [kept.key(backend.identity, prompt.messages, prompt.sample) for prompt in prompts]
     found = {place: kept.get(key) for place, key in enumerate(keys)}
     open_ = [place for place, answer in found.items() if answer is None]
     asked = [prompts[place] for place in open_]
+    refused = dict[str, Row]()
     about = f": {backend.estimate(asked)}" if asked else ""
     print(f"{len(prompts)} answers are wanted, {len(asked)} are asked for{about}")  # noqa: T201
     with progress.bar() as bar:
@@ -143,12 +159,20 @@ def sample(prompts: Sequence[Prompt], backend: Backend, kept: Kept) -> list[Row]
 
         def done(number: int, answer: Answer) -> None:
             row = {"text": answer.text, "finish": answer.finish, "tokens": list(answer.tokens)}
-            kept.put(keys[open_[number]], row)
             found[open_[number]] = row
+            if answer.finish == "refused":
+                refused[keys[open_[number]]] = row
+            else:
+                kept.put(keys[open_[number]], row)
             bar.update(work, advance=1, refresh=True)
 
-        if asked:
-            backend.ask(asked, done)
+        try:
+            if asked:
+                backend.ask(asked, done)
+        finally:
+            if any(row and _answer(row).has_words for row in found.values()):
+                for key, row in refused.items():
+                    kept.put(key, row)
     rows = [
         {"id": prompt.id, "sample": prompt.sample, "messages": prompt.messages, **made}
         for place, prompt in enumerate(prompts)
@@ -156,4 +180,12 @@ def sample(prompts: Sequence[Prompt], backend: Backend, kept: Kept) -> list[Row]
     ]
     if not rows:
         raise InputError("no prompt is answered: the budget does not pay the first, raise max_cost")
+    if not any(_answer(row).has_words for row in rows):
+        raise InputError(
+            f"none of {len(rows)} answers has a word, one: {_answer(rows[0]).complaint}"
+        )
     return rows
+
+
+def _answer(row: Row) -> Answer:
+    return Answer(row["text"], row["finish"])

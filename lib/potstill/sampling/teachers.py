@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from potstill import files
 from potstill.params import Section
+from potstill.sampling.batch import Batched
 from potstill.sampling.endpoint import Endpoint, Remote
 from potstill.sampling.llama_cpp import LlamaCpp
 from potstill.sampling.sampling import Backend, Prompt
@@ -85,7 +86,7 @@ def backend(
         how: max_tokens, temperature and seed.
     """
     if one.endpoint:
-        return Remote(one.endpoint, **how)
+        return (Batched if one.endpoint.batch else Remote)(one.endpoint, **how)
     if local["backend"] == "llama_cpp":
         return LlamaCpp(checkpoint, threads=local["threads"], **how)
     from potstill.sampling.generate import Generate  # imports torch
