@@ -26,12 +26,13 @@ class State:
     inject: of a request's fields the (status, reply) that stands for the forwarded one, or None.
     ending, stop_after: how the next batches end, and after how many requests.
     held: batches stay in progress while it is set.
+    stuck: (method, kind of path) of calls that are done, and get no reply while it is set.
     """
 
     def __init__(self, target):
         self.target, self.lock, self.numbers = target, threading.Lock(), count(1)
         self.faults, self.inject, self.ending, self.stop_after = {}, None, "completed", None
-        self.held = threading.Event()
+        self.held, self.stuck = threading.Event(), None
         self.calls, self.files, self.batches, self.asked = [], {}, {}, []
         self.has_batches, self.has_list = True, True
 
@@ -142,6 +143,8 @@ class Handler(BaseHTTPRequestHandler):
         if fault != "dead" and not isinstance(fault, int):
             there = state.has_batches or kind == "chat"
             status, reply = act() if there else (404, {"detail": "Not Found"})
+        while state.stuck == (self.command, kind):
+            time.sleep(0.01)
         if fault in ("dead", "lost"):
             self.connection.shutdown(socket.SHUT_RDWR)
             self.close_connection = True
