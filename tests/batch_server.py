@@ -34,7 +34,7 @@ class State:
         self.faults, self.inject, self.ending, self.stop_after = {}, None, "completed", None
         self.held, self.stuck = threading.Event(), None
         self.calls, self.files, self.batches, self.asked = [], {}, {}, []
-        self.has_batches, self.has_list = True, True
+        self.has_batches, self.has_list, self.keys = True, True, set()
 
     def count_of(self, method, kind):
         return self.calls.count((method, kind))
@@ -138,6 +138,7 @@ class Handler(BaseHTTPRequestHandler):
         state = self.state
         with state.lock:
             state.calls.append((self.command, kind))
+            state.keys.add(self.headers["Authorization"])
             plan = state.faults.get((self.command, kind))
             fault = plan.pop(0) if plan else None
         if fault != "dead" and not isinstance(fault, int):

@@ -176,6 +176,7 @@ class Remote(Chat):
         super().__init__(endpoint, max_tokens=max_tokens, temperature=temperature, seed=seed)
         self._pace = threading.Lock()
         self._next_start = 0.0
+        self._over = threading.Event()
         self._tried, self._spoke = 0, False
 
     def ask(self, prompts: Sequence[Prompt], done: Done) -> None:
@@ -189,6 +190,7 @@ class Remote(Chat):
         left, spent, committed = list(enumerate(prompts))[::-1], 0.0, 0.0
         worst = {number: self._worst(prompt) for number, prompt in left}
         client = self._connect()
+        self._over.clear()
         running: dict[Future[Answer], int] = {}
         with client, ThreadPoolExecutor(endpoint.concurrency) as threads:
             try:
@@ -209,8 +211,11 @@ class Remote(Chat):
                         spent += endpoint.cost(answer.tokens)
                         done(number, answer)
                         self._hear(answer)
-            finally:
-                threads.shutdown(wait=False, cancel_futures=True)
+            finally:  # after an error others still run: they are paid, and mostly end soon
+                self._over.set()
+                for future in wait(running, timeout=endpoint.timeout_s).done:
+                    if future.exception() is None:
+                        done(running[future], future.result())
                 client.close()
 
     def _one(self, client: "OpenAI", prompt: Prompt) -> Answer:
@@ -250,7 +255,11 @@ class Remote(Chat):
             )
 
     def _wait(self) -> None:
-        """Wait until the rate allows the next request."""
+        """Wait until the rate allows the next request.
+
+        Raises:
+            InputError: meanwhile another has failed.
+        """
         rate = self._endpoint.requests_per_minute
         if rate is None:
             return
@@ -258,4 +267,5 @@ class Remote(Chat):
             now = time.monotonic()
             start = max(now, self._next_start)
             self._next_start = start + 60 / rate
-        time.sleep(start - now)
+        if self._over.wait(start - now):
+            raise InputError(f"{self._endpoint.url} is asked no more")

@@ -4,7 +4,7 @@ Answers are kept as they come, with the reason they ended; judging them is `cura
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -149,6 +149,11 @@ def sample(prompts: Sequence[Prompt], backend: Backend, kept: Kept) -> list[Row]
     """
     keys = [kept.key(backend.identity, prompt.messages, prompt.sample) for prompt in prompts]
     found = {place: kept.get(key) for place, key in enumerate(keys)}
+    if not _has_words(found.values()):
+        found = {
+            place: row if row and row["finish"] != "refused" else None
+            for place, row in found.items()
+        }
     open_ = [place for place, answer in found.items() if answer is None]
     asked = [prompts[place] for place in open_]
     refused = dict[str, Row]()
@@ -170,7 +175,7 @@ def sample(prompts: Sequence[Prompt], backend: Backend, kept: Kept) -> list[Row]
             if asked:
                 backend.ask(asked, done)
         finally:
-            if any(row and _answer(row).has_words for row in found.values()):
+            if _has_words(found.values()):
                 for key, row in refused.items():
                     kept.put(key, row)
     rows = [
@@ -180,7 +185,7 @@ def sample(prompts: Sequence[Prompt], backend: Backend, kept: Kept) -> list[Row]
     ]
     if not rows:
         raise InputError("no prompt is answered: the budget does not pay the first, raise max_cost")
-    if not any(_answer(row).has_words for row in rows):
+    if not _has_words(rows):
         raise InputError(
             f"none of {len(rows)} answers has a word, one: {_answer(rows[0]).complaint}"
         )
@@ -189,3 +194,7 @@ def sample(prompts: Sequence[Prompt], backend: Backend, kept: Kept) -> list[Row]
 
 def _answer(row: Row) -> Answer:
     return Answer(row["text"], row["finish"])
+
+
+def _has_words(rows: Iterable[Row | None]) -> bool:
+    return any(row and _answer(row).has_words for row in rows)
