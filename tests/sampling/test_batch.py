@@ -20,6 +20,7 @@ from tests import batch_server
 
 pytestmark = pytest.mark.slow
 HOW = {"max_tokens": 6, "temperature": 0.0, "seed": 0}
+PRICED = {"price_input": 0.0, "price_output": 1e6}  # an answer costs its tokens, 6 at most
 SENT = Path(".potstill/answers/batches")
 
 
@@ -201,9 +202,8 @@ def test_a_server_without_batches_is_told_what_to_set(server, llama_server):
     assert not list(SENT.iterdir())
 
 
-def test_a_budget_is_never_passed_and_spent_on_several_batches(server, capsys):
-    priced = {"price_input": 0.0, "price_output": 1e6}  # six an answer at most
-    rows = ask(server, max_cost=13.0, **priced)
+def test_a_budget_is_never_passed(server):
+    rows = ask(server, max_cost=13.0, **PRICED)
     first = uploads(server)[0].count(b"\n")
     assert first == 2
     spent = sum(row["tokens"][1] for row in rows)
@@ -211,20 +211,33 @@ def test_a_budget_is_never_passed_and_spent_on_several_batches(server, capsys):
     assert spent <= 14  # the server may count one token more than it may make
     files.remove(Path(".potstill"))
     with pytest.raises(InputError, match="budget does not pay the first"):
-        ask(server, max_cost=5.0, **priced)
+        ask(server, max_cost=5.0, **PRICED)
+
+
+def costs(tokens):
+    """Return an injection: each answer is of so many tokens."""
+    choice = {"message": {"content": "x"}, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 1, "completion_tokens": tokens}
+    return lambda fields: (200, {"choices": [choice], "usage": usage})
 
 
 def test_what_answers_cost_less_than_feared_is_spent(server):
-    reply = {
-        "choices": [{"message": {"content": "x"}, "finish_reason": "stop"}],
-        "usage": {"prompt_tokens": 1, "completion_tokens": 1},
-    }
-    server.inject = lambda fields: (200, reply)
-    priced = {"price_input": 0.0, "price_output": 1e6}
-    rows = ask(server, count=30, max_cost=13.0, **priced)
-    # 2 batches of 2, then of 1 each while a tenth of the budget and the worst answer are left.
-    assert len(rows) == 8
+    server.inject = costs(1)
+    assert len(ask(server, count=30, max_cost=13.0, **PRICED)) == 8
     assert [content.count(b"\n") for content in uploads(server)] == [2, 1, 1, 1, 1, 1, 1]
+
+
+def test_no_batch_is_sent_for_the_last_tenth_of_a_budget(server):
+    server.inject = costs(5)
+    assert len(ask(server, count=30, max_cost=61.0, **PRICED)) == 11
+    assert [content.count(b"\n") for content in uploads(server)] == [10, 1]
+
+
+def test_a_budget_counts_what_an_earlier_run_has_sent(server, monkeypatch):
+    server.inject = costs(6)
+    leave_one_open(server, monkeypatch)
+    assert len(ask(server, count=7, max_cost=35.0, **PRICED)) == 5
+    assert server.count_of("POST", "files") == 1
 
 
 def leave_one_open(server, monkeypatch):
