@@ -1,39 +1,22 @@
-"""The batch API, against a server that forwards to a real model; not tested: a provider's own."""
+"""The batch API, against a server that forwards to a real model; not tested: a provider's own.
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
+Death of this process: test_kill.py.
+"""
+
 from pathlib import Path
 
 import pytest
 from potstill import files
 from potstill.errors import InputError
-from potstill.sampling import batch, batch_api, endpoint, sampling
+from potstill.sampling import batch_api, endpoint, sampling
 from potstill.sampling.batch import Batched
 from potstill.sampling.endpoint import Endpoint, Remote
 from potstill.sampling.kept import Kept
-
-from tests import batch_server
 
 pytestmark = pytest.mark.slow
 HOW = {"max_tokens": 6, "temperature": 0.0, "seed": 0}
 PRICED = {"price_input": 0.0, "price_output": 1e6}  # an answer costs its tokens, 6 at most
 SENT = Path(".potstill/answers/batches")
-
-
-@pytest.fixture
-def server(llama_server, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(batch, "_FIRST_PAUSE_S", 0.02)
-    monkeypatch.setattr(batch, "_LONGEST_PAUSE_S", 0.05)
-    httpd, state = batch_server.start(llama_server)
-    yield state
-    state.held.clear()
-    httpd.shutdown()
-    httpd.server_close()
 
 
 def prompts(count):
@@ -274,48 +257,3 @@ def test_a_batch_that_the_server_forgot_is_not_paid_again_unasked(server, monkey
     assert server.count_of("POST", "files") == 1
     files.remove(SENT)
     assert len(ask(server)) == 5
-
-
-CODE = """
-import json, sys
-from pathlib import Path
-from potstill.sampling import batch
-from stages.sample_teacher import Params, main
-batch._FIRST_PAUSE_S = batch._LONGEST_PAUSE_S = 0.02
-main(Params(**json.loads(sys.argv[1])), teacher=Path(), models=Path(), prompts=Path("prompts"),
-     rounds=Path(), out=Path("out.jsonl"))
-"""
-
-
-@pytest.mark.parametrize("last", [("GET", "batch"), ("POST", "batches"), ("GET", "content")])
-def test_after_a_kill_the_batch_is_found_again(server, last):
-    """Killed while it waits; before it has the batch's id; before it has the answers."""
-    rows = [{"id": f"t{n}", "task": f"Do {n}.", "language": "python", "level": 1} for n in range(5)]
-    Path("prompts").mkdir()
-    files.write_jsonl(Path("prompts/train.jsonl"), rows)
-    from tests.stages.test_sample_teacher import SETTINGS
-
-    settings = SETTINGS | {"teachers": [{"endpoint": at(server).model_dump()}]}
-    path = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])
-    command = [sys.executable, "-c", CODE, json.dumps(settings)]
-    environment = {**os.environ, "PYTHONPATH": path}
-    if last == ("GET", "batch"):
-        server.held.set()
-    else:
-        server.stuck = last
-    child = subprocess.Popen(command, env=environment)
-    deadline = time.monotonic() + 60
-    while not server.count_of(*last) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    time.sleep(0.3)
-    child.send_signal(signal.SIGKILL)
-    assert child.wait() == -signal.SIGKILL
-    assert len(list(SENT.iterdir())) == 1
-    server.held.clear()
-    server.stuck = None
-    subprocess.run(command, env=environment, check=True, timeout=60)
-    answers = list(files.read_jsonl(Path("out.jsonl"), ["id", "text", "teacher"]))
-    assert len(answers) == 5
-    assert server.count_of("POST", "files") == 1
-    assert len(server.batches) == 1
-    assert len(server.asked) == 5

@@ -9,28 +9,15 @@ from pathlib import Path
 
 import pytest
 from potstill.errors import InputError
-from potstill.sampling import batch, sampling
+from potstill.sampling import sampling
 from potstill.sampling.batch import Batched
 from potstill.sampling.endpoint import Endpoint, Remote
 from potstill.sampling.kept import Kept
 from pydantic import ValidationError
 
-from tests import batch_server
-
 pytestmark = pytest.mark.slow
 HOW = {"max_tokens": 6, "temperature": 0.0, "seed": 3}
 KEPT = Path(".potstill/answers")
-
-
-@pytest.fixture
-def server(llama_server, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(batch, "_FIRST_PAUSE_S", 0.02)
-    monkeypatch.setattr(batch, "_LONGEST_PAUSE_S", 0.05)
-    httpd, state = batch_server.start(llama_server)
-    yield state
-    httpd.shutdown()
-    httpd.server_close()
 
 
 @pytest.fixture(params=[Remote, Batched])
@@ -151,6 +138,15 @@ def test_what_runs_beside_an_error_is_kept(server):
     server.inject = None
     assert len(sampling.sample(asks, backend, Kept(KEPT))) == 4
     assert len(server.asked) == 5
+
+
+def test_after_an_error_no_waiting_request_starts(server):
+    server.inject = lambda fields: (401, {"error": {"message": "wrong key"}})
+    asks = [sampling.Prompt("p", [{"role": "user", "content": "Do."}], sample=n) for n in range(4)]
+    slow = Endpoint(url=server.url, model="tiny", concurrency=4, requests_per_minute=1.0)
+    with pytest.raises(InputError, match="wrong key"):
+        Remote(slow, **HOW).ask(asks, lambda place, answer: None)
+    assert len(server.asked) == 1
 
 
 def test_thoughts_are_no_answer(server, ask):
