@@ -3,8 +3,7 @@
 Reads   curated     folder: accepted.jsonl, reflect.jsonl, rejected.jsonl
         prompts     folder with validation.jsonl and test.jsonl (task rows with references)
         tools       folder: rows.jsonl (native tool rows), results.jsonl (what tools returned)
-Writes  out         folder: train.jsonl, validation.jsonl, test.jsonl (messages; the last is the
-                    answer); pairs.jsonl: a chosen and a rejected answer to one prompt
+Writes  out         folder: SPLIT.jsonl (messages; the answer last), pairs.jsonl (chosen, rejected)
         metrics     pairs; rows by split and format, and how many end with a teacher's answer
 """
 
@@ -24,7 +23,7 @@ def main(params: Params, *, curated: Path, prompts: Path, tools: Path, out: Path
     for split, rows in splits.items():
         audit.audit(rows, params, found.results, whole=split == "train")
     out.mkdir()
-    pairs = pair_rows(found.accepted, found.rejected)
+    pairs = pair_rows(found.accepted, found.rejected, fenced=params.fenced)
     files.write_jsonl(out / "pairs.jsonl", pairs)
     metrics = {"pairs": sum(row["format"] == "rejected" for row in pairs)}
     for split, rows in splits.items():

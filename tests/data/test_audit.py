@@ -17,6 +17,7 @@ RECIPE = dataset.Recipe(
     call_share=0.5,
     tool_format="hermes",
     plan_in_prompt=0.0,
+    fenced=False,
     mined_share=0.0,
     teacher_share=0.8,
     mined_languages={},

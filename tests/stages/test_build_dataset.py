@@ -20,6 +20,7 @@ SETTINGS = {
     "span_weights": {},
     "call_share": 0.67,
     "tool_format": "native",
+    "fenced": False,
     "plan_in_prompt": 0.5,
     "mined_share": 0.25,
     "teacher_share": 0.5,
@@ -53,7 +54,7 @@ def row(number, origin, group):
         "licence": "x",
         "task": f"Task {number} {origin} of {group}.",
         "plan": [f"Do {number}."] if origin == "reference" else [],
-        "code": f"x = {number}",
+        "code": f"x = {number}\ndef f{number}():\n    return x",
         "entry_point": f"f{number}",
         "reference": f"def f{number}(): pass",
         "tests": [{"args": [], "expected": number}],
@@ -168,16 +169,43 @@ def test_a_family_that_leaks_stops_the_stage(tmp_path, split):
 
 
 def test_a_share_of_an_unknown_format_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="'code', 'plan'"):
+    with pytest.raises(ValueError, match="'code', 'complete', 'plan'"):
         build(tmp_path, shares={"cod": 1.0})
 
 
-ALL = ["code", "plan", "reflect", "decompose", "critique", "describe", "episode"]
+ALL = ["code", "complete", "plan", "reflect", "decompose", "critique", "describe", "episode"]
 
 
 def test_all_formats_are_built_and_pass_the_audit(tmp_path):
-    _, rows = build(tmp_path, shares=dict.fromkeys(ALL, 0.14), max_train_rows=56)
+    _, rows = build(tmp_path, shares=dict.fromkeys(ALL, 0.125), max_train_rows=56)
     assert {r["format"] for r in rows["train"]} == set(ALL)
+
+
+def test_blocks_change_the_answers_of_code_and_nothing_else(tmp_path):
+    def made(fenced):
+        _, rows = build(
+            tmp_path / str(fenced),
+            shares=dict.fromkeys(ALL, 0.125),
+            max_train_rows=56,
+            fenced=fenced,
+        )
+        return [row for found in rows.values() for row in found], files.read_jsonl(
+            tmp_path / str(fenced) / "out/pairs.jsonl"
+        )
+
+    (plain, plain_pairs), (blocks, block_pairs) = made(False), made(True)
+    changed = set()
+    for one, other in zip([*plain, *plain_pairs], [*blocks, *block_pairs], strict=True):
+        *before, answer = one["messages"]
+        *before_too, block = other["messages"]
+        if answer != block:
+            changed.add(one["format"])
+            assert block["content"] == f"```python\n{answer['content']}\n```"
+            assert formats.extract_code(block["content"]) == answer["content"]
+            assert one["id"] != other["id"]
+        assert one["format"] == "episode" or before == before_too
+    assert changed >= {"code", "complete", "reflect", "episode", "chosen", "rejected"}
+    assert not changed & {"plan", "decompose", "critique", "describe"}
 
 
 def test_a_critique_never_shows_the_reference(tmp_path):
@@ -252,7 +280,7 @@ def test_a_result_that_no_tool_returned_stops_the_stage(tmp_path, monkeypatch):
 
 
 def pairs_of(accepted, rejected):
-    found = pairs.pair_rows(accepted, rejected)
+    found = pairs.pair_rows(accepted, rejected, fenced=False)
     return found, [(r["format"], r["origin"], r["messages"][-1]["content"]) for r in found]
 
 

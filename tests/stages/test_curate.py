@@ -144,7 +144,7 @@ def test_every_reason_is_counted_and_the_counts_add_up(curated):
 
 def test_what_was_executed_and_failed_tells_what_a_pair_of_answers_needs(curated):
     _, rows = curated
-    pairs = pair_rows(rows["accepted"], rows["rejected"])
+    pairs = pair_rows(rows["accepted"], rows["rejected"], fenced=False)
     found = [(row["format"], row["messages"][-1]["content"]) for row in pairs]
     failed = [ANSWERS[name] for name in ("wrong", "crash", "endless")]
     assert {text for side, text in found if side == "rejected"} >= set(failed)

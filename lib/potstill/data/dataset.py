@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from potstill import splits
-from potstill.data import agent, tool_formats, tools
-from potstill.data.rows import Part, Row, chat, weigh
+from potstill.data import agent, completion, tool_formats, tools
+from potstill.data.rows import Part, Row, chat, fence, weigh
 from potstill.data.sources import Sources
 from potstill.data.tool_formats import ToolFormat
 from potstill.errors import InputError
@@ -33,6 +33,7 @@ class Recipe(Section):
     span_weights: dict[Part, float]  # of the loss; 1 if not named
     call_share: Annotated[float, Field(ge=0, le=1)]  # of tool rows: those that call one
     tool_format: ToolFormat  # how calls are written
+    fenced: bool  # code in answers stands in a Markdown block
     plan_in_prompt: Annotated[float, Field(ge=0, le=1)]  # share of code rows that show the plan
     mined_share: Annotated[float, Field(ge=0, le=1)]  # of code rows
     teacher_share: Annotated[float, Field(ge=0, le=1)]  # of code rows, where it has so many answers
@@ -232,6 +233,7 @@ def _rows(
     parts = {
         "plan": plan_rows(known),
         "code": code_rows(chosen, recipe.plan_in_prompt, source),
+        "complete": completion.completion_rows(chosen),
         "reflect": reflect_rows(broken),
         "decompose": decompose_rows(known, most, source),
         "critique": agent.critique_rows(known, broken),
@@ -239,4 +241,5 @@ def _rows(
         "episode": agent.episode_rows(known, broken, recipe.span_weights),
         "tool": tool_rows,
     }
-    return weigh(mix(parts, recipe.shares, most, recipe.seed), recipe.span_weights)
+    mixed = mix(parts, recipe.shares, most, recipe.seed)
+    return weigh(fence(mixed) if recipe.fenced else mixed, recipe.span_weights)

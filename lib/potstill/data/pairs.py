@@ -3,14 +3,14 @@
 from collections.abc import Iterable
 from typing import Literal
 
-from potstill.data.rows import Row, chat
+from potstill.data.rows import Row, chat, fence
 from potstill.models import formats
 
 Side = Literal["chosen", "rejected"]
 FAILED = ("tests_failed", "timeout")  # why curation rejects what it executed
 
 
-def pair_rows(accepted: Iterable[Row], rejected: Iterable[Row]) -> list[Row]:
+def pair_rows(accepted: Iterable[Row], rejected: Iterable[Row], *, fenced: bool) -> list[Row]:
     """Return rows of two answers to one prompt: `chosen` passed its tests, `rejected` failed them.
 
     One of format "chosen" stands before those of format "rejected" to the same prompt, of which
@@ -21,6 +21,7 @@ def pair_rows(accepted: Iterable[Row], rejected: Iterable[Row]) -> list[Row]:
         accepted: rows whose code passed, where they have tests; mined functions have no others.
         rejected: rows with the reason, of which those count that were executed and failed;
             of mined functions none.
+        fenced: code stands in a Markdown block.
     """
     passed: dict[tuple[str, str], Row] = {}
     for row in sorted(accepted, key=lambda row: (row["origin"] != "teacher", row["id"])):
@@ -37,4 +38,5 @@ def pair_rows(accepted: Iterable[Row], rejected: Iterable[Row]) -> list[Row]:
         for name, one in sides:
             made = chat(one, name, prompt, one["code"])
             found.setdefault(made["id"], made)
-    return list(found.values())
+    pairs = list(found.values())
+    return fence(pairs) if fenced else pairs

@@ -9,6 +9,7 @@ from potstill.models.chat import Message
 
 Row = dict[str, Any]
 Part = formats.Format | Literal["name", "arguments"]  # what has a weight of its own on the loss
+_OF_CODE = ("code", "complete", "reflect", "episode", "chosen", "rejected")  # what answers say
 
 
 def chat(row: Row, name: str, prompt: Sequence[Message], answer: str) -> Row:
@@ -41,4 +42,20 @@ def weigh(rows: Sequence[Row], weights: Mapping[Part, float]) -> list[Row]:
         is_plain = weight == 1 or any("weights" in message for message in row["messages"])
         weighed = {**row, "messages": [*before, {**last, "weights": {"turn": weight}}]}
         found.append(row if is_plain else weighed)
+    return found
+
+
+def fence(rows: Sequence[Row]) -> list[Row]:
+    """Return rows whose answers of code stand in a Markdown block; an episode's plan does not."""
+    found = []
+    for row in rows:
+        if row["format"] in _OF_CODE:
+            messages = list(row["messages"])
+            turns = [n for n, each in enumerate(messages) if each["role"] == "assistant"]
+            for turn in turns[row["format"] == "episode" :]:
+                code = formats.fenced(messages[turn]["content"], row["language"])
+                messages[turn] = {**messages[turn], "content": code}
+            found.append({**row, "id": files.row_id("fenced", row["id"]), "messages": messages})
+        else:
+            found.append(row)
     return found

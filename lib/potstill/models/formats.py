@@ -12,7 +12,9 @@ from typing import Literal
 
 from potstill.models.chat import Message
 
-Format = Literal["code", "plan", "reflect", "decompose", "critique", "describe", "episode", "tool"]
+Format = Literal[
+    "code", "complete", "plan", "reflect", "decompose", "critique", "describe", "episode", "tool"
+]
 # Where a training row comes from. Those of `slip` and `student` end with a reference: they show it
 # with a planted fault, or the failed answer of another model, such as the student.
 Origin = Literal["bfcl", "mined", "reference", "slip", "student", "teacher"]
@@ -41,6 +43,13 @@ def code_prompt(task: str, language: str, plan: Sequence[str] = ()) -> list[Mess
     steps = f"\n\nPlan:\n{numbered(plan)}" if plan else ""
     name = LANGUAGE_NAMES[language]
     return _messages(f"Write {name} code. Answer with code only.\n\nTask: {task}{steps}")
+
+
+def completion_prompt(stub: str, language: str | None) -> list[Message]:
+    """Ask to complete a signature with its docstring; no language: by that text alone."""
+    if language is None:
+        return [{"role": "user", "content": stub}]
+    return code_prompt(f"Complete this function.\n\n{stub}", language)
 
 
 def reflect_prompt(task: str, code: str, error: str, language: str) -> list[Message]:
@@ -86,6 +95,11 @@ def subtasks(inputs: Sequence[str], language: str) -> str:
 def answered(prompt: Sequence[Message], answer: str) -> list[Message]:
     """Return the messages of a training row."""
     return [*prompt, {"role": "assistant", "content": answer}]
+
+
+def fenced(code: str, language: str) -> str:
+    """Return code as a Markdown block, of which `extract_code` gives it back."""
+    return f"```{language}\n{code}\n```"
 
 
 def extract_code(answer: str) -> str:

@@ -42,7 +42,7 @@ def _problem(row: dict[str, Any]) -> Problem:
         id=row["task_id"],
         task="humaneval",
         language="python",
-        messages=formats.code_prompt(f"Complete this function.\n\n{row['prompt']}", "python"),
+        messages=formats.completion_prompt(row["prompt"], "python"),
         request=row["prompt"],
         entry_point=row["entry_point"],
         tests=row["test"],

@@ -52,7 +52,7 @@ def _problem(row: dict[str, Any]) -> Problem:
         id=row["task_id"],
         task="humaneval_js",
         language="javascript",
-        messages=formats.code_prompt(f"Complete this function.\n\n{prompt}", "javascript"),
+        messages=formats.completion_prompt(prompt, "javascript"),
         request=prompt,
         entry_point=entry[1],
         tests=helpers + row["test"],
