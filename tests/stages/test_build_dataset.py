@@ -301,7 +301,7 @@ def test_pairs_are_answers_that_passed_and_failed_to_one_prompt(tmp_path):
     ]
     found, told = pairs_of(ran, rejected)
     assert told == [
-        ("chosen", "reference", "x = 0"),
+        ("chosen", "reference", ran[0]["code"]),
         ("rejected", "teacher", "x = y"),
         ("rejected", "slip", "x = z"),
     ]
