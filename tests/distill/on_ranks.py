@@ -10,7 +10,6 @@ import torch
 from potstill.distill import adapters, checkpoints, ranks, sharding, student, training
 from potstill.errors import InputError
 from potstill.loading import device, load
-from potstill.models import checkpoint
 from torch import distributed
 
 from tests.distill.runs import LABELS, PAIRS, ROWS, schedule
@@ -23,7 +22,7 @@ def begin(folder, plan):
     device.make_deterministic(0, 1)
     model = load.causal_lm(folder, torch.float32, CPU)
     if plan.adapter:
-        names = adapters.targets(plan.adapter, checkpoint.read_config(folder), folder)
+        names = adapters.targets(plan.adapter, folder)
         adapters.attach(model, plan.adapter, names)
     return model
 

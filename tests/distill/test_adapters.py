@@ -6,7 +6,6 @@ from potstill.distill import adapters, checkpoints, head, optimisers, training
 from potstill.distill.recipe import Adapter
 from potstill.errors import InputError
 from potstill.loading import load
-from potstill.models import checkpoint
 from pydantic import ValidationError
 
 from tests.distill.runs import LABELS, ROWS, KilledError, dies, run, schedule
@@ -19,7 +18,7 @@ def adapted(folder, dtype=torch.float32, **settings):
     torch.manual_seed(3)
     model = load.causal_lm(folder, dtype, CPU)
     adapter = Adapter(**(SMALL | settings))
-    names = adapters.targets(adapter, checkpoint.read_config(folder), folder)
+    names = adapters.targets(adapter, folder)
     adapters.attach(model, adapter, names)
     return model
 
@@ -147,10 +146,9 @@ def test_a_frozen_head_gets_no_gradient_and_none_is_computed(tiny_llama):
 
 
 def test_a_target_that_the_family_lacks_is_named(tiny_llama):
-    config = checkpoint.read_config(tiny_llama)
     adapter = Adapter.model_construct(r=3, alpha=6.0, dropout=0.0, targets=["q_proj", "qkv_proj"])
     with pytest.raises(InputError, match=r"llama, which has no 'qkv_proj'; allowed: .*q_proj"):
-        adapters.targets(adapter, config, tiny_llama)
+        adapters.targets(adapter, tiny_llama)
 
 
 @pytest.mark.parametrize(

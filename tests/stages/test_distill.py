@@ -11,6 +11,7 @@ from potstill.errors import InputError
 from potstill.logits import caching, live, members
 from potstill.models import checkpoint
 from potstill.tokens import folds
+from transformers import AutoModelForCausalLM
 
 from stages import cache_logits, distill
 from tests.distill.runs import WIDE, live_signal
@@ -153,6 +154,24 @@ def test_adapters_make_an_ordinary_checkpoint_and_the_same_bytes_again(
     assert float(history[1]["validation_nll"]) > metrics["validation_nll_nats"]
     loaded, _ = train(tmp_path / "a", tokens, logits, tmp_path, "loaded", steps=0)
     assert loaded["test_nll_nats"] == metrics["test_nll_nats"]
+
+
+def test_the_adapter_that_is_saved_makes_the_student_of_its_start(
+    tiny_llama, tokens, logits, tmp_path
+):
+    """By peft itself, as somebody does who has the start and not the student."""
+    from peft import PeftModel
+
+    how = {"adapter": {"r": 4, "alpha": 8.0, "targets": ["q_proj", "down_proj"]}}
+    train(tiny_llama, tokens, logits, tmp_path, "a", learning_rate=0.02, **how)
+    start = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32)
+    before = {name: weight.clone() for name, weight in start.state_dict().items()}
+    made = PeftModel.from_pretrained(start, tmp_path / "a/adapter").merge_and_unload().state_dict()
+    wanted = checkpoint.read_state(tmp_path / "a")
+    for name, weight in wanted.items():
+        torch.testing.assert_close(made[name], weight, rtol=1e-6, atol=1e-6)
+        changed = name.endswith(("q_proj.weight", "down_proj.weight"))
+        assert torch.equal(before[name], weight) != changed
 
 
 def test_with_patience_the_weights_of_the_lowest_validation_loss_are_delivered(

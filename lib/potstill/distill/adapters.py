@@ -14,51 +14,62 @@ import ctypes
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors.torch import save_file
 
+from potstill import files
 from potstill.distill.recipe import Adapter
 from potstill.errors import InputError
 from potstill.loading.load import CausalLM
 from potstill.models import checkpoint, families
 from potstill.params import closest
 
+if TYPE_CHECKING:
+    from peft import LoraConfig
+
+FOLDER = "adapter"  # beside the merged weights
 NAME = "default"  # what peft calls an adapter that has no name
 
 
-def targets(adapter: Adapter, config: Mapping[str, Any], where: Path) -> list[str]:
+def targets(adapter: Adapter, start: Path) -> list[str]:
     """Return the names of the matrices that an adapter changes in each layer.
 
     Args:
         adapter: its settings; without `targets` it changes all that the family has.
-        config: config.json of the model.
-        where: the model's folder, for the message.
+        start: the model's folder.
 
     Raises:
         InputError: the model's family has no such matrix.
     """
-    family = families.of(config, where)
+    family = families.of(checkpoint.read_config(start), start)
     for name in adapter.targets or ():
         if name not in family.lora_targets:
             raise InputError(
-                f"adapter.targets: {where} is of the family {family.model_type}, which has no "
+                f"adapter.targets: {start} is of the family {family.model_type}, which has no "
                 f"{name!r}; {closest(name, family.lora_targets)}"
             )
     return list(adapter.targets or family.lora_targets)
 
 
-def attach(model: CausalLM, adapter: Adapter, names: list[str]) -> None:
-    """Freeze a model and put adapters into it, in place; A is drawn from torch's seed."""
-    from peft import LoraConfig, inject_adapter_in_model
+def _config(adapter: Adapter, names: list[str]) -> "LoraConfig":
+    from peft import LoraConfig
 
-    config = LoraConfig(
+    return LoraConfig(
         r=adapter.r,
         lora_alpha=adapter.alpha,  # type: ignore[arg-type] # it is only divided by r
         lora_dropout=adapter.dropout,
         target_modules=names,
+        task_type="CAUSAL_LM",
     )
-    inject_adapter_in_model(config, model, adapter_name=NAME)
+
+
+def attach(model: CausalLM, adapter: Adapter, names: list[str]) -> None:
+    """Freeze a model and put adapters into it, in place; A is drawn from torch's seed."""
+    from peft import inject_adapter_in_model
+
+    inject_adapter_in_model(_config(adapter, names), model, adapter_name=NAME)
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
@@ -94,6 +105,26 @@ def unmerge(model: CausalLM, start: Path, place: torch.device, dtype: torch.dtyp
             frozen[name].data = tensor.to(place, dtype, copy=True)
     for layer in _layers(model).values():
         layer.enable_adapters(enabled=True)
+
+
+def save(model: CausalLM, adapter: Adapter, names: list[str], out: Path) -> None:
+    """Write the adapters of a model as peft does, so that `PeftModel.from_pretrained` takes them.
+
+    Args:
+        model: with adapters, merged or not.
+        adapter: their settings.
+        names: the matrices that they change.
+        out: the folder to make: adapter_config.json, adapter_model.safetensors (float32).
+    """
+    out.mkdir()
+    config = {**_config(adapter, names).to_dict(), "inference_mode": True}
+    files.write_json(out / "adapter_config.json", {**config, "target_modules": sorted(names)})
+    small = {
+        "base_model.model." + name.replace(f".{NAME}.", "."): weight.detach().cpu().contiguous()
+        for name, weight in model.named_parameters()
+        if ".lora_" in name
+    }
+    save_file(small, out / "adapter_model.safetensors", metadata={"format": "pt"})
 
 
 def weights(model: CausalLM) -> dict[str, torch.nn.Parameter]:

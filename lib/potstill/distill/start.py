@@ -1,5 +1,6 @@
 """A checkpoint as the model that is trained, and that model as what can be measured and saved."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from potstill.loading import device, load
 from potstill.loading.load import CausalLM
 from potstill.models import checkpoint
 from potstill.models.chat import ChatTokenizer
+from potstill.tokens import folds
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ class Start:
         Raises:
             InputError: its family lacks a matrix that an adapter shall change.
         """
-        config, place = checkpoint.read_config(path), device.pick_device()
-        names = adapters.targets(recipe.adapter, config, path) if recipe.adapter else []
+        place = device.pick_device()
+        names = adapters.targets(recipe.adapter, path) if recipe.adapter else []
         return cls(path, recipe, names, place, device.compute_dtype(recipe.precision, place))
 
     def chat(self) -> ChatTokenizer:
@@ -74,3 +76,17 @@ class Start:
         """Make a model that is trained on what it was before `exact`; a copy is left as it is."""
         if self.recipe.adapter and made is model:
             adapters.unmerge(model, self.path, self.place, self.dtype)
+
+    def save(self, made: CausalLM, out: Path, learnt: Sequence[int]) -> None:
+        """Write what `exact` made, its adapters beside it, and the folds that it was trained on.
+
+        Args:
+            made: the model in float32.
+            out: the checkpoint's folder.
+            learnt: folds of the rows of this training.
+        """
+        config = checkpoint.read_config(self.path)
+        checkpoint.write(out, adapters.weights(made), config, beside=self.path)
+        if self.recipe.adapter:
+            adapters.save(made, self.recipe.adapter, self.names, out / adapters.FOLDER)
+        folds.record(out, [*folds.trained_on(self.path), *learnt])

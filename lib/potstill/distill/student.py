@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from potstill.distill import (
-    adapters,
     checkpoints,
     hidden,
     optimisers,
@@ -30,7 +29,7 @@ from potstill.loading.load import CausalLM
 from potstill.logits import source
 from potstill.models import checkpoint
 from potstill.models.chat import ChatTokenizer
-from potstill.tokens import examples, folds, table
+from potstill.tokens import examples, table
 from potstill.tokens.examples import Example
 
 HISTORY_COLUMNS = (
@@ -142,9 +141,7 @@ def train(
         delivered = {"validation_nll": measured["validation_nll_nats"], **heldout.watch(made)}
         history[best - 1] |= {**delivered, "delivered": 1}
     _write_history(measures_out / "history.csv", history)
-    checkpoint.write(out, adapters.weights(made), checkpoint.read_config(start), beside=start)
-    learnt = np.unique(examples.folds(rows)).tolist() if recipe.steps else []
-    folds.record(out, [*folds.trained_on(start), *learnt])
+    begin.save(made, out, np.unique(examples.folds(rows)).tolist() if recipe.steps else [])
     rates = [optimisers.peak_rate(each, num_trained) for each in phases.recipes(recipe)]
     return {
         "steps": len(history),
