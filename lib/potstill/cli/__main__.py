@@ -25,6 +25,14 @@ PACKAGES = {
     ),
     "score": ("potstill.cli.score", "measure an artefact's pass rates, outside the pipeline"),
     "compare": ("potstill.cli.compare", "compare two scored artefacts, problem by problem"),
+    "pack": (
+        "potstill.cli.pack",
+        "make a recipe of an adapted student, small enough to pass on",
+    ),
+    "rebuild": (
+        "potstill.cli.rebuild",
+        "build a recipe's artefact again, from the base model",
+    ),
     "round": (
         "potstill.cli.round",
         "find what a student fails at, to ask its teacher for more of it",

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from potstill import files
 from potstill.distill.recipe import Adapter
 from potstill.errors import InputError
+from potstill.loading import load
 from potstill.loading.load import CausalLM
 from potstill.models import checkpoint, families
 from potstill.params import closest
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from peft import LoraConfig
 
 FOLDER = "adapter"  # beside the merged weights
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"  # in it, as peft has them
 NAME = "default"  # what peft calls an adapter that has no name
 
 
@@ -91,7 +93,7 @@ def merge(model: CausalLM, start: Path, place: torch.device) -> None:
             frozen[name].data = tensor.to(place, torch.float32, copy=True)
             layer = layers.get(name.removesuffix(".weight"))
             if layer is not None:
-                frozen[name].data += layer.get_delta_weight(NAME)
+                frozen[name].data += _product(layer)
     for layer in layers.values():
         layer.enable_adapters(enabled=False)
 
@@ -107,6 +109,45 @@ def unmerge(model: CausalLM, start: Path, place: torch.device, dtype: torch.dtyp
         layer.enable_adapters(enabled=True)
 
 
+def _product(layer: Any) -> torch.Tensor:  # noqa: ANN401 - peft has no types
+    """Return what an adapter adds to its matrix, float32, rounded once."""
+    small, large = layer.lora_A[NAME].weight.double(), layer.lora_B[NAME].weight.double()
+    return (large @ small * layer.scaling[NAME]).float()
+
+
+def apply(folder: Path, start: Path, out: Path) -> None:
+    """Write the checkpoint that a start becomes by the adapters that `save` wrote.
+
+    Args:
+        folder: of the adapters.
+        start: the checkpoint that they were trained on.
+        out: the checkpoint to write, float32.
+
+    Raises:
+        InputError: the folder holds no adapters, or those of a model with other matrices.
+    """
+    path = folder / CONFIG
+    if not path.is_file():
+        raise InputError(f"{folder} has no {CONFIG}: it is no adapter of peft's")
+    config = files.read_json(path)
+    adapter = Adapter(r=config["r"], alpha=config["lora_alpha"], targets=config["target_modules"])
+    model = load.causal_lm(start, torch.float32, torch.device("cpu"))
+    attach(model, adapter, targets(adapter, start))
+    stored = load_file(folder / WEIGHTS)
+    into = {_stored_name(name): weight for name, weight in _small(model).items()}
+    wrong = sorted(
+        name for name in {*stored, *into}
+        if name not in stored or name not in into or stored[name].shape != into[name].shape
+    )  # fmt: skip
+    if wrong:
+        raise InputError(f"{folder} is of another model than {start}: {wrong[0]} does not fit")
+    with torch.no_grad():
+        for name, weight in into.items():
+            weight.copy_(stored[name])
+    merge(model, start, torch.device("cpu"))
+    checkpoint.write(out, weights(model), checkpoint.read_config(start), beside=start)
+
+
 def save(model: CausalLM, adapter: Adapter, names: list[str], out: Path) -> None:
     """Write the adapters of a model as peft does, so that `PeftModel.from_pretrained` takes them.
 
@@ -114,17 +155,23 @@ def save(model: CausalLM, adapter: Adapter, names: list[str], out: Path) -> None
         model: with adapters, merged or not.
         adapter: their settings.
         names: the matrices that they change.
-        out: the folder to make: adapter_config.json, adapter_model.safetensors (float32).
+        out: the folder to make, of CONFIG and WEIGHTS (float32).
     """
     out.mkdir()
     config = {**_config(adapter, names).to_dict(), "inference_mode": True}
-    files.write_json(out / "adapter_config.json", {**config, "target_modules": sorted(names)})
-    small = {
-        "base_model.model." + name.replace(f".{NAME}.", "."): weight.detach().cpu().contiguous()
-        for name, weight in model.named_parameters()
-        if ".lora_" in name
-    }
-    save_file(small, out / "adapter_model.safetensors", metadata={"format": "pt"})
+    files.write_json(out / CONFIG, {**config, "target_modules": sorted(names)})
+    small = {_stored_name(name): weight.detach().cpu() for name, weight in _small(model).items()}
+    save_file(small, out / WEIGHTS, metadata={"format": "pt"})
+
+
+def _small(model: CausalLM) -> dict[str, torch.nn.Parameter]:
+    """Return the weights of the adapters."""
+    return {name: weight for name, weight in model.named_parameters() if ".lora_" in name}
+
+
+def _stored_name(name: str) -> str:
+    """Return the name that peft stores an adapter's weight under."""
+    return "base_model.model." + name.replace(f".{NAME}.", ".")
 
 
 def weights(model: CausalLM) -> dict[str, torch.nn.Parameter]:
