@@ -29,6 +29,12 @@ NAMED: dict[str, list[Message]] = {
         {"role": "user", "content": PLACE},
     ],
     "executable-user": [{"role": "user", "content": f"{_EXECUTABLE}\n\n{PLACE}"}],
+    "executable-complete": [
+        {
+            "role": "user",
+            "content": f"Complete the following Python function. {_EXECUTABLE}\n\n{PLACE}",
+        }
+    ],
 }
 
 
