@@ -1,7 +1,8 @@
 """The published Qwen2.5-Coder-0.5B-Instruct, adopted as it is, keeps its recorded verdicts.
 
 Greedy, at q4_k_m, all 164 problems: with the pipeline's prompt 53.7 % pass and 77.4 % are inside
-the subset; with two others 55.5 and 76.2 %, 43.9 and 82.3 % (docs/tasks.md has the intervals). The
+the subset; with three others 55.5 and 76.2 %, 43.9 and 82.3 %, 51.2 and 81.7 %, of which the last
+is the published one within two problems and two points (docs/tasks.md has the intervals). The
 file has 491 MB, so POTSTILL_QWEN_GGUF names it.
 """
 
@@ -21,6 +22,7 @@ PASSED = {  # the prompt -> the problems that pass, and how many answers are ins
     None: ({3, 7, 22, 30, 42, 43, 47, 57, 69, 70, 89, 104, 113, 124, 143, 157}, 30),
     "executable-system": ({3, 7, 22, 30, 42, 43, 47, 57, 69, 70, 104, 106, 124, 133, 143, 157}, 28),
     "executable-user": ({7, 22, 30, 39, 42, 43, 47, 57, 70, 89, 104, 143, 146, 157}, 33),
+    "executable-complete": ({3, 7, 22, 30, 39, 42, 43, 47, 57, 70, 104, 143, 146, 157}, 32),
 }
 MOST_FLIPS = 2  # near ties that another processor's rounding may settle otherwise
 

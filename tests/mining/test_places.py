@@ -23,7 +23,7 @@ def test_an_installed_package_states_its_version_and_licence():
     assert not any("/tests/" in name for name in names)
 
 
-def test_a_folder_and_its_archives_hold_the_same(tmp_path):
+def test_a_folder_and_its_archives_hold_the_same(tmp_path, monkeypatch):
     folder = tmp_path / "src"
     for name in ("b.py", "pkg/a.py", "tests/c.py", "d.txt"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -37,7 +37,8 @@ def test_a_folder_and_its_archives_hold_the_same(tmp_path):
     expected = {"b.py": b"b.py", "pkg/a.py": b"pkg/a.py"}
     assert of(places.find(f"folder:{folder}", None)) == expected
     assert of(places.find(f"archive:{tmp_path / 'x.whl'}", None)) == expected
-    found = of(places.find(f"archive:{tmp_path / 'x.tar.gz'}", None))
+    monkeypatch.setenv("SOURCES", str(tmp_path))
+    found = of(places.find("archive:$SOURCES/x.tar.gz", None))
     assert {name.removeprefix("./"): text for name, text in found.items()} == expected
     assert places.find(f"folder:{folder}", None).licence == "unknown"
     assert places.find(f"folder:{folder}", "MIT").licence == "MIT"

@@ -1,5 +1,6 @@
 """Where source code lies: the standard library, installed packages, folders, archives."""
 
+import os
 import re
 import sys
 import sysconfig
@@ -91,7 +92,8 @@ def find(text: str, licence: str | None) -> Place:
 
     Args:
         text: "stdlib", "package:NAME" of an installed distribution, "npm:NAME" of a package in
-            node_modules, "folder:PATH", or "archive:PATH" of an sdist, a wheel or an npm tarball.
+            node_modules, "folder:PATH", or "archive:PATH" of an sdist, a wheel or an npm tarball;
+            PATH may name variables of the environment.
         licence: of what is there; None takes what its maker states.
 
     Raises:
@@ -102,7 +104,7 @@ def find(text: str, licence: str | None) -> Place:
         version = ".".join(map(str, sys.version_info[:3]))
         folder = Path(sysconfig.get_paths()["stdlib"])
         return Place(f"python-{version}", licence or "PSF-2.0", folder)
-    path = Path(value)
+    path = Path(os.path.expandvars(value)).expanduser()
     if kind == "package":
         return _package(value, licence)
     if kind == "npm":
