@@ -20,8 +20,8 @@ SHA256 = "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32"
 TRIED, CAP = 40, 512  # the first 40 problems; answers that the cap cuts off count as they stand
 PASSED = {  # the prompt -> the problems that pass, and how many answers are inside the subset
     None: ({3, 7, 22, 30, 42, 43, 47, 57, 69, 70, 89, 104, 113, 124, 143, 157}, 30),
-    "executable-system": ({3, 7, 22, 30, 42, 43, 47, 57, 69, 70, 104, 106, 124, 133, 143, 157}, 28),
-    "executable-user": ({7, 22, 30, 39, 42, 43, 47, 57, 70, 89, 104, 143, 146, 157}, 33),
+    "executable-system": ({3, 7, 22, 30, 42, 43, 47, 57, 70, 89, 104, 106, 124, 133, 143, 157}, 28),
+    "executable-user": ({3, 7, 22, 30, 39, 42, 43, 47, 57, 70, 89, 104, 124, 143, 146, 157}, 32),
     "executable-complete": ({3, 7, 22, 30, 39, 42, 43, 47, 57, 70, 104, 143, 146, 157}, 32),
 }
 MOST_FLIPS = 2  # near ties that another processor's rounding may settle otherwise
