@@ -22,8 +22,9 @@ from typing import Any
 
 import psutil
 from potstill import files, sandbox
-from potstill.curation import contamination, curation, proof, shards
+from potstill.curation import contamination, curation, shards
 from potstill.tasks.where import Where
+from potstill.testing.execution import Execution
 
 SIZES = (10_000, 100_000)
 GOAL, MEMORY_GOAL_MB = 3000, 1000
@@ -129,13 +130,12 @@ def measure(count: int) -> dict[str, Any]:
             heldout=[],
             settings=curation.Settings(
                 near_duplicate=0.7,
-                max_mined=0,
                 min_quality=0.0,
                 answers_per_task=2,
                 max_answer_ratio=2.0,
                 engine="local",
             ),
-            execution=proof.Execution(sandbox.Limits(), WORKERS, "minimum"),
+            execution=Execution(sandbox.Limits(), WORKERS, "minimum"),
             out=folder / "out",
             scratch=folder / "scratch",
         )

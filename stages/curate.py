@@ -1,7 +1,7 @@
 """Keep what is inside the subset, without secrets, new, in no benchmark, and passes its tests.
 
 Reads   prompts     folder with train.jsonl (task rows with references and tests)
-        samples     the teacher's; functions, answers of other models, problems of benchmarks
+        samples     the teacher's; functions with tests, answers of others, problems of benchmarks
 Writes  out         accepted.jsonl, reflect.jsonl, rejected.jsonl; metrics: rows by reason, origin
 """
 
@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Annotated
 
 from potstill import sandbox, stage
-from potstill.curation import candidates, contamination, curation, proof, shards, wording
+from potstill.curation import candidates, contamination, curation, shards, wording
 from potstill.tasks.where import Where, below
+from potstill.testing.execution import Execution
 from pydantic import Field
 
 
@@ -42,13 +43,13 @@ def main(
     texts = contamination.known(Where(below(params.sources, problems)))
     index = contamination.Benchmarks(texts, params.ngram_words, params.code_jaccard)
     return {"benchmark_texts": contamination.count(texts)} | curation.curate(
-        candidates.read(prompts, samples, functions, answers, params.slips),
+        candidates.read(prompts, samples, functions / "functions.jsonl", answers, params.slips),
         rules=shards.Rules(
             params.policy, params.max_code_characters, params.request_languages, index
         ),
         heldout=candidates.heldout(prompts),
         settings=params,
-        execution=proof.Execution(sandbox.Limits(params.cpu_s), params.workers, params.sandbox),
+        execution=Execution(sandbox.Limits(params.cpu_s), params.workers, params.sandbox),
         out=out,
         scratch=scratch,
     )

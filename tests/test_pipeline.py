@@ -24,8 +24,8 @@ ROOMS = """
 models katas subset sandbox
 sources loading tokens
 runtime data mining rounds tasks
-students logits curation
-distill
+students logits testing
+curation distill
 export
 adoption proving evaluate sampling
 report

@@ -2,9 +2,10 @@
 
 import pytest
 from potstill import sandbox
-from potstill.curation import inputs, inputs_javascript, proof
 from potstill.errors import InputError
 from potstill.mining import javascript, mining, places
+from potstill.testing import inputs, inputs_javascript, proof
+from potstill.testing.execution import Execution
 
 MODULE = """
 import fs, { join as path } from "node:fs";
@@ -192,7 +193,7 @@ def test_arguments_follow_types_examples_and_defaults():
     assert inputs_javascript.of_javascript("f", "a, b = [1, 2]", "", "").required == 1
 
 
-RUN = proof.Execution(sandbox.Limits(cpu_s=1.0), 2, "minimum")
+RUN = Execution(sandbox.Limits(cpu_s=1.0), 2, "minimum")
 REASONS = {
     None: "function f(text) { return text.length > 5 ? text.slice(0, 5) + '.' : text }",
     "no_inputs": "function f(x) { return x.nothing.at.all }",

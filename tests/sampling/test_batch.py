@@ -257,3 +257,14 @@ def test_a_batch_that_the_server_forgot_is_not_paid_again_unasked(server, monkey
     assert server.count_of("POST", "files") == 1
     files.remove(SENT)
     assert len(ask(server)) == 5
+
+
+def test_a_budget_is_one_for_all_that_a_back_end_is_asked(server):
+    backend = Batched(at(server, **PRICED, max_cost=38.0), **HOW)
+    kept = Kept(Path(".potstill/answers"))
+    assert len(sampling.sample(prompts(5), backend, kept)) == 5  # 25 at least
+    others = [
+        sampling.Prompt(f"q{n}", [{"role": "user", "content": f"Tell {n}."}]) for n in range(5)
+    ]
+    assert len(sampling.more(others, backend, kept)) <= 2
+    assert len(server.asked) <= 7

@@ -22,7 +22,7 @@ from potstill.sampling import batch
 from stages.sample_teacher import Params, main
 batch._FIRST_PAUSE_S = batch._LONGEST_PAUSE_S = 0.02
 main(Params(**json.loads(sys.argv[1])), teacher=Path(), models=Path(), prompts=Path("prompts"),
-     rounds=Path(), out=Path("out.jsonl"))
+     functions=Path("prompts"), rounds=Path(), out=Path("out.jsonl"))
 """
 
 
@@ -32,6 +32,7 @@ def test_after_a_kill_the_batch_is_found_again(server, last):
     rows = [{"id": f"t{n}", "task": f"Do {n}.", "language": "python", "level": 1} for n in range(5)]
     Path("prompts").mkdir()
     files.write_jsonl(Path("prompts/train.jsonl"), rows)
+    files.write_jsonl(Path("prompts/functions.jsonl"), [])
     settings = SETTINGS | {
         "teachers": [{"endpoint": {"url": server.url, "model": "tiny", "batch": True}}]
     }

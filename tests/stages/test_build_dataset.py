@@ -80,7 +80,7 @@ def tool_rows():
     ]
 
 
-def build(folder, test_families=None, answers=0, **changes):
+def build(folder, test_families=None, answers=0, more=(), **changes):
     """Return the metrics and the rows of each split."""
     (folder / "c").mkdir(parents=True)
     (folder / "p").mkdir()
@@ -103,6 +103,7 @@ def build(folder, test_families=None, answers=0, **changes):
         for n in range(2)
     ]
     kept[0]["tests"] = []
+    kept += more
     files.write_jsonl(folder / "c/accepted.jsonl", kept)
     reasons = ["tests_failed", "timeout", "duplicate"]
     failed = [wrong(r, f"x = y{n}", reasons[n % 3]) for n, r in enumerate(kept[:9])]
@@ -153,6 +154,26 @@ def test_answers_of_the_teacher_come_first_spread_over_the_families(tmp_path):
     assert {r["origin"] for r in rows["train"] if r["format"] == "plan"} == {"reference"}
     assert all((r.get("teacher") == "t") == (r["origin"] == "teacher") for r in rows["train"])
     assert metrics["test_from_teacher"] == 0
+
+
+def test_a_function_that_the_teacher_wrote_too_is_in_no_mined_row(tmp_path):
+    """And its answer is a row of the training split, as the function's module is."""
+    mined = [row(n, "mined", f"module{n % 40}") for n in range(80)]
+    trained = [r for r in mined if splits.split(r["group"]) == "train"]
+    answers = [
+        {**r, "id": f"t{r['id']}", "origin": "teacher", "teacher": "t", "code": f"y = {r['id']}"}
+        for r in trained[::2]
+    ]
+    metrics, rows = build(tmp_path, more=answers, mined_share=0.9, teacher_share=0.6)
+    found = {r["origin"]: set() for r in rows["train"]}
+    for r in rows["train"]:
+        if r["format"] == "code":
+            found[r["origin"]].add(r["messages"][1]["content"])
+    assert metrics["train_from_teacher"] > 0
+    assert found["mined"]
+    assert not found["mined"] & {
+        formats.code_prompt(r["task"], "python")[1]["content"] for r in answers
+    }
 
 
 def test_the_same_inputs_give_the_same_bytes(tmp_path):

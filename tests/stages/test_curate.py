@@ -20,7 +20,6 @@ SETTINGS = {
     "code_jaccard": 0.8,
     "near_duplicate": 0.7,
     "slips": 1,
-    "max_mined": 9,
     "min_quality": 0.0,
     "answers_per_task": 1,
     "max_answer_ratio": 5.0,
@@ -58,6 +57,28 @@ ANSWERS = {
 }
 
 
+def mined(name, words, code="def f(x):\n    return x * 2", group="module", called="f"):
+    """Return a mined function with tests, as `derive_tests` writes it."""
+    return {
+        "id": name,
+        "name": called,
+        "arguments": "x",
+        "docstring": words,
+        "code": code,
+        "reference": code,
+        "language": "python",
+        "licence": "PSF-2.0",
+        "source": f"lib:{group}.py",
+        "group": group,
+        "family": group,
+        "level": 0,
+        "plan": [],
+        "task": f"Write a function {called}(x). {words}",
+        "entry_point": called,
+        "tests": [{"args": [3], "expected": 6}, {"args": ["a"], "expected": "aa"}],
+    }
+
+
 @pytest.fixture
 def curated(tmp_path):
     (tmp_path / "p").mkdir()
@@ -74,38 +95,26 @@ def curated(tmp_path):
     samples[-1]["id"] = "good"  # the reference of `good` comes later and is a copy of it
     files.write_jsonl(tmp_path / "s.jsonl", samples)
     text = TASKS["humaneval"].texts(Where())[1].text
-    mined = {
-        "id": "m1",
-        "name": "f",
-        "arguments": "x",
-        "docstring": " ".join(text.split()),
-        "code": "def f(x):\n    return x",
-        "language": "python",
-        "licence": "PSF-2.0",
-        "group": "module",
-    }
-    clean = {**mined, "docstring": "Double it.\n\nMore."}
-    twice, lost = "def f(x):\n    return x * 2", "def f(x):\n    return x.gone"
-    held = {**clean, "name": "h", "code": "def h(x): return x", "docstring": HELD}
-    again = {**clean, "id": "m5", "group": "module2", "docstring": f"{LONG} again", "code": twice}
+    twice = "def f(x):\n    return x * 2"
     rows = [
-        {**held, "id": "m4"},
-        {**again, "id": "m6", "group": "module3", "docstring": LONG},
-        again,
-        mined,
-        {**clean, "id": "m7", "docstring": "As told by ana.kovac@posta.hr it is doubled."},
-        {**clean, "id": "m8", "code": f"def f(x):\n    return x + '{KEY}'"},
-        {**clean, "id": "m9", "docstring": "Verdoppelt den Wert und gibt ihn zurück."},
-        {**clean, "id": "m2", "code": twice},
-        {**clean, "id": "m3", "code": lost},
+        mined("m4", HELD, "def h(x): return x", "module", "h"),
+        mined("m6", LONG, twice, "module3"),
+        mined("m5", f"{LONG} again", twice, "module2"),
+        mined("m1", " ".join(text.split()), "def f(x):\n    return x"),
+        mined("m7", "As told by ana.kovac@posta.hr it is doubled."),
+        mined("m8", "Double it.", f"def f(x):\n    return x + '{KEY}'"),
+        mined("m9", "Verdoppelt den Wert und gibt ihn zurück."),
+        mined("m2", "Double it."),
+        mined("m3", "Lose it.", "def f(x):\n    return x.gone"),
     ]
-    files.write_jsonl(tmp_path / "f.jsonl", rows)
+    (tmp_path / "f").mkdir()
+    files.write_jsonl(tmp_path / "f/functions.jsonl", rows)
     (tmp_path / "scratch").mkdir()
     metrics = main(
         Params(**SETTINGS),
         prompts=tmp_path / "p",
         samples=tmp_path / "s.jsonl",
-        functions=tmp_path / "f.jsonl",
+        functions=tmp_path / "f",
         answers=tmp_path / "a",
         problems=tmp_path,
         out=tmp_path / "out",
@@ -132,10 +141,9 @@ def test_every_reason_is_counted_and_the_counts_add_up(curated):
     assert reasons["rejected_secret"] == 1
     assert reasons["rejected_personal"] == 1
     assert reasons["rejected_request_language"] == 1
-    assert reasons["rejected_no_inputs"] == 1
     assert reasons["rejected_near_heldout"] == 1
     assert reasons["rejected_near_duplicate"] == 1
-    assert reasons["rejected_tests_failed"] == 4  # wrong, crash, slip, the student's
+    assert reasons["rejected_tests_failed"] == 5  # wrong, crash, slip, the student's, a function
     assert reasons["rejected_no_fault"] == 1  # the student's right answer
     assert len(rows["rejected"]) == sum(reasons.values())
     assert KEY not in str(rows)
@@ -187,12 +195,13 @@ def test_the_shortest_passed_answers_of_a_task_are_kept_each_other_code(tmp_path
     said = {"id": "t1", "finish": "stop", "teacher": "t"}
     answers = [{"text": code, **said} for code in codes.values()]
     files.write_jsonl(tmp_path / "s.jsonl", answers)
-    files.write_jsonl(tmp_path / "f.jsonl", [])
+    (tmp_path / "f").mkdir()
+    files.write_jsonl(tmp_path / "f/functions.jsonl", [])
     params = Params(**SETTINGS | {"answers_per_task": 2, "max_answer_ratio": 3.0, "slips": 0})
     paths = {"prompts": tmp_path / "p", "samples": tmp_path / "s.jsonl", "problems": tmp_path}
     paths |= {"answers": tmp_path / "a", "scratch": tmp_path / "scratch"}
     paths["scratch"].mkdir()
-    metrics = main(params, functions=tmp_path / "f.jsonl", out=tmp_path / "out", **paths)
+    metrics = main(params, functions=tmp_path / "f", out=tmp_path / "out", **paths)
     accepted = files.read_jsonl(tmp_path / "out/accepted.jsonl")
     kept = {row["code"] for row in accepted if row["origin"] == "teacher"}
     assert kept == {codes["short"], codes["other"]}

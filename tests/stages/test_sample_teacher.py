@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 import torch
-from potstill import files
+from potstill import files, splits
 from potstill.errors import InputError
 from potstill.sampling import endpoint, sampling
 from potstill.sampling.kept import Kept
@@ -27,6 +27,7 @@ SETTINGS = {
     "backend": "transformers",
     "round": None,
     "max_rows": 5,
+    "mined": {"max_functions": 0, "back_translate": False},
     "samples": 1,
     "max_tokens": 6,
     "temperature": 0.0,
@@ -48,6 +49,7 @@ def prompts(tmp_path, monkeypatch):
     ]
     rows.append({"id": "hard", "task": "Prove it.", "language": "python", "level": 3})
     files.write_jsonl(folder / "train.jsonl", rows)
+    files.write_jsonl(folder / "functions.jsonl", [])
     return folder
 
 
@@ -55,7 +57,8 @@ def sample(teacher, prompts, endpoint=None, **changes):
     out, models = prompts.parent / "out.jsonl", prompts.parent / "models"
     changes |= {"teachers": [{"endpoint": endpoint, "levels": [0, 1, 2]}]} if endpoint else {}
     params = Params(**(SETTINGS | changes))
-    where = {"models": models, "prompts": prompts, "rounds": prompts.parent}
+    where = {"models": models, "prompts": prompts, "functions": prompts}
+    where["rounds"] = prompts.parent
     metrics = main(params, teacher=teacher, **where, out=out)
     return metrics, list(files.read_jsonl(out, ["id", "text", "finish"]))
 
@@ -93,6 +96,23 @@ def test_sampling_with_a_temperature_repeats_by_its_seed(tiny_llama, prompts, ba
     forget(prompts)
     assert sample(tiny_llama, prompts, **how)[1] == rows
     assert sample(tiny_llama, prompts, seed=1, **how)[1] != rows
+
+
+@pytest.mark.parametrize("backend", ["transformers", "llama_cpp"])
+def test_functions_are_asked_for_in_its_own_words_too(tiny_llama, prompts, backend):
+    group = next(name for name in map(str, range(99)) if splits.split(name) == "train")
+    one = {"id": "m", "name": "f", "arguments": "x", "code": "def f(x):\n    return x", "level": 0}
+    one |= {"language": "python", "group": group, "task": "Write a function f(x). Same."}
+    files.write_jsonl(prompts / "functions.jsonl", [one])
+    how = {"mined": {"max_functions": 1, "back_translate": True}, "backend": backend}
+    how |= {"temperature": 1.0, "max_tokens": 12}
+    metrics, rows = sample(tiny_llama, prompts, **how)
+    own = [row for row in rows if row["id"] == "m"]
+    assert 1 <= len(own) <= 2  # a tiny model's words may be cut
+    assert metrics.get("requests_written", 0) == len(own) - 1
+    assert sum(value for key, value in metrics.items() if key.startswith("requests_")) == 1
+    forget(prompts)
+    assert sample(tiny_llama, prompts, **how) == (metrics, rows)
 
 
 @pytest.mark.parametrize("how", [{}, {"temperature": 1.5, "samples": 2}])
@@ -332,8 +352,8 @@ def test_after_a_kill_only_what_is_missing_is_asked(tiny_llama, prompts, proxy):
     code = (
         "import json; from pathlib import Path; from stages.sample_teacher import Params, main\n"
         f"main(Params(**json.loads({settings!r})), teacher=Path({str(tiny_llama)!r}), "
-        f"models=Path('models'), prompts=Path({str(prompts)!r}), rounds=Path(), "
-        "out=Path('out.jsonl'))"
+        f"models=Path('models'), prompts=Path({str(prompts)!r}), "
+        f"functions=Path({str(prompts)!r}), rounds=Path(), out=Path('out.jsonl'))"
     )
     path = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])
     child = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path})

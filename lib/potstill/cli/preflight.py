@@ -100,7 +100,7 @@ def check_machine(params_file: Path) -> Iterator[str]:
     ]
     if any(item["format"] == "gguf" for item in tree["export"].values()):
         checks.append(("export", converter.check))
-    modes = {tree[section]["sandbox"] for section in ("curate", "scoring")}
+    modes = {tree[section]["sandbox"] for section in ("derive_tests", "curate", "scoring")}
     checks += [("sandbox", partial(sandbox.check, mode)) for mode in sorted(modes)]
     sources = below(tree["benchmarks"]["sources"], Path("problems"))
     checks += [

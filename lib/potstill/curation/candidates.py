@@ -9,20 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from potstill import files
+from potstill.curation import solved
 from potstill.errors import InputError
 from potstill.models import formats
 from potstill.tasks.mutants import mutants
 
 Row = dict[str, Any]
+_NEEDED = ("id", "task", "tests", "entry_point", "reference", "group")  # of a function
 
 
 def read(prompts: Path, samples: Path, functions: Path, others: Path, slips: int) -> Iterator[Row]:
-    """Yield all candidates in order of precedence; of tasks alone all are held at a time.
+    """Yield all candidates in order of precedence; tasks and functions alone are all held.
 
     Args:
         prompts: folder with train.jsonl, task rows.
-        samples: JSONL of the teacher's answers to them.
-        functions: JSONL of mined functions.
+        samples: JSONL of the teacher's answers to them and to functions.
+        functions: JSONL of mined functions with tests, task rows too.
         others: folder of other models' answers to the tasks, any number of JSONL files.
         slips: references with a planted fault.
 
@@ -30,10 +32,30 @@ def read(prompts: Path, samples: Path, functions: Path, others: Path, slips: int
         InputError: another model's answer is to no task of train.jsonl.
     """
     tasks = {row["id"]: row for row in files.read_jsonl(prompts / "train.jsonl", ["id", "task"])}
-    yield from answers(tasks, files.read_jsonl(samples, ["id", "text", "finish", "teacher"]))
+    mine = {row["id"]: _by(row, solved.DOCSTRING) for row in files.read_jsonl(functions, _NEEDED)}
+    needed = ("id", "text", "finish", "teacher")
+    yield from answers(tasks | mine, files.read_jsonl(samples, needed))
     yield from answers(tasks, _of_others(tasks, others), "student")
     yield from references(tasks, slips)
-    yield from mined(files.read_jsonl(functions, ["id", "name", "docstring", "code"]))
+    own = (_asked(mine, row) for row in files.read_jsonl(samples, needed) if "request" in row)
+    yield from mined([*mine.values(), *{row["id"]: row for row in own}.values()])
+
+
+def _by(function: Row, whose: str) -> Row:
+    """Return a mined function, a task row, with what a row says of its request."""
+    return {"function": function["id"], **function, "request_by": whose}
+
+
+def _asked(tasks: Mapping[str, Row], answer: Row) -> Row:
+    """Return the task that an answer is to: of a mined function it may have a request of its own.
+
+    The same function asked for in other words is another task.
+    """
+    task = tasks[answer["id"]]
+    if "request" not in answer:
+        return task
+    identity = files.row_id(task["id"], answer["request"])
+    return {**_by(task, solved.TEACHER), "id": identity, "task": answer["request"]}
 
 
 def heldout(prompts: Path) -> list[Row]:
@@ -64,7 +86,7 @@ def answers(
     """Yield the code of every answer, with what `curate` needs to judge a cut one."""
     for answer in samples:
         yield {
-            **_of_task(tasks[answer["id"]], origin, formats.extract_code(answer["text"])),
+            **_of_task(_asked(tasks, answer), origin, formats.extract_code(answer["text"])),
             "text": answer["text"],
             "finish": answer["finish"],
             "teacher": answer["teacher"],
@@ -85,9 +107,7 @@ def references(tasks: Mapping[str, Row], slips: int) -> list[Row]:
 
 
 def mined(functions: Iterable[Row]) -> Iterator[Row]:
-    """Yield mined functions; the first paragraph of the docstring becomes the task."""
+    """Yield mined functions with tests as they stand in their modules."""
+    origin: formats.Origin = "mined"
     for row in functions:
-        text = " ".join(row["docstring"].split("\n\n")[0].split())
-        task = f"Write a function {row['name']}({row['arguments']}). {text}"
-        origin: formats.Origin = "mined"
-        yield {**row, "origin": origin, "task": task, "plan": []}
+        yield {**row, "origin": origin, "code": row["reference"]}

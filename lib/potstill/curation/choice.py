@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from potstill import files
-from potstill.curation import shards, variety
+from potstill.curation import shards, solved, variety
 
 Row = dict[str, Any]
 OUTPUTS = ("accepted", "reflect", "rejected")
@@ -21,7 +21,9 @@ def write(parts: Sequence[Path], out: Path, most: int, ratio: float) -> "Counter
     """Join the outputs of shards into a folder and return by how much their counts change.
 
     Of a task's answers of the teacher the shortest are kept; the first of them mends what failed of
-    the task, and else the reference does, whose origin the row has then.
+    the task, and else the reference does, whose origin the row has then. Of a mined function's
+    two requests one is kept. What failed of it is mended by an answer alone: where none passed,
+    the request may be at fault.
 
     Args:
         parts: folders with a JSONL file of each of `OUTPUTS`, in order.
@@ -29,22 +31,35 @@ def write(parts: Sequence[Path], out: Path, most: int, ratio: float) -> "Counter
         most: answers that are kept of a task.
         ratio: times as long as the task's shortest solution that one may be.
     """
+    requests = solved.read(parts)
     answers = [row for row in _read(parts, "accepted") if row["origin"] == "teacher"]
-    surplus = {row["id"]: (row, why) for row, why in variety.surplus(answers, most, ratio)}
+    answers = [row for row in answers if not requests.unused(row)]
+    surplus = {row["id"]: why for row, why in variety.surplus(answers, most, ratio)}
     kept = [row for row in answers if row["id"] not in surplus]
     out.mkdir()
-    if surplus:
-        left = (row for row in _read(parts, "accepted") if row["id"] not in surplus)
-        files.write_jsonl(out / "accepted.jsonl", left)
-        dropped = (shards.rejected(row, why, "") for row, why in surplus.values())
+    changes = requests.counts()
+    if surplus or requests.asked:
+        dropped: list[Row] = []
+
+        def left() -> Iterator[Row]:
+            for row in _read(parts, "accepted"):
+                why = surplus.get(row["id"]) or requests.unused(row)
+                if why:
+                    dropped.append(shards.rejected(row, why, ""))
+                    changes.update({f"rejected_{why}": 1})
+                    changes.subtract({"kept": 1, f"kept_{row['origin']}": 1})
+                else:
+                    yield requests.marked(row)
+
+        files.write_jsonl(out / "accepted.jsonl", left())
         both = itertools.chain(_read(parts, "rejected"), dropped)
         files.write_jsonl(out / "rejected.jsonl", both)
     else:
         for name in ("accepted", "rejected"):
             _join(parts, name, out)
-    files.write_jsonl(out / "reflect.jsonl", _mended(_read(parts, "reflect"), kept))
-    changes = Counter(f"rejected_{why}" for _, why in surplus.values())
-    changes.update({"kept": -len(surplus), "kept_teacher": -len(surplus)})
+    num_before = sum(1 for _ in _read(parts, "reflect"))
+    num_reflect = files.write_jsonl(out / "reflect.jsonl", _mended(_read(parts, "reflect"), kept))
+    changes.subtract({"reflect": num_before - num_reflect})
     return changes
 
 
@@ -69,7 +84,7 @@ def _mended(reflect: Iterable[Row], answers: Sequence[Row]) -> Iterator[Row]:
         fix = fixes.get((row["language"], row["task"]))
         if row["origin"] != "teacher":
             yield row
-        elif fix is None:
-            yield {**row, "origin": "reference"}
-        else:
+        elif fix is not None:
             yield {**row, "fix": fix["code"], "teacher": fix["teacher"]}
+        elif "function" not in row:
+            yield {**row, "origin": "reference"}

@@ -10,23 +10,20 @@ What is finished in the scratch folder is not done again, and the outputs are th
 number of workers and after any number of kills.
 """
 
-import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 from pydantic import Field
 
 from potstill import files, sandbox
-from potstill.curation import choice, engines, proof, quality, shards
-from potstill.curation.proof import Execution
+from potstill.curation import choice, engines, quality, shards, solved
 from potstill.curation.repetition import Corpus
 from potstill.models.formats import Origin
 from potstill.params import Section
-from potstill.subset.policy import LANGUAGES
 from potstill.tasks import failures
+from potstill.testing.execution import Execution
 
 Row = dict[str, Any]
 _SHOWN = ("licence", "language", "group", "task", "plan", "origin", "code")  # in reflect rows
@@ -37,7 +34,6 @@ class Settings(Section):
     """What is kept of rows that are right by themselves, and where that is found out."""
 
     near_duplicate: Annotated[float, Field(gt=0, le=1)]  # Jaccard index of texts that repeat
-    max_mined: Annotated[int, Field(ge=0)]  # of each language, tried for tests of their own
     min_quality: Annotated[float, Field(ge=0, le=1)]  # rows of a lower score are rejected
     answers_per_task: Annotated[int, Field(ge=0)]  # of the teacher that are kept, each other code
     max_answer_ratio: Annotated[float, Field(ge=1)]  # of its length to the shortest solution's
@@ -60,7 +56,7 @@ def curate(
 
     Args:
         candidates: rows with id, origin, licence, language, group, task, plan, code, and, where
-            they can be executed, entry_point, tests and reference. Mined rows come without tests.
+            they can be executed, entry_point, tests and reference.
         rules: what a row is judged by alone.
         heldout: tasks of validation and test, which nothing may nearly repeat.
         settings: see there.
@@ -75,11 +71,10 @@ def curate(
     folders = shards.judge_all(candidates, rules, there, settings.engine, execution.workers)
     corpus = Corpus(folders, heldout)
     repeated = corpus.repeats(settings.near_duplicate)
-    proven = _proven(corpus, repeated, settings.max_mined, execution, scratch)
     settled = [scratch / f"settled-{folder.name}" for folder in folders]
     for number, path in enumerate(settled):
         if not path.exists():
-            left = _left(corpus, number, repeated, proven)
+            left = _left(corpus, number, repeated)
             _settle(_graded(left, settings.min_quality), folders[number], execution, path)
     totals = sum((Counter(files.read_json(path / "counts.json")) for path in settled), Counter())
     totals += choice.write(settled, out, settings.answers_per_task, settings.max_answer_ratio)
@@ -87,46 +82,13 @@ def curate(
     return first | dict(sorted(totals.items()))
 
 
-def _proven(
-    corpus: Corpus,
-    repeated: Mapping[int, int | None],
-    most: int,
-    execution: Execution,
-    scratch: Path,
-) -> dict[int, Row]:
-    """Return the mined rows that are tried, by their places: with tests, or with a `reason`."""
-    first = len(corpus.heldout)
-    places: list[int] = []
-    for language in range(len(LANGUAGES)):
-        mine = np.flatnonzero(corpus.mined == language).tolist()
-        fresh = (n for n in mine if n + first not in repeated)
-        places += heapq.nsmallest(most, fresh, key=lambda n: bytes(corpus.ids[n]))
-    path = scratch / "proven.jsonl"
-    if not path.exists():
-        rows = corpus.rows([n + first for n in places])
-        reasons = proof.prove(rows, execution)
-        tried = [{"row": row, "reason": why} for row, why in zip(rows, reasons, strict=True)]
-        files.write_jsonl(files.partial_path(path), tried)
-        files.partial_path(path).replace(path)
-    found = zip(places, files.read_jsonl(path), strict=True)
-    return {place + first: each for place, each in found}
-
-
 def _left(
-    corpus: Corpus, number: int, repeated: Mapping[int, int | None], proven: Mapping[int, Row]
+    corpus: Corpus, number: int, repeated: Mapping[int, int | None]
 ) -> Iterator[tuple[Row, shards.Refusal | None]]:
-    """Yield the rows of a shard, the mined ones with their tests, and why one is refused."""
+    """Yield the rows of a shard, and why one is refused."""
     rows = files.read_jsonl(corpus.folders[number] / "rows.jsonl")
     for place, row in enumerate(rows, corpus.begins[number]):
-        if place in repeated:
-            yield row, corpus.refusal(repeated[place])
-        elif row["origin"] != "mined":
-            yield row, None
-        elif place not in proven:
-            yield row, ("not_tried", "")
-        else:
-            reason = proven[place]["reason"]
-            yield proven[place]["row"], (reason, "") if reason else None
+        yield row, corpus.refusal(repeated[place]) if place in repeated else None
 
 
 def _graded(
@@ -172,6 +134,8 @@ def _settle(
     partial.mkdir()
     for name, mine in found.items():
         files.write_jsonl(partial / f"{name}.jsonl", mine)
+    requests = solved.of_shard(found["accepted"], found["rejected"])
+    files.write_jsonl(partial / solved.FILE, requests)
     files.write_json(partial / "counts.json", counts)
     partial.replace(path)
 
@@ -183,7 +147,7 @@ def _place(row: Row, run: sandbox.RunResult | None, found: dict[str, list[Row]])
         reason = "timeout" if run.exit_code == 124 else "tests_failed"
         also = ("licence", "task", "teacher")  # for pairs of answers
         found["rejected"].append(shards.rejected(row, reason, said, also))
-        if said and row.get("reference"):
+        if said and row.get("reference") not in (None, row["code"]):
             found["reflect"].append(_reflection(row, said))
     elif row["origin"] in FAULTY:  # what no test can see teaches nothing to mend
         found["rejected"].append(shards.rejected(row, "no_fault", ""))
@@ -205,6 +169,7 @@ def _reflection(row: Row, said: str) -> Row:
     """Return a row that shows broken code, its real error and the reference that passes."""
     return {
         **{key: row[key] for key in _SHOWN},
+        **shards.request(row),
         "id": files.row_id(row["id"], "reflect"),
         "error": said,
         "fix": row["reference"],

@@ -1,8 +1,6 @@
 """Which rows of all shards repeat another: one process, a few dozen bytes a row in memory."""
 
 import bisect
-import itertools
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,8 +33,7 @@ class Corpus:
         )
         none = np.zeros(0)
         self._keys = np.concatenate([none.astype(np.uint64), *(each["keys"] for each in facts)])
-        self.ids = np.concatenate([none.astype("S1"), *(each["ids"] for each in facts)])
-        self.mined = np.concatenate([none.astype(np.int8), *(each["mined"] for each in facts)])
+        self._ids = np.concatenate([none.astype("S1"), *(each["ids"] for each in facts)])
 
     def repeats(self, least: float) -> dict[int, int | None]:
         """Return the places of rows that repeat an earlier text, with its place.
@@ -60,19 +57,7 @@ class Corpus:
             return "duplicate", ""
         if earlier < len(self.heldout):
             return "near_heldout", self.heldout[earlier]["id"]
-        return "near_duplicate", self.ids[earlier - len(self.heldout)].decode()
-
-    def rows(self, places: Sequence[int]) -> list[dict[str, Any]]:
-        """Return the rows at places; a shard is read once, and only its wanted lines are parsed."""
-        found: dict[int, dict[str, Any]] = {}
-        for number, mine in itertools.groupby(sorted(places), key=self._shard):
-            wanted = set(mine)
-            path = self.folders[number] / "rows.jsonl"
-            with path.open(encoding="utf-8") as file:
-                for place, line in enumerate(file, self.begins[number]):
-                    if place in wanted:
-                        found[place] = json.loads(line)
-        return [found[place] for place in places]
+        return "near_duplicate", self._ids[earlier - len(self.heldout)].decode()
 
     def _shard(self, place: int) -> int:
         return bisect.bisect_right(self.begins, place) - 1

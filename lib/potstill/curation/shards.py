@@ -5,8 +5,7 @@ alone, so it is the same for any number of processes, and one that is there is n
 
     rows.jsonl      the rows that are right as they stand
     rejected.jsonl  the others, each with its reason
-    facts.npz       of the right ones: keys of whole copies, groups, ids, starts of the runs, and
-                    the language of mined ones (its place in `LANGUAGES`, else -1)
+    facts.npz       of the right ones: keys of whole copies, groups, ids and starts of the runs
     runs.bin        hashes of their runs of words, and
     bands.bin       of the parts of their MinHash, for `duplicates`
 """
@@ -19,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from potstill import files, subset
-from potstill.curation import duplicates, engines, privacy, wording
+from potstill import files, privacy, subset
+from potstill.curation import duplicates, engines, wording
 from potstill.curation.contamination import Benchmarks
 from potstill.subset.policy import LANGUAGES
 
@@ -103,7 +102,6 @@ def judge(rows: Sequence[Row], rules: Rules, path: Path) -> None:
         groups=np.array([group_code(row["group"]) for row in right], np.uint64),
         ids=np.array([row["id"].encode() for row in right], np.bytes_),
         starts=prints.starts,
-        mined=np.array([_mined(row) for row in right], np.int8),
     )
     prints.runs.tofile(partial / "runs.bin")
     prints.bands.tofile(partial / "bands.bin")
@@ -112,11 +110,16 @@ def judge(rows: Sequence[Row], rules: Rules, path: Path) -> None:
 
 def rejected(row: Row, reason: str, detail: str, also: Sequence[str] = ()) -> Row:
     """Return what is kept of a row that is put aside, with what else is wanted; no private code."""
-    kept = {key: row[key] for key in ("id", "origin", "language", "group", "code")}
+    kept = {key: row[key] for key in ("id", "origin", "language", "group", "code")} | request(row)
     kept |= {key: row[key] for key in also if key in row}
-    if reason in ("secret", "personal"):
+    if reason in privacy.REASONS:
         kept["code"] = ""
     return {**kept, "reason": reason, "detail": detail[:200]}
+
+
+def request(row: Row) -> Row:
+    """Return of which mined function a row is, and whose words ask for it; nothing of others."""
+    return {key: row[key] for key in ("function", "request_by") if key in row}
 
 
 def group_code(group: str) -> int:
@@ -128,10 +131,6 @@ def _key(row: Row) -> int:
     """Return 64 bits that whole copies of a row share."""
     code = " ".join(row["code"].split())
     return int(files.row_id(row["language"], row["task"], code), 16)
-
-
-def _mined(row: Row) -> int:
-    return LANGUAGES.index(row["language"]) if row["origin"] == "mined" else -1
 
 
 def _refusals(rows: Sequence[Row], rules: Rules) -> list[Refusal | None]:

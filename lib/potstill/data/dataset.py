@@ -141,8 +141,10 @@ def build(sources: Sources, recipe: Recipe) -> dict[Split, list[Row]]:
                 "split: run collect_prompts and curate again"
             )
     library: dict[Split, list[Row]] = {name: [] for name in splits.SPLITS}
+    # a function that a teacher wrote too has the teacher's code
+    written = {_asks(row) for row in sources.accepted if row["origin"] == "teacher"}
     for row in sources.accepted:
-        if row["origin"] == "mined":
+        if row["origin"] == "mined" and _asks(row) not in written:
             library[splits.split(row["group"])].append(row)
     most = {
         "train": recipe.max_train_rows,
@@ -188,6 +190,11 @@ def _solved(tasks: list[Row]) -> list[Row]:
     ]
 
 
+def _asks(row: Row) -> tuple[str, str]:
+    """Return what rows of one task share."""
+    return row["language"], row["task"]
+
+
 def _spread(rows: list[Row]) -> list[Row]:
     """Return one row of each group, then a second of those that have one, and so on."""
     taken: Counter[str] = Counter()
@@ -223,12 +230,8 @@ def _rows(
     source.shuffle(known)
     answers = _spread([row for row in known if row["origin"] == "teacher"])
     answers = answers[: min(round(code * recipe.teacher_share), code - len(ranked))]
-    asked = {(row["language"], row["task"]) for row in answers}
-    others = [
-        row
-        for row in known
-        if row["origin"] != "teacher" and (row["language"], row["task"]) not in asked
-    ]
+    asked = set(map(_asks, answers))
+    others = [row for row in known if row["origin"] != "teacher" and _asks(row) not in asked]
     chosen = [*answers, *others[: code - len(ranked) - len(answers)], *ranked]
     parts = {
         "plan": plan_rows(known),

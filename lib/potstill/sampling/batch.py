@@ -64,21 +64,23 @@ class Batched(Chat):
             raise self._failure(error) from None
 
     def _rounds(self, api: BatchApi, wanted: _Wanted) -> None:
-        batches, spent, budget = api.find(wanted.places), 0.0, self._endpoint.max_cost
+        batches, budget = api.find(wanted.places), self._endpoint.max_cost
         for sent in batches:
             _say(sent, "found again")
         found = {key for sent in batches for key in sent.keys} & wanted.places.keys()
         left = [key for key in wanted.places if key not in found]
         due = sum(self._worst(wanted.prompts[key]) for key in found)
         while batches or left:
-            payable = self._payable(left, wanted, None if budget is None else budget - spent - due)
+            payable = self._payable(
+                left, wanted, None if budget is None else budget - self._spent - due
+            )
             left, due = left[len(payable) :], 0.0
             for keys, lines in self._files(payable, wanted):
                 batches.append(api.send(keys, lines))
                 _say(batches[-1], "sent, for up to a day; a run that is ended finds it again")
             if batches:
-                spent += self._collect(api, batches, wanted)
-            if not batches or (budget is not None and spent > 0.9 * budget):
+                self._spent += self._collect(api, batches, wanted)
+            if not batches or (budget is not None and self._spent > 0.9 * budget):
                 return
             batches = []
 

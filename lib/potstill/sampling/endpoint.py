@@ -85,6 +85,7 @@ class Chat:
         how = [endpoint.url, endpoint.model, str(max_tokens), str(temperature), str(seed)]
         how += [json.dumps(endpoint.body, sort_keys=True)] if endpoint.body else []
         self.identity = files.row_id("endpoint", *how)
+        self._spent = 0.0  # of the budget, over all calls of `ask`
 
     def estimate(self, prompts: Sequence[Prompt]) -> str:
         """Return the tokens and the cost, at most; a token has at least three characters or so."""
@@ -187,7 +188,7 @@ class Remote(Chat):
                 retries, or has no words for the first prompts.
         """
         endpoint = self._endpoint
-        left, spent, committed = list(enumerate(prompts))[::-1], 0.0, 0.0
+        left, committed = list(enumerate(prompts))[::-1], 0.0
         worst = {number: self._worst(prompt) for number, prompt in left}
         client = self._connect()
         self._over.clear()
@@ -198,7 +199,7 @@ class Remote(Chat):
                     while left and len(running) < endpoint.concurrency:
                         number, prompt = left[-1]
                         limit = endpoint.max_cost
-                        if limit is not None and spent + committed + worst[number] > limit:
+                        if limit is not None and self._spent + committed + worst[number] > limit:
                             left.clear()
                             break
                         left.pop()
@@ -208,7 +209,7 @@ class Remote(Chat):
                         number = running.pop(future)
                         answer = future.result()
                         committed -= worst[number]
-                        spent += endpoint.cost(answer.tokens)
+                        self._spent += endpoint.cost(answer.tokens)
                         done(number, answer)
                         self._hear(answer)
             finally:  # after an error others still run: they are paid, and mostly end soon

@@ -3,8 +3,7 @@
 Answers are kept as they come, with the reason they ended; judging them is `curate`'s work.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,7 +11,6 @@ from potstill import progress
 from potstill.errors import InputError
 from potstill.models import formats
 from potstill.models.chat import Message
-from potstill.sampling import draw
 from potstill.sampling.kept import Kept
 
 Row = dict[str, Any]
@@ -26,11 +24,13 @@ class Prompt:
         id: of the task.
         messages: what is asked.
         sample: number among several answers to one task: each draws anew.
+        request: other words for the task than its own, None where it has these.
     """
 
     id: str
     messages: list[Message]
     sample: int = 0
+    request: str | None = None
 
 
 @dataclass(frozen=True)
@@ -84,59 +84,22 @@ class Backend(Protocol):
         ...
 
 
-def prompts_of(
-    tasks: list[Row], weights: Mapping[str, float], *, max_rows: int, samples: int, seed: int
-) -> list[Prompt]:
-    """Return the prompts of tasks drawn by weight: the first sample of all, then the next.
-
-    Raises:
-        InputError: there are no tasks.
-    """
-    if not tasks:
-        raise InputError(
-            "no training task is for any of sample_teacher.teachers: widen languages or levels"
-        )
-    chosen = draw.in_order(tasks, weights, seed)[:max_rows]
+def prompts_of(tasks: Sequence[Row], samples: int) -> list[Prompt]:
+    """Return the prompts of tasks: the first sample of all, then the next."""
     return [
         Prompt(row["id"], formats.code_prompt(row["task"], row["language"]), sample)
         for sample in range(samples)
-        for row in chosen
+        for row in tasks
     ]
-
-
-def summary(
-    rows: Sequence[Row], num_wanted: int, max_length_share: float, cost: float
-) -> dict[str, float]:
-    """Return what is counted of answers; `not_asked` is what a budget left out.
-
-    Raises:
-        InputError: more answers than the share were cut by their limit.
-    """
-    share = sum(row["finish"] == "length" for row in rows) / len(rows)
-    if share > max_length_share:
-        raise InputError(
-            f"{share:.0%} of the answers are cut at sample_teacher.max_tokens: raise it, or "
-            "max_length_share"
-        )
-    tokens = (sum(row["tokens"][0] for row in rows), sum(row["tokens"][1] for row in rows))
-    return {
-        "answers": len(rows),
-        "not_asked": num_wanted - len(rows),
-        "refused": sum(row["finish"] == "refused" for row in rows),
-        "prompt_tokens": tokens[0],
-        "answer_tokens": tokens[1],
-        "cost": cost,
-        "hit_length_limit_share": share,
-        **{f"answers_{name}": count for name, count in Counter(r["teacher"] for r in rows).items()},
-    }
 
 
 def sample(prompts: Sequence[Prompt], backend: Backend, kept: Kept) -> list[Row]:
     """Return the answers in the order of the prompts; those kept from before are not asked again.
 
-    Rows: id, sample, messages, text, finish, tokens. Fewer than prompts where the back end ended
-    before all were answered, as it does at the end of its budget. Refusals are kept beside an
-    answer alone: where there is none the fault may be the server's, and they cost nothing.
+    Rows: id, sample, messages, text, finish, tokens; request where a prompt has one. Fewer than
+    prompts where the back end ended before all were answered, as it does at the end of its budget.
+    Refusals are kept beside an answer alone: where there is none the fault may be the server's, and
+    they cost nothing.
 
     Args:
         prompts: what is asked, in the order in which a budget serves them.
@@ -147,6 +110,20 @@ def sample(prompts: Sequence[Prompt], backend: Backend, kept: Kept) -> list[Row]
         InputError: no prompt is answered with a word, or the back end cannot go on: run again, and
             it goes on from here.
     """
+    rows = more(prompts, backend, kept)
+    if not rows:
+        raise InputError("no prompt is answered: the budget does not pay the first, raise max_cost")
+    if not _has_words(rows):
+        raise InputError(
+            f"none of {len(rows)} answers has a word, one: {_answer(rows[0]).complaint}"
+        )
+    return rows
+
+
+def more(prompts: Sequence[Prompt], backend: Backend, kept: Kept) -> list[Row]:
+    """Return what `sample` does of a back end that has answered others: there may be nothing."""
+    if not prompts:
+        return []
     keys = [kept.key(backend.identity, prompt.messages, prompt.sample) for prompt in prompts]
     found = {place: kept.get(key) for place, key in enumerate(keys)}
     if not _has_words(found.values()):
@@ -178,18 +155,16 @@ def sample(prompts: Sequence[Prompt], backend: Backend, kept: Kept) -> list[Row]
             if _has_words(found.values()):
                 for key, row in refused.items():
                     kept.put(key, row)
-    rows = [
-        {"id": prompt.id, "sample": prompt.sample, "messages": prompt.messages, **made}
+    return [
+        {**_asked(prompt), **made}
         for place, prompt in enumerate(prompts)
         if (made := found[place]) is not None
     ]
-    if not rows:
-        raise InputError("no prompt is answered: the budget does not pay the first, raise max_cost")
-    if not _has_words(rows):
-        raise InputError(
-            f"none of {len(rows)} answers has a word, one: {_answer(rows[0]).complaint}"
-        )
-    return rows
+
+
+def _asked(prompt: Prompt) -> Row:
+    row = {"id": prompt.id, "sample": prompt.sample, "messages": prompt.messages}
+    return row if prompt.request is None else {**row, "request": prompt.request}
 
 
 def _answer(row: Row) -> Answer:

@@ -1,7 +1,7 @@
 """Each kind of secret and of personal data is found where it is planted; examples are none."""
 
 import pytest
-from potstill.curation import privacy
+from potstill import privacy
 
 # Put together here, so that no scanner takes this file for a leak.
 SECRETS = {

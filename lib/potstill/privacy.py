@@ -33,10 +33,13 @@ _MAY_BE_SECRET = re.compile(r"[A-Za-z0-9+/=_-]{16}|://|PRIVATE KEY")
 _MAY_BE_PERSONAL = re.compile(r"\d[\d .()-]{5,}\d")
 
 
+REASONS = ("secret", "personal")
+
+
 class Found(NamedTuple):
     """What a text holds that no row may: never its value."""
 
-    reason: str  # secret or personal
+    reason: str  # of `REASONS`
     kind: str
 
 

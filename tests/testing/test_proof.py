@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 from potstill import sandbox
-from potstill.curation import inputs, proof
+from potstill.testing import inputs, proof
+from potstill.testing.execution import Execution
 
-RUN = proof.Execution(sandbox.Limits(cpu_s=1.0), 2, "minimum")
+RUN = Execution(sandbox.Limits(cpu_s=1.0), 2, "minimum")
 PROVEN = {
     "clamp": "def clamp(value, low, high):\n    if value < low:\n        return low\n"
     "    return high if value > high else value",

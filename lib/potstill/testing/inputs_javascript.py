@@ -3,7 +3,7 @@
 import ast
 import re
 
-from potstill.curation.inputs import VALUES, Args, Signature, is_plain, named
+from potstill.testing.inputs import VALUES, Args, Signature, is_plain, named
 
 _PARAM = re.compile(r"^@(?:param|arg|argument)\s+\{([^}]*)\}\s+(\[?)\s*(\w+)", re.M)
 _CONSTANT = re.compile(r"""(["'])((?:(?!\1)[^\\\n]){1,12})\1|(?<![\w.])(\d{1,5})(?![\w.])""")

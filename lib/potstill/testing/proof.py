@@ -6,43 +6,16 @@ Where both runs agree the outputs become its tests, if they tell its code from c
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from potstill import sandbox
-from potstill.curation import inputs, inputs_javascript
 from potstill.tasks import mutants
+from potstill.testing import inputs, inputs_javascript
+from potstill.testing.execution import Execution
 
 Row = dict[str, Any]
 Outputs = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Execution:
-    """How programs are run.
-
-    Attributes:
-        limits: of one program.
-        workers: programs at a time.
-        mode: which layers of the sandbox must be in force.
-    """
-
-    limits: sandbox.Limits
-    workers: int
-    mode: sandbox.Mode
-
-    def case(self, row: Row, code: str, **fields: Any) -> sandbox.Case:  # noqa: ANN401 - a case's
-        """Return a program in a row's language that is tried, as a case."""
-        limits = replace(self.limits, cpu_s=min(_CPU_S, self.limits.cpu_s))
-        return sandbox.Case(row["language"], code, limits=limits, **fields)
-
-    def run(self, cases: Sequence[sandbox.Case]) -> list[sandbox.RunResult]:
-        """Return the results of cases in their order.
-
-        Raises:
-            InputError: the sandbox lacks a layer.
-        """
-        return sandbox.run_many(cases, self.workers, mode=self.mode)
 
 
 MIN_TESTS, MAX_TESTS = 3, 6
@@ -105,7 +78,7 @@ def prove(rows: Sequence[Row], execution: Execution) -> list[str | None]:
     first, second = (
         execution.run(
             [
-                execution.case(row, each, hash_seed=seed)
+                _case(row, each, execution, hash_seed=seed)
                 for row, each in zip(rows, programs, strict=True)
             ]
         )
@@ -119,6 +92,17 @@ def prove(rows: Sequence[Row], execution: Execution) -> list[str | None]:
         reasons.append(reason)
     _try_faults(rows, reasons, execution)
     return reasons
+
+
+def _case(
+    row: Row,
+    code: str,
+    execution: Execution,
+    **fields: Any,  # noqa: ANN401 - a case's
+) -> sandbox.Case:
+    """Return a program in a row's language that is tried, as a case."""
+    limits = replace(execution.limits, cpu_s=min(_CPU_S, execution.limits.cpu_s))
+    return sandbox.Case(row["language"], code, limits=limits, **fields)
 
 
 def _signature(row: Row) -> inputs.Signature:
@@ -199,7 +183,7 @@ def _try_faults(rows: Sequence[Row], reasons: list[str | None], execution: Execu
         for code in mutants.mutants(row["code"], _MUTANTS, row["id"], row["language"]):
             owners.append(number)
             fields = {"tests": row["tests"], "entry_point": row["name"]}
-            cases.append(execution.case(row, code, **fields))
+            cases.append(_case(row, code, execution, **fields))
     noticed: dict[int, list[bool]] = {n: [] for n, reason in enumerate(reasons) if reason is None}
     for number, run in zip(owners, execution.run(cases), strict=True):
         noticed[number].append(not run.ok)
