@@ -27,7 +27,7 @@ runtime data mining rounds tasks
 students logits testing
 curation distill
 export
-adoption proving evaluate sampling
+adoption proving evaluate sampling recipes
 report
 card
 cli
