@@ -30,6 +30,13 @@ SIZES = (10_000, 100_000)
 GOAL, MEMORY_GOAL_MB = 3000, 1000
 WORKERS = 2
 _WORDS = [a + b for a in "bdfghjkmnprtvwz" for b in ("alin", "emar", "itos", "okep", "urun")]
+# What requests are told in: a request of made-up words is rejected as told in no language.
+_ENGLISH = (
+    "return the sum of all numbers that are larger than a given limit and smaller than another one "
+    "count how often each word of a text is found in it then sort them by their length or order "
+    "take every second value from the list until there is none left without changing what it held "
+    "join two tables whose keys match keep the first row where several have the same name"
+)
 _CODE = {
     "python": """def {f}({a}, {b}={n}):
     {c} = []
@@ -78,7 +85,7 @@ def _row(number: int, source: random.Random) -> dict[str, Any]:
     language = "python" if number % 5 < 3 else "javascript"
     names = dict(zip("fabcd", source.sample(_WORDS, 5), strict=True))
     numbers = {key: source.randrange(2, 10_000) for key in "nmrk"}
-    words = " ".join(source.choices(_WORDS, k=24))
+    words = " ".join(source.choices(_ENGLISH.split(), k=24))
     return {
         "id": f"{number:016x}",
         "origin": "reference",
