@@ -30,7 +30,7 @@ SIZES = (10_000, 100_000)
 GOAL, MEMORY_GOAL_MB = 3000, 1000
 WORKERS = 2
 _WORDS = [a + b for a in "bdfghjkmnprtvwz" for b in ("alin", "emar", "itos", "okep", "urun")]
-# What requests are told in: a request of made-up words is rejected as told in no language.
+# What requests are told in: of made-up words they would be told in no language.
 _ENGLISH = (
     "return the sum of all numbers that are larger than a given limit and smaller than another one "
     "count how often each word of a text is found in it then sort them by their length or order "
@@ -133,7 +133,7 @@ def measure(count: int) -> dict[str, Any]:
         started = time.perf_counter()
         counts = curation.curate(
             files.read_jsonl(folder / "rows.jsonl"),
-            rules=shards.Rules("edgecoder", 800, ["en"], contamination.Benchmarks(texts, 12, 0.8)),
+            rules=shards.Rules("edgecoder", 800, [], contamination.Benchmarks(texts, 12, 0.8)),
             heldout=[],
             settings=curation.Settings(
                 near_duplicate=0.7,

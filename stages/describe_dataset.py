@@ -13,7 +13,7 @@ from pathlib import Path
 
 from potstill import files, splits, stage
 from potstill.card import card, certificate
-from potstill.curation import contamination
+from potstill.curation import contamination, wording
 from potstill.tasks.where import Where, below
 
 
@@ -28,8 +28,8 @@ def main(
     texts = contamination.known(Where(below(params.sources, problems), prompts))
     benchmarks = contamination.Benchmarks(texts, params.ngram_words, params.code_jaccard)
     rejected = list(files.read_jsonl(curated / "rejected.jsonl", ("id", "reason", "detail")))
-    accepted = files.read_jsonl(curated / "accepted.jsonl", ("request_language",))
-    told = Counter(row["request_language"] for row in accepted)
+    accepted = files.read_jsonl(curated / "accepted.jsonl", ("task",))
+    told = Counter(wording.language(row["task"]) for row in accepted)
     certified = certificate.certify(dataset, rejected, benchmarks)
     rows = {name: list(files.read_jsonl(dataset / f"{name}.jsonl")) for name in splits.SPLITS}
     out.mkdir()

@@ -33,7 +33,8 @@ def folders(tmp_path):
         rows = [row("clean", "def f(x):\n    return x"), row("copy", copy)]
         files.write_jsonl(tmp_path / f"dataset/{split}.jsonl", rows)
     files.write_jsonl(tmp_path / "curated/rejected.jsonl", [])
-    told = [{"request_language": "en"}] * 3 + [{"request_language": "de"}]
+    told = [{"task": "Write a function that returns the largest of three numbers."}] * 3
+    told.append({"task": "Schreibe eine Funktion, die die größte von drei Zahlen zurückgibt."})
     files.write_jsonl(tmp_path / "curated/accepted.jsonl", told)
     return tmp_path
 

@@ -81,11 +81,7 @@ def judge_all(
 def judge(rows: Sequence[Row], rules: Rules, path: Path) -> None:
     """Judge the rows of a shard and write its folder."""
     refusals = _refusals(rows, rules)
-    right = [
-        {**row, "request_language": wording.language(row["task"])}
-        for row, refusal in zip(rows, refusals, strict=True)
-        if refusal is None
-    ]
+    right = [row for row, refusal in zip(rows, refusals, strict=True) if refusal is None]
     texts = [f"{row['task']}\n{row['code']}" for row in right]
     prints = duplicates.prints(texts)
     partial = files.partial_path(path)
