@@ -34,11 +34,7 @@ def folders(tmp_path):
         files.write_jsonl(tmp_path / f"dataset/{split}.jsonl", rows)
     files.write_jsonl(tmp_path / "curated/rejected.jsonl", [])
     told = [{"task": "Write a function that returns the largest of three numbers."}] * 3
-    told.append(
-        {
-            "task": "Gib die größte von drei Zahlen zurück, auch wenn zwei von ihnen gleich groß sind."
-        }
-    )
+    told.append({"task": "Gib die größte von drei Zahlen zurück, auch wenn zwei gleich groß sind."})
     files.write_jsonl(tmp_path / "curated/accepted.jsonl", told)
     return tmp_path
 
