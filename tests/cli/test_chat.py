@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 from potstill import runtime
@@ -138,6 +138,17 @@ class Terminal:
     def type(self, text):
         os.write(self.ours, text.encode())
 
+    def interrupt(self, text):
+        """Return what is shown up to a text that Ctrl-C brings.
+
+        It is typed again each second: one between a prompt and its read waits for the next key.
+        """
+        for _ in range(40):
+            self.type("\x03")
+            with suppress(AssertionError):
+                return self.until(text, seconds=1)
+        raise AssertionError(self.seen[-2_000:])
+
     def close(self):
         os.close(self.ours)  # hangs up: the kernel ends what runs there
         self.process.wait(30)
@@ -149,14 +160,11 @@ def test_in_a_terminal_control_c_ends_an_answer_and_control_d_the_program(endles
     command = [sys.executable, "-m", "potstill.cli", "chat", str(endless), *flags]
     with closing(Terminal(command)) as terminal:
         terminal.until("> ")
-        time.sleep(0.5)  # between the prompt and its read a signal waits for the next key
-        terminal.type("\x03")
-        terminal.until("Ctrl-D leaves")
+        terminal.interrupt("Ctrl-D leaves")
         terminal.until("> ")
         terminal.type("hello\n")
         time.sleep(1)
-        terminal.type("\x03")
-        terminal.until(", stopped")
+        terminal.interrupt(", stopped")
         terminal.until("> ")
         terminal.type("\x04")
         assert terminal.process.wait(30) == 0

@@ -69,10 +69,11 @@ def test_named_prompts_are_asked_with_and_none_is_recorded_as_none(artefact, ask
         assert files.read_json(Path("scores/artefact/about.json"))["prompt"] == messages
     assert main([*command(artefact, "humaneval"), "--limit", "1"]) == 0
     assert files.read_json(Path("scores/artefact/about.json"))["prompt"] is None
-    bare, system, user, (_, own) = asked
+    bare, system, user, complete, (_, own) = asked
     (shown,) = bare
     said = "Output ONLY executable python code."
     assert (system, user) == ([said, shown], [f"{said}\n\n{shown}"])
+    assert complete == [f"Complete the following Python function. {said}\n\n{shown}"]
     assert own.endswith(f"Complete this function.\n\n{shown}")
 
 

@@ -93,7 +93,7 @@ def test_a_phase_without_rows_is_an_error(model, tmp_path):
         ({"phases": [{"steps": 0}]}, "greater than or equal to 1"),
         ({"phases": [{"steps": 6, "rows": {"source": ["mined"]}}]}, "Extra inputs"),
         ({"phases": [{"steps": 6, "rows": {"origin": ["human"]}}]}, "'mined', 'reference', 'slip'"),
-        ({"phases": [{"steps": 6, "rows": {"format": ["chat"]}}]}, "'code', 'plan', 'reflect'"),
+        ({"phases": [{"steps": 6, "rows": {"format": ["chat"]}}]}, "'code', 'complete', 'plan'"),
         ({"phases": [{"steps": 6, "rows": {"format": []}}]}, "at least 1"),
     ],
 )
