@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Sequence
 from contextlib import closing
+from importlib import metadata
 from pathlib import Path
 
 from potstill import files, runtime
@@ -15,6 +16,17 @@ _QUANTISATION = "q8_0"  # what a q8_0 artefact answers differs from its checkpoi
 _FINISH = {"length": "length", "context": "length"}
 
 
+def _reading() -> list[str]:
+    """Return what else decides an answer: llama.cpp and our code, which settle near ties.
+
+    So answers that are kept are those that a fresh checkout gets.
+    """
+    code = [
+        path for path in files.files_below(Path(runtime.__file__).parent) if path.suffix == ".py"
+    ]
+    return [metadata.version("llama_cpp_python"), *map(files.sha256_file, code)]
+
+
 class LlamaCpp:
     """Answers from a checkpoint as a GGUF file of 8 bits, which is made first."""
 
@@ -25,7 +37,7 @@ class LlamaCpp:
         self._checkpoint, self._threads, self._max_tokens = checkpoint, threads, max_tokens
         self._sampling = runtime.Sampling(temperature=temperature, seed=seed)
         how = (files.sha256_tree(checkpoint), str(max_tokens), str(temperature), str(seed))
-        self.identity = files.row_id("llama_cpp", _QUANTISATION, *how)
+        self.identity = files.row_id("llama_cpp", _QUANTISATION, *how, *_reading())
 
     def estimate(self, prompts: Sequence[Prompt]) -> str:
         """Return the most tokens that are made."""
