@@ -8,24 +8,9 @@ from potstill.curation import shards, solved
 from potstill.tasks import TASKS, Where
 
 from stages.curate import Params, main
+from tests.stages import test_curate
 
-SETTINGS = {
-    "sources": {},
-    "policy": "edgecoder",
-    "max_code_characters": 200,
-    "request_languages": ["en"],
-    "ngram_words": 12,
-    "code_jaccard": 0.8,
-    "near_duplicate": 0.7,
-    "slips": 0,
-    "min_quality": 0.0,
-    "answers_per_task": 1,
-    "max_answer_ratio": 5.0,
-    "cpu_s": 1.0,
-    "engine": "local",
-    "workers": 2,
-    "sandbox": "minimum",
-}
+SETTINGS = test_curate.SETTINGS | {"slips": 0}
 NAMES = ["both", "docstring", "own", "neither", "silent", "known"]
 RIGHT, OTHER, WRONG = "return x * {n} + 1", "y = x * {n}\n    return 1 + y", "return x - {n}"
 BENCHMARK = " ".join(TASKS["humaneval"].texts(Where())[1].text.split())

@@ -90,8 +90,9 @@ def _python_names(code: str, name: str) -> list[str] | None:
 
 def _javascript_names(code: str, name: str) -> list[str] | None:
     """Return the arguments of a function that code declares; None if they are not plain names."""
-    form = rf"(?:function {name}\s*|(?:const|let|var) {name} = (?:function\s*\w*\s*)?)\(([^()]*)\)"
-    match = re.search(form.replace(name, re.escape(name)), code)
+    own = re.escape(name)
+    form = rf"(?:function {own}\s*|(?:const|let|var) {own} = (?:function\s*\w*\s*)?)\(([^()]*)\)"
+    match = re.search(form, code)
     names = [each.strip() for each in match.group(1).split(",")] if match else [""]
     return names if all(re.fullmatch(r"[A-Za-z_$][\w$]*", each) for each in names) else None
 

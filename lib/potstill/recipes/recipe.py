@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from potstill import files
+from potstill.distill import adapters
 from potstill.errors import InputError
 from potstill.export import build as exports
 from potstill.models import checkpoint
@@ -21,7 +22,7 @@ from potstill.runtime import artifact
 from potstill.sources import fetch
 from potstill.students import trimming
 
-RECIPE, ADAPTER, VOCABULARY = "recipe.json", "adapter", "vocabulary"
+RECIPE, VOCABULARY = "recipe.json", "vocabulary"
 _KEYS = {"model", "format", "quantisation", "files", "converter", "potstill_version"}
 
 
@@ -50,7 +51,7 @@ def pack(parts: Parts, out: Path) -> int:
     description = artifact.verify(parts.artefact)
     if description["checkpoint_sha256"] != files.sha256_tree(parts.student):
         raise InputError(f"{parts.artefact} is of another {parts.student}: run dvc repro first")
-    adapter = parts.student / ADAPTER
+    adapter = parts.student / adapters.FOLDER
     if not adapter.is_dir():
         raise InputError(f"{parts.student} has no adapter: train it with training.adapter")
     if out.exists():
@@ -59,7 +60,7 @@ def pack(parts: Parts, out: Path) -> int:
     partial = files.partial_path(out)
     files.remove(partial)
     partial.mkdir(parents=True)
-    shutil.copytree(adapter, partial / ADAPTER)
+    shutil.copytree(adapter, partial / adapters.FOLDER)
     if parts.vocabulary is not None:
         shutil.copytree(parts.vocabulary, partial / VOCABULARY)
     kept = {key: description.get(key) for key in _KEYS - {"model"}}
@@ -91,14 +92,13 @@ def build(folder: Path, out: Path, scratch: Path, source: str | None = None) -> 
     Args:
         folder: of the recipe.
         out: the artefact's folder, absent.
-        scratch: an empty folder for the checkpoints on the way: twice the base model in float32.
+        scratch: an empty folder beside `out` for what is made on the way: twice the base model in
+            float32, and the artefact.
         source: of the base model, where it lies elsewhere than the recipe says.
 
     Raises:
         InputError: no recipe, no base model there or another one, or `out` exists.
     """
-    from potstill.distill import adapters
-
     recipe = read(folder)
     if out.exists():
         raise InputError(f"{out} exists: delete it, or name another folder with --out")
@@ -113,12 +113,10 @@ def build(folder: Path, out: Path, scratch: Path, source: str | None = None) -> 
         trimming.apply(folder / VOCABULARY, base, start)
     else:
         trimming.link(base, start)
-    adapters.apply(folder / ADAPTER, start, student)
-    partial = files.partial_path(out)
-    files.remove(partial)
-    made = exports.build(
-        student, partial, format=recipe["format"], quantisation=recipe["quantisation"]
-    )
-    files.publish(partial, out)
+    adapters.apply(folder / adapters.FOLDER, start, student)
+    artefact = scratch / "artefact"
+    how = {key: recipe[key] for key in ("format", "quantisation")}
+    made = exports.build(student, artefact, **how)
+    files.publish(artefact, out)
     names = {*made["files"], *recipe["files"]}
     return sorted(name for name in names if made["files"].get(name) != recipe["files"].get(name))
