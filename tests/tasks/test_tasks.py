@@ -51,8 +51,9 @@ def test_a_task_says_what_it_is(everywhere, name):
     problems = task.problems(everywhere)
     assert len({problem.id for problem in problems}) == len(problems)
     for problem in problems[:10]:
-        assert [message["role"] for message in problem.messages] == ["system", "user"]
-        assert problem.reference not in problem.messages[1]["content"]
+        roles = ["user"] if name == "humaneval_bare" else ["system", "user"]
+        assert [message["role"] for message in problem.messages] == roles
+        assert problem.reference not in problem.messages[-1]["content"]
     texts = task.texts(everywhere)
     assert bool(texts) != bool(task.MADE_OF)
     assert all(TASKS[part].texts(everywhere) for part in task.MADE_OF)
@@ -75,6 +76,14 @@ def test_katas_need_the_folder_of_prompts_and_read_the_split(everywhere, tmp_pat
     files.write_jsonl(tmp_path / "validation.jsonl", rows)
     found = TASKS["katas"].problems(replace(everywhere, split="validation"))
     assert [problem.id for problem in found] == [row["id"] for row in rows]
+
+
+def test_bare_humaneval_says_what_was_published_and_no_more(where):
+    for ours, bare in zip(
+        TASKS["humaneval"].problems(where), TASKS["humaneval_bare"].problems(where), strict=True
+    ):
+        assert bare.messages == [{"role": "user", "content": ours.request}]
+        assert replace(bare, task="humaneval", messages=ours.messages) == ours
 
 
 def test_mbpp_takes_one_split_and_leaves_out_what_cannot_be_graded(where):

@@ -28,6 +28,8 @@ from potstill.tasks.problem import draw, list_sha256
 # A cap leaves half as much again as nearly every reference solution has, with its fence.
 REFERENCE_SHARE, MARGIN = 0.99, 1.5
 
+Prompted = tuple[tuple[int, ...], int]  # a prompt's ids, and the number of the sample
+
 
 class Settings(Samples):
     """How artefacts are scored, whatever the task."""
@@ -59,6 +61,7 @@ class Desk:
         how: the settings.
         grader: keeps what is finished.
         where: what the problems were read from.
+        answered: what the artefact said so far: tasks share problems.
     """
 
     runtime: Runtime
@@ -67,6 +70,7 @@ class Desk:
     how: Settings
     grader: Grader
     where: Where
+    answered: dict[Prompted, Answer]
 
     def request(self, messages: Sequence[Message], sample: int) -> Request:
         """Return what the runtime is asked: these messages, by the settings' sampling."""
@@ -77,6 +81,13 @@ class Desk:
             sample=sample,
             until=answers.decided,
         )
+
+    def known(self, request: Request) -> Answer | None:
+        """Return the answer to the same prompt in another task, if its cap would not cut it."""
+        found = self.answered.get(prompted(request))
+        if found is None or found.finish == "length" or len(found.ids) > request.max_tokens:
+            return None
+        return found
 
 
 @dataclass
@@ -138,6 +149,7 @@ def score(
         InputError: a prompt longer than the context, or no sandbox.
     """
     scores = Scores()
+    answered: dict[Prompted, Answer] = {}
     with Grader(scratch) as grader:
         for name, count in asked.items():
             problems = found[name]
@@ -157,7 +169,7 @@ def score(
                 "list_sha256": list_sha256(problems),
                 "problems": len(problems),
             }
-            desk = Desk(runtime, tokenizer, cap, how, grader, where)
+            desk = Desk(runtime, tokenizer, cap, how, grader, where, answered)
             scores.rows += method.rows(desk, draw(problems, count, how.seed))
     return scores
 
@@ -171,19 +183,40 @@ def cap_tokens(tokenizer: ChatTokenizer, problems: Sequence[Problem]) -> int:
     return math.ceil(MARGIN * float(np.quantile(lengths, REFERENCE_SHARE)))
 
 
+def prompted(request: Request) -> Prompted:
+    """Return what two requests for one answer of one artefact share."""
+    return tuple(request.prompt), request.sample
+
+
 def ask(desk: Desk, problems: Sequence[Problem], judge: Judge) -> list[Row]:
-    """Let the artefact answer what has no row yet, each once a sample; return the rows of all."""
+    """Let the artefact answer what has no row yet, each prompt once a sample; return all rows."""
     wanted = [(problem, sample) for problem in problems for sample in range(desk.how.samples)]
     open_ = [item for item in wanted if not desk.grader.has(*item)]
     requests = [desk.request(problem.messages, sample) for problem, sample in open_]
+    places: dict[Prompted, list[int]] = {}  # one prompt may be that of several problems
+    for place, request in enumerate(requests):
+        places.setdefault(prompted(request), []).append(place)
     with working(wanted, len(open_)) as finished:
 
-        def done(place: int, answer: Answer) -> None:
-            desk.grader.take(*open_[place], answer, judge)
-            finished()
+        def take(key: Prompted, answer: Answer) -> None:
+            for place in places[key]:
+                desk.grader.take(*open_[place], answer, judge)
+                finished()
 
-        if requests:
-            desk.runtime.generate(requests, done=done)
+        asked = []
+        for key, (first, *_) in places.items():
+            if (known := desk.known(requests[first])) is not None:
+                take(key, known)
+            else:
+                asked.append(requests[first])
+
+        def done(number: int, answer: Answer) -> None:
+            key = prompted(asked[number])
+            desk.answered[key] = answer
+            take(key, answer)
+
+        if asked:
+            desk.runtime.generate(asked, done=done)
     return desk.grader.rows(wanted)
 
 

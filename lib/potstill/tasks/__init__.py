@@ -50,6 +50,7 @@ TASKS: Registry[Task] = Registry(
     {
         "katas": "potstill.tasks.katas",
         "humaneval": "potstill.tasks.humaneval",
+        "humaneval_bare": "potstill.tasks.humaneval_bare",
         "mbpp": "potstill.tasks.mbpp",
         "humaneval_js": "potstill.tasks.humaneval_js",
         "edgecoder": "potstill.tasks.edgecoder",
