@@ -291,18 +291,26 @@ def test_every_preset_of_the_project_applies_and_keeps_the_comments(tmp_path, pr
     assert presets.apply(preset, path) == []
 
 
-def test_dvc_reads_what_it_makes_of_a_merged_preset(tmp_path):
-    """`dvc exp run -S` writes the file anew, without the quotes."""
+@pytest.mark.parametrize(
+    "preset",
+    [
+        'models: {mine: {source: "folder:$MY_MODEL", revision: null, dtype: float32}}',
+        'mine_functions: {sources: [{from: stdlib}, {from: "archive:$S/a.tgz", licence: MIT}]}',
+        'mine_functions: {sources: [{from: "npm:lodash"}]}',
+    ],
+)
+def test_dvc_reads_what_it_makes_of_a_merged_preset(tmp_path, preset):
+    """DVC's own reader takes it; `dvc exp run -S` writes the file anew, without the quotes."""
     from dvc.utils.serialize import load_yaml, modify_yaml
 
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "stages", tmp_path / "stages")
     path = str(tmp_path / "params.yaml")
-    model = '{source: "folder:$MY_MODEL", revision: null, dtype: float32}'
-    (tmp_path / "p.yaml").write_text(f"models: {{mine: {model}}}")
+    (tmp_path / "p.yaml").write_text(preset)
     presets.apply(tmp_path / "p.yaml", tmp_path / "params.yaml")
     merged = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    assert load_yaml(path) == merged
     with modify_yaml(path) as tree:
         tree["seed"] = 7
     assert load_yaml(path) == yaml.safe_load(Path(path).read_text()) == {**merged, "seed": 7}

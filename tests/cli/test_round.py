@@ -40,6 +40,7 @@ def test_a_round_weighs_every_training_task_and_repeats_itself(
     assert all(one["failed"] == one["tasks"] for one in tree["clusters"])  # it is random
     assert set(tree["weights"].values()) == {1.0}
     assert all(one["name"] in shown for one in tree["clusters"])
+    assert "between 1.00 and 1.00: nearly the same tasks" in shown
     assert not list((tmp_path / "rounds").glob(".*"))
     assert run(artefact, prompts, "--limit", "12", "--clusters", "3") == 0
     assert (tmp_path / "rounds/round.json").read_bytes() == first

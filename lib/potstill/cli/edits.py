@@ -86,14 +86,15 @@ def _dump(tree: object) -> str:
 
 
 def _styled(value: object) -> object:
-    """Return a value as ruamel writes it in params.yaml's style: lists and inner maps in a line.
+    """Return a value in params.yaml's style: lists of words and inner maps in a line.
 
     A text with a colon needs a line of its own: for `exp run -S` DVC writes params.yaml anew and
     leaves the quotes out, and its own reader ends a plain word of a map in a line at the colon.
     """
     if isinstance(value, list):
         row = CommentedSeq(_styled(item) for item in value)
-        row.fa.set_flow_style()
+        if not any(isinstance(item, dict) or ":" in str(item) for item in value):
+            row.fa.set_flow_style()
         return row
     if isinstance(value, dict):
         entry = CommentedMap((key, _styled(item)) for key, item in value.items())

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 TASK = "katas"  # the task whose problems `collect_prompts` makes, in all splits
+TELLING = 1.5  # between the weights of clusters: with less the draw is that of no round
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -114,3 +115,10 @@ def _show(clusters: "Sequence[failures.Cluster]") -> None:
     sys.stdout.write(f"{'cluster':<44}{'tasks':>6}{'failed':>8}{'weight':>8}\n")
     for one in sorted(clusters, key=lambda one: -one.weight):
         sys.stdout.write(f"{one.name:<44}{one.tasks:>6}{one.failed:>8}{one.weight:>8.2f}\n")
+    weights = [one.weight for one in clusters]
+    least, most = min(weights), max(weights)
+    if most < TELLING * least:
+        sys.stdout.write(
+            f"\nThe weights lie between {least:.2f} and {most:.2f}: nearly the same tasks will be "
+            "drawn as at random.\n"
+        )
