@@ -14,6 +14,7 @@ import yaml
 from potstill.cli import preflight, presets
 
 ROOT = Path(__file__).parents[2]
+PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
 needs_pipeline = pytest.mark.skipif(not (ROOT / "dvc.yaml").exists(), reason="no dvc.yaml here")
 
 DVC_YAML = """
@@ -383,13 +384,18 @@ def test_a_live_teacher_has_no_limit_of_rows(project, codec):
 
 
 @needs_pipeline
-@pytest.mark.parametrize("preset", sorted((ROOT / "presets").glob("*.yaml")), ids=lambda p: p.stem)
-def test_every_preset_loads_into_every_stages_settings(tmp_path, monkeypatch, preset):
+@pytest.mark.parametrize(
+    "names",
+    [*([path.stem] for path in PRESETS), ["qwen-coder-cpu", "qwen-coder"]],
+    ids="-".join,
+)
+def test_every_preset_loads_into_every_stages_settings(tmp_path, monkeypatch, names):
     monkeypatch.chdir(ROOT)
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "stages", tmp_path / "stages")
-    presets.apply(preset, tmp_path / "params.yaml")
+    for name in names:
+        presets.apply(ROOT / f"presets/{name}.yaml", tmp_path / "params.yaml")
     assert preflight.check_settings(ROOT / "dvc.yaml", tmp_path / "params.yaml") == []
 
 

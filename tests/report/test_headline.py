@@ -3,6 +3,7 @@
 import csv
 import json
 
+from potstill import files
 from potstill.report import figure, gates, headline, shown, tables
 
 from tests.report import fake_tree
@@ -86,6 +87,27 @@ def test_the_plots_files_hold_every_student_and_export(unchanged, tmp_path):
     shown.write(unchanged, tmp_path / "again")
     for path in (tmp_path / "shown").iterdir():
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
+
+
+def test_every_export_is_one_flat_object_that_says_what_the_metrics_say(unchanged, flags, tmp_path):
+    shown.write(unchanged, tmp_path / "shown")
+    objects = files.read_json(tmp_path / "shown/results.json")
+    assert [one["name"] for one in objects] == [item.name for item in unchanged.variants]
+    for one in objects:
+        assert {type(value) for value in one.values()} <= {str, int, float}
+        metrics = files.read_json(flags["metrics_in"] / f"score/{one['name']}.json")
+        shared = {key for key in metrics.keys() & one.keys() if "." in key}
+        assert {key: one[key] for key in shared} == {key: metrics[key] for key in shared}
+        rates = {key.removesuffix(".low") for key in shared if key.endswith(".low")}
+        assert all(one[f"{k}.low"] <= one[k] <= one[f"{k}.high"] for k in rates)
+    teacher, *others = objects
+    assert teacher["role"] == "teacher"
+    assert "steps" not in teacher
+    assert {one["role"] for one in others} == {"student", "labels_only", "untrained"}
+    kd = next(one for one in others if one["name"] == "kd-q8_0")
+    assert kd["chores.pass_at_1"] == unchanged.item.rate("chores", "pass_at_1").value
+    assert kd["steps"] > 0
+    assert any(key.endswith(".reason") for one in objects for key in one)
 
 
 def test_the_picture_stands_alone_and_defines_its_colours(unchanged, tmp_path):

@@ -42,7 +42,8 @@ def test_outputs_are_whole_and_a_second_run_is_equal(first, flags, tmp_path):
     assert run(flags, tmp_path / "out") == metrics
     written = files.sha256_tree(out)
     names = {path.relative_to(out).as_posix() for path in files.files_below(out)}
-    shown = {"validation_loss.csv", "quality.csv", "rejections.csv", "quality.svg", "table.md"}
+    tables = {"validation_loss.csv", "quality.csv", "rejections.csv", "results.json"}
+    shown = {*tables, "quality.svg", "table.md"}
     single = {"headline.json", "results.md", "report.html"}
     assert names == single | {f"shown/{name}" for name in shown}
     assert files.sha256_tree(tmp_path / "out") == written

@@ -10,6 +10,7 @@ from potstill.errors import InputError
 FILES = {
     "results.md": "results.md",
     "headline.json": "headline.json",
+    "shown/results.json": "results.json",
     "shown/table.md": "table.md",
     "shown/quality.svg": "quality.svg",
 }

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from potstill import files
-from potstill.report import figure, plots, tables
+from potstill.report import figure, flat, plots, tables
 from potstill.report.comparison import View
 
 
@@ -17,6 +17,7 @@ def write(view: View, folder: Path) -> None:
         tok_s; without speed an empty cell.
     rejections.csv: reason, rows.
     quality.svg: pass rate over size, with intervals. table.md: at most six exports.
+    results.json: every export as one flat object; see `flat.objects`.
     """
     folder.mkdir()
     _write(folder / "validation_loss.csv", ("student", "step", "nats"), _losses(view))
@@ -28,6 +29,7 @@ def write(view: View, folder: Path) -> None:
     picture = plots.against_size(view).svg
     if picture is not None:
         files.write_text(folder / "quality.svg", figure.standalone(picture))
+    files.write_json(folder / "results.json", flat.objects(view))
     files.write_text(folder / "table.md", tables.lines(tables.short(view)))
 
 
