@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from potstill import files, node, params, tasks
+from potstill import files, node, params, splits, tasks
 from potstill.adoption import adopt
 from potstill.cli import score
 from potstill.cli.__main__ import main
@@ -89,7 +89,18 @@ def test_tasks_of_held_out_rows_need_no_files_and_the_teachers_need_the_pipeline
 
 def test_answers_that_were_cut_are_not_run(artefact, capsys):
     assert main([*command(artefact, "humaneval"), "--limit", "1"]) == 1
-    assert "humaneval     not run: 100.0% of the answers were cut off" in capsys.readouterr().out
+    assert "humaneval       not run: 100.0% of the answers were cut off" in capsys.readouterr().out
+
+
+def test_several_samples_of_the_validation_split(artefact, tmp_path, uncut, capsys):
+    several = ("--samples", "2", "--temperature", "1.0", "--split", "validation")
+    assert main(command(artefact, "katas", "--limit", "3", *several)) == 0
+    rows = list(files.read_jsonl(tmp_path / "scores/artefact/rows.jsonl"))
+    assert sorted(row["sample"] for row in rows) == [0, 0, 0, 1, 1, 1]
+    assert {splits.split(row["family"]) for row in rows} == {"validation"}
+    assert "pass_at_2" in capsys.readouterr().out
+    assert main(command(artefact, "humaneval", "--limit", "3", "--split", "validation")) == 1
+    assert "humaneval has no split validation" in capsys.readouterr().out
 
 
 def test_a_file_of_problems_can_be_named(artefact, tmp_path, capsys, uncut):
@@ -97,7 +108,7 @@ def test_a_file_of_problems_can_be_named(artefact, tmp_path, capsys, uncut):
            "test_list": ["assert add(1) == 2"], "split": "test"}  # fmt: skip
     (tmp_path / "mbpp.jsonl").write_text(json.dumps(row) + "\n")
     assert main(command(artefact, "mbpp")) == 1
-    assert "mbpp          not run: no file of mbpp is named" in capsys.readouterr().out
+    assert "mbpp            not run: no file of mbpp is named" in capsys.readouterr().out
     assert main([*command(artefact, "mbpp"), "--source", "mbpp=no.jsonl"]) == 1
     assert "not run: no.jsonl is missing" in capsys.readouterr().out
     assert main([*command(artefact, "mbpp"), "--source", "mbpp=mbpp.jsonl"]) == 0
@@ -112,7 +123,7 @@ def test_a_file_without_a_chat_template_is_not_run_with_that_reason(tiny_llama, 
     adopt.adopt(gguf_files.write("llama", plain, tmp_path / "base.gguf"), tmp_path / "a")
     assert main(command("a", "humaneval")) == 1
     reason = "the artefact has no chat template, and the task asks in messages"
-    assert f"humaneval     not run: {reason}" in capsys.readouterr().out
+    assert f"humaneval       not run: {reason}" in capsys.readouterr().out
     metrics = files.read_json(tmp_path / "scores/a/metrics.json")
     assert metrics["humaneval.reason"] == reason
     assert (metrics["humaneval.verdict"], metrics["humaneval.n"]) == ("not-run", 0)
@@ -128,7 +139,7 @@ def test_without_the_javascript_parser_only_its_tasks_are_not_run(
     monkeypatch.setattr(javascript, "_worker", node.Worker(javascript._worker._script))
     assert main([*command(artefact, "katas,humaneval"), "--limit", "1"]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1] == "katas         not run: acorn is not installed"
+    assert lines[1] == "katas           not run: acorn is not installed"
     assert lines[2].split()[:2] == ["humaneval", "pass_at_1"]
 
 
@@ -160,6 +171,9 @@ def occupied(artefact, tmp_path):
         (lambda a, _: command(a, "mbpp", "--source", "mbpp"), "--source is 'mbpp': TASK=FILE"),
         (lambda a, _: command(a, "katas", "--limit", "0"), "--limit is 0"),
         (lambda a, _: command(a, "katas", "--threads", "0"), "--threads is 0"),
+        (lambda a, _: command(a, "katas", "--samples", "0"), "--samples is 0"),
+        (lambda a, _: command(a, "katas", "--samples", "2"), "samples is 2 at temperature 0"),
+        (lambda a, _: command(a, "katas", "--temperature", "-1"), "--temperature is -1.0"),
         (lambda a, _: command(a, "katas", "--max-tokens", "0"), "--max-tokens is 0"),
         (lambda *_: command("no-such-folder", "katas"), "is no folder"),
         (lambda a, _: command(a / "model.gguf", "katas"), "adopt a file first"),

@@ -14,6 +14,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 import potstill
 from potstill import files, katas, runtime, sandbox, splits, subset, tasks
 from potstill.errors import InputError
@@ -66,6 +68,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="other words to ask with: a YAML or JSON list of messages with {prompt} for the "
         f"problem, or one of {', '.join(asking.NAMED)}; for tasks that ask once for code",
     )
+    parser.add_argument(
+        "--split", choices=("validation", "test"), default=SETTINGS["split"],
+        help="choices are made on validation, which not every task has",
+    )  # fmt: skip
+    parser.add_argument("--samples", type=int, default=1, metavar="N", help="answers a problem")
+    parser.add_argument("--temperature", type=float, default=0.0, help="0: the likeliest token")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help=f"for {ROWS}, {METRICS}, {ABOUT} (scores/NAME)"
@@ -123,7 +131,7 @@ def check_counts(args: argparse.Namespace, *names: str) -> None:
 
 def _settings(args: argparse.Namespace) -> tuple[scoring.Settings, dict[str, int]]:
     """Return the settings and how many problems of each task are asked for."""
-    check_counts(args, "limit", "max_tokens", "threads")
+    check_counts(args, "limit", "max_tokens", "samples", "threads")
     names = [name.strip() for name in args.tasks.split(",")]
     for source in args.source:
         if not all(source.partition("=")):
@@ -134,8 +142,15 @@ def _settings(args: argparse.Namespace) -> tuple[scoring.Settings, dict[str, int
     if own:
         raise InputError(f"--prompt is for tasks that ask once for code, and {own[0]} does not")
     caps = dict.fromkeys(names, args.max_tokens) if args.max_tokens else {}
-    stated = {"sources": sources, "max_tokens": caps, "threads": args.threads}
-    return scoring.Settings(**{**SETTINGS, **stated}), dict.fromkeys(names, args.limit or ALL)
+    stated = {"sources": sources, "max_tokens": caps}
+    stated |= {name: getattr(args, name) for name in ("split", "samples", "temperature", "threads")}
+    try:
+        how = scoring.Settings(**{**SETTINGS, **stated})
+    except ValidationError as error:
+        first = error.errors()[0]
+        what = f"--{first['loc'][0]} is {first['input']}: " if first["loc"] else ""
+        raise InputError(what + first["msg"].removeprefix("Value error, ")) from None
+    return how, dict.fromkeys(names, args.limit or ALL)
 
 
 def _score(
@@ -237,10 +252,10 @@ def _write(out: Path, rows: Sequence[dict[str, Any]], metrics: object, about: ob
 
 def table(metrics: dict[str, Any], names: Sequence[str]) -> list[str]:
     """Return the lines of the table: every measure with its interval and the number of rows."""
-    lines = [f"{'task':<14}{'measure':<24}{'value':>9}   {'95 % interval':<20}{'n':>5}"]
+    lines = [f"{'task':<16}{'measure':<24}{'value':>9}   {'95 % interval':<20}{'n':>5}"]
     for name in names:
         if metrics[f"{name}.verdict"] != "run":
-            lines.append(f"{name:<14}not run: {metrics[f'{name}.reason']}")
+            lines.append(f"{name:<16}not run: {metrics[f'{name}.reason']}")
             continue
         for measure in _measures(metrics, name):
             key = f"{name}.{measure}"
@@ -250,7 +265,7 @@ def table(metrics: dict[str, Any], names: Sequence[str]) -> list[str]:
             else:
                 shown, interval = f"{100 * value:>7.1f} %", f"{100 * low:.1f} to {100 * high:.1f}"
             lines.append(
-                f"{name:<14}{measure:<24}{shown}   {interval:<20}{metrics[f'{name}.n']:>5}"
+                f"{name:<16}{measure:<24}{shown}   {interval:<20}{metrics[f'{name}.n']:>5}"
             )
     return lines
 
