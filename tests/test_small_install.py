@@ -157,7 +157,7 @@ def test_a_strangers_model_is_adopted_verified_talked_with_scored_and_compared(
 def test_katas_without_their_javascript_parser_are_not_run(potstill, tiny_gguf):
     code, out, err = potstill("score", tiny_gguf("llama", "q8_0"), "--tasks", "katas")
     assert (code, err) == (1, "")
-    assert "katas         not run: the JavaScript parser acorn is not installed: " in out
+    assert "katas           not run: the JavaScript parser acorn is not installed: " in out
 
 
 def test_a_damaged_file_of_an_artefact_is_named(potstill, tiny_gguf, tmp_path):

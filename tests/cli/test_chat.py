@@ -119,8 +119,10 @@ class Terminal:
 
     def __init__(self, command):
         self.ours, theirs = pty.openpty()
+        # where the tests run in the background, a shell made them and their children deaf to Ctrl-C
+        apart = ["env", "--default-signal=INT", "setsid", "--ctty", "--wait"]
         self.process = subprocess.Popen(
-            ["setsid", "--ctty", "--wait", *command], stdin=theirs, stdout=theirs, stderr=theirs
+            [*apart, *command], stdin=theirs, stdout=theirs, stderr=theirs
         )
         os.close(theirs)
         self.seen = ""
