@@ -1,6 +1,7 @@
 """Change values and entries in the text of params.yaml, and leave all else as it stands."""
 
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -93,15 +94,19 @@ def _styled(value: object) -> object:
     """
     if isinstance(value, list):
         row = CommentedSeq(_styled(item) for item in value)
-        if not any(isinstance(item, dict) or ":" in str(item) for item in value):
+        if _fits_a_line(value):
             row.fa.set_flow_style()
         return row
     if isinstance(value, dict):
         entry = CommentedMap((key, _styled(item)) for key, item in value.items())
-        if not any(isinstance(item, dict) or ":" in str(item) for item in value.values()):
+        if _fits_a_line(value.values()):
             entry.fa.set_flow_style()
         return entry
     return value
+
+
+def _fits_a_line(values: Iterable[object]) -> bool:
+    return not any(isinstance(value, dict) or ":" in str(value) for value in values)
 
 
 def _insert_lines(text: str, change: Change) -> str:
