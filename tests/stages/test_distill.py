@@ -103,10 +103,12 @@ def test_the_curve_reads_validation_alone(tiny_llama, dataset, logits, tmp_path)
     assert all(a != b for a, b in zip(curves["validation"], curves["nothing"], strict=True))
 
 
-def test_without_steps_the_weights_are_the_start(tiny_llama, tokens, logits, tmp_path):
-    train(tiny_llama, tokens, logits, tmp_path, "untrained", steps=0)
+@pytest.mark.parametrize("adapter", [None, {"r": 4, "alpha": 8.0}])
+def test_without_steps_the_weights_are_the_start(tiny_llama, tokens, logits, tmp_path, adapter):
+    train(tiny_llama, tokens, logits, tmp_path, "untrained", steps=0, adapter=adapter)
     before, after = checkpoint.read_state(tiny_llama), checkpoint.read_state(tmp_path / "untrained")
     assert all(torch.equal(tensor, before[name]) for name, tensor in after.items())
+    assert not (tmp_path / "untrained/adapter").exists()
 
 
 def test_the_likelihood_is_in_float32_whatever_the_training_multiplies_in(

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from potstill.distill import adapters, checkpoints, ranks, sharding
-from potstill.distill.recipe import Training
+from potstill.distill.recipe import Adapter, Training
 from potstill.loading import device, load
 from potstill.loading.load import CausalLM
 from potstill.models import checkpoint
@@ -21,14 +21,14 @@ class Start:
 
     Attributes:
         path: the checkpoint.
-        recipe: how it is trained.
-        names: of the matrices that adapters change; none where all is trained.
+        adapter: what is trained beside its frozen weights; None trains them all, or none.
+        names: of the matrices that adapters change; none where there are none.
         place: of the computation.
         dtype: that training multiplies in.
     """
 
     path: Path
-    recipe: Training
+    adapter: Adapter | None
     names: list[str]
     place: torch.device
     dtype: torch.dtype
@@ -41,8 +41,9 @@ class Start:
             InputError: its family lacks a matrix that an adapter shall change.
         """
         place = device.pick_device()
-        names = adapters.targets(recipe.adapter, path) if recipe.adapter else []
-        return cls(path, recipe, names, place, device.compute_dtype(recipe.precision, place))
+        adapter = recipe.adapter if recipe.steps else None
+        names = adapters.targets(adapter, path) if adapter else []
+        return cls(path, adapter, names, place, device.compute_dtype(recipe.precision, place))
 
     def chat(self) -> ChatTokenizer:
         """Return its tokenizer."""
@@ -50,10 +51,9 @@ class Start:
 
     def model(self) -> CausalLM:
         """Return the model as its training begins."""
-        adapter = self.recipe.adapter
-        model = load.causal_lm(self.path, self.dtype if adapter else torch.float32, self.place)
-        if adapter:
-            adapters.attach(model, adapter, self.names)
+        model = load.causal_lm(self.path, self.dtype if self.adapter else torch.float32, self.place)
+        if self.adapter:
+            adapters.attach(model, self.adapter, self.names)
         return model
 
     def exact(self, model: CausalLM) -> CausalLM | None:
@@ -68,13 +68,13 @@ class Start:
             with torch.no_grad():
                 for name, tensor in sharding.gathered(checkpoints.trained(model)):
                     into[name].copy_(tensor)
-        if self.recipe.adapter and made is not None:
+        if self.adapter and made is not None:
             adapters.merge(made, self.path, self.place)
         return made
 
     def go_on(self, model: CausalLM, made: CausalLM | None) -> None:
         """Make a model that is trained on what it was before `exact`; a copy is left as it is."""
-        if self.recipe.adapter and made is model:
+        if self.adapter and made is model:
             adapters.unmerge(model, self.path, self.place, self.dtype)
 
     def save(self, made: CausalLM, out: Path, learnt: Sequence[int]) -> None:
@@ -87,6 +87,6 @@ class Start:
         """
         config = checkpoint.read_config(self.path)
         checkpoint.write(out, adapters.weights(made), config, beside=self.path)
-        if self.recipe.adapter:
-            adapters.save(made, self.recipe.adapter, self.names, out / adapters.FOLDER)
+        if self.adapter:
+            adapters.save(made, self.adapter, self.names, out / adapters.FOLDER)
         folds.record(out, [*folds.trained_on(self.path), *learnt])
