@@ -5,14 +5,14 @@ with this vocabulary cuts it.
 
 Reads   teacher     checkpoint
         dataset     folder with train.jsonl, validation.jsonl and test.jsonl (messages)
-        functions   JSONL of mined functions; the docstrings of the training modules are read
+        modules     JSONL of the source files of training modules: code as people write it
 Writes  out         the tokenizer's files in the new numbering, vocabulary.json (new id -> old id)
         metrics     sizes; of validation and test the share of tokens kept, the growth by trimming
 """
 
 from pathlib import Path
 
-from potstill import files, splits, stage
+from potstill import files, stage
 from potstill.models.chat import ChatTokenizer
 from potstill.params import Section
 from potstill.students import trimming
@@ -25,9 +25,9 @@ class Params(Section):
 
 
 def main(
-    params: Params, *, teacher: Path, dataset: Path, functions: Path, out: Path
+    params: Params, *, teacher: Path, dataset: Path, modules: Path, out: Path
 ) -> dict[str, float]:
-    """Choose the ids by the training data alone, then measure on the others."""
+    """Choose the ids by training rows and training modules alone, then measure on the others."""
     tokenizer = ChatTokenizer(teacher)
 
     def texts(split: str) -> list[str]:
@@ -37,10 +37,8 @@ def main(
             for row in rows
         ]
 
-    # Docstrings bring the words in which tasks are asked.
-    mined = files.read_jsonl(functions, ["docstring", "group"])
-    words = (row["docstring"] for row in mined if splits.split(row["group"]) == "train")
-    kept = trimming.choose(teacher, [*texts("train"), *words], params.size, out)
+    written = (row["text"] for row in files.read_jsonl(modules, ["text"]))
+    kept = trimming.choose(teacher, texts("train"), params.size, out, written)
     cut = ChatTokenizer(out)
     trimming.check_delimiters(tokenizer, cut, texts("train"))
     metrics: dict[str, float] = {"vocab_before": tokenizer.vocab_size, "vocab_after": len(kept)}

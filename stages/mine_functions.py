@@ -2,6 +2,7 @@
 
 Reads   (the sources that params name; name and version of each are in every row)
 Writes  out         JSONL of functions: name, arguments, docstring, code, source, licence, group
+        modules_out JSONL of the source files of training modules, whole: group, text
         metrics     functions found and kept, dropped by reason; Python version
 """
 
@@ -32,7 +33,7 @@ class Params(Section):
     max_code_characters: Annotated[int, Field(ge=1)]
 
 
-def main(params: Params, *, out: Path) -> dict[str, int | str]:
+def main(params: Params, *, out: Path, modules_out: Path) -> dict[str, int | str]:
     """Keep functions of a learnable size; subset and execution are judged in `curate`."""
     found = [places.find(source.from_, source.licence) for source in params.sources]
     names = [place.name for place in found]
@@ -42,11 +43,14 @@ def main(params: Params, *, out: Path) -> dict[str, int | str]:
     limits = range(params.min_code_characters, params.max_code_characters + 1)
     kept = [row for row in rows if len(row["code"]) in limits]
     files.write_jsonl(out, kept)
+    training = (each for place in found for each in mining.modules(place, "train"))
+    num_modules = files.write_jsonl(modules_out, training)
     return {
         "functions_found": len(rows) + reasons.total(),
         "functions_kept": len(kept),
         **Counter(f"kept_{row['language']}" for row in kept),
         "modules": len({row["group"] for row in kept}),
+        "training_modules": num_modules,
         "dropped_size": len(rows) - len(kept),
         **{f"dropped_{reason}": count for reason, count in sorted(reasons.items())},
         "python_version": platform.python_version(),

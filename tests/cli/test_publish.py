@@ -2,7 +2,10 @@
 
 import pytest
 from potstill.cli.__main__ import main
-from potstill.cli.publish import END, FILES, START
+from potstill.cli.publish import FILES
+
+START, END = "<!-- frozen -->\n", "<!-- /frozen -->"
+OTHER = "<!-- results -->\nof another run\n<!-- /results -->\n"
 
 
 @pytest.fixture
@@ -21,11 +24,11 @@ def publish(metrics, document):
 
 def test_files_are_copied_and_the_table_stands_between_the_marks(metrics, tmp_path):
     document = tmp_path / "README.md"
-    document.write_text(f"above\n{START}old\n{END}\nbelow\n")
+    document.write_text(f"{OTHER}{START}old\n{END}\nbelow\n")
     for _ in range(2):
         code, folder = publish(metrics, document)
         assert code == 0
-        assert document.read_text() == f"above\n{START}of shown/table.md\n{END}\nbelow\n"
+        assert document.read_text() == f"{OTHER}{START}of shown/table.md\n{END}\nbelow\n"
     assert {path.name for path in folder.iterdir()} == set(FILES.values())
 
 
@@ -36,7 +39,7 @@ def test_without_marks_nothing_is_written(metrics, tmp_path, capsys, text):
         document.write_text(text)
     code, folder = publish(metrics, document)
     assert code == 1
-    assert "must hold <!-- results -->" in capsys.readouterr().err
+    assert "must hold <!-- frozen -->" in capsys.readouterr().err
     assert not folder.exists()
 
 

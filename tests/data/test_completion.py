@@ -106,6 +106,9 @@ def test_what_cannot_be_said_has_no_row(changes):
 def test_mixed_values_have_no_types():
     tests = [{"args": [1, "a"], "expected": None}, {"args": ["b", 2], "expected": 4}]
     assert completion.stub(row(tests=tests), style=2).startswith("def add(a, b):\n")
+    assert completion.stub(row(tests=tests), style=1).startswith(
+        "from typing import Any\n\n\ndef add(a: Any, b: Any) -> Any:\n"
+    )
     assert completion.stub(row(tests=[{"args": [1, 2.5], "expected": True}]), 2).startswith(
         "def add(a: int, b: float) -> bool:\n"
     )
@@ -129,6 +132,8 @@ def test_a_half_is_bare_and_the_answer_is_the_whole_function():
         if each not in bare:
             assert asked.startswith("Write ")
             assert "Complete this function." in asked
+    python = [each["messages"][-2]["content"] for each in made if each["language"] == "python"]
+    assert 0.4 < sum("from typing import" in asked for asked in python) / len(python) < 0.6
 
 
 def test_humaneval_is_asked_in_the_same_words():

@@ -75,7 +75,7 @@ def test_a_trimmed_vocabulary_tokenizes_alike(smollm2, tmp_path):
     chat = ChatTokenizer(smollm2)
     words = re.findall(r"\w+|\s+|\W", (QUESTION + ANSWER) * 2)
     counts = vocabulary.count_tokens([chat.encode(text) for text in [*TEXTS, *words]])
-    kept = vocabulary.trim(tokenizer, counts, 601)
+    kept = vocabulary.trim(tokenizer, [counts], 601)
     state = {
         name: weight[kept] if name == "model.embed_tokens.weight" else weight
         for name, weight in checkpoint.read_state(smollm2).items()

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 import torch
-from potstill import files, splits
+from potstill import files
 from potstill.errors import InputError
 from potstill.loading import load
 from potstill.models.chat import ChatTokenizer
@@ -15,20 +15,14 @@ from stages.build_vocabulary import Params, main
 CPU = torch.device("cpu")
 
 
-def function(split, docstring="def wrap(text):\n    return text"):
-    """Return a mined function of a module of a split."""
-    module = next(name for name in "abcdefghijklmnopqrstuvwxyz" if splits.split(name) == split)
-    return {"docstring": docstring, "group": module}
-
-
 @pytest.fixture
 def inputs(tmp_path):
     chat = [{"role": "user", "content": "wrap the text"}, {"role": "assistant", "content": "def"}]
     (tmp_path / "dataset").mkdir()
     for side in ("train", "validation", "test"):
         files.write_jsonl(tmp_path / "dataset" / f"{side}.jsonl", [{"messages": chat}])
-    files.write_jsonl(tmp_path / "functions.jsonl", [function("train")])
-    return {"dataset": tmp_path / "dataset", "functions": tmp_path / "functions.jsonl"}
+    files.write_jsonl(tmp_path / "modules.jsonl", [{"text": "def wrap(text):\n    return text"}])
+    return {"dataset": tmp_path / "dataset", "modules": tmp_path / "modules.jsonl"}
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2"])
@@ -56,14 +50,16 @@ def test_size_zero_keeps_all(tiny_llama, inputs, tmp_path):
     assert metrics["vocab_after"] == metrics["vocab_before"]
 
 
-def test_only_the_words_of_training_modules_count(tiny_llama, inputs, tmp_path):
-    made = {}
-    for split in splits.SPLITS:
-        rows = [function("train"), function(split, "zebra quilt" * 50)]
-        files.write_jsonl(tmp_path / "functions.jsonl", rows)
-        main(Params(size=320), teacher=tiny_llama, out=tmp_path / split, **inputs)
-        made[split] = files.sha256_tree(tmp_path / split)
-    assert made["validation"] == made["test"] != made["train"]
+def test_modules_decide_about_what_rows_leave_free(tiny_llama, inputs, tmp_path):
+    written = "zebra quilt " * 50
+    full, kept = ChatTokenizer(tiny_llama), {}
+    for name, texts in {"none": [], "some": [{"text": written}]}.items():
+        files.write_jsonl(inputs["modules"], texts)
+        main(Params(size=320), teacher=tiny_llama, out=tmp_path / name, **inputs)
+        kept[name] = set(files.read_json(tmp_path / name / trimming.NAME)["kept_ids"])
+    assert set(full.encode("wrap the text")) <= kept["none"] & kept["some"]
+    assert set(full.encode(written)) <= kept["some"]
+    assert kept["none"] != kept["some"]
 
 
 def with_delimiter(teacher, out, *, is_added):

@@ -22,7 +22,7 @@ def source(tiny_llama):
 def pair(source):
     full = Tokenizer.from_str(json.dumps(source))
     counts = vocabulary.count_tokens([full.encode(CORPUS).ids])
-    kept = vocabulary.trim(source, counts, 300)
+    kept = vocabulary.trim(source, [counts], 300)
     return full, Tokenizer.from_str(json.dumps(vocabulary.rewrite(source, kept))), kept
 
 
@@ -52,9 +52,19 @@ def test_any_text_survives_and_kept_texts_keep_their_ids(pair, text):
 
 def test_keeping_everything_changes_nothing(source):
     size = len(source["model"]["vocab"])
-    kept = vocabulary.trim(source, dict.fromkeys(range(size), 1), 10 * size)
+    kept = vocabulary.trim(source, [dict.fromkeys(range(size), 1)], 10 * size)
     assert kept == list(range(size))
     assert vocabulary.rewrite(source, kept) == source
+
+
+def test_a_kind_of_texts_decides_before_the_next(source):
+    vocab, special = source["model"]["vocab"], {x["id"] for x in source["added_tokens"]}
+    least = special | {number for token, number in vocab.items() if len(token) == 1}
+    pairs = ["".join(merge) for merge in source["model"]["merges"]]
+    first, second, third, *_ = [vocab[pair] for pair in pairs if len(pair) == 2]
+    counts = [{third: 1}, {second: 9, first: 8}]
+    for room, kept in enumerate([[], [third], [third, second], [third, second, first]]):
+        assert vocabulary.trim(source, counts, len(least) + room) == sorted(least | set(kept))
 
 
 def test_every_kept_token_can_still_be_built(pair, source):
@@ -68,12 +78,12 @@ def test_every_kept_token_can_still_be_built(pair, source):
 
 def test_a_size_below_the_bytes_is_refused(source):
     with pytest.raises(InputError, match="at least 259"):
-        vocabulary.trim(source, {}, 100)
+        vocabulary.trim(source, [], 100)
 
 
 def test_a_tokenizer_that_is_not_bpe_is_refused(source):
     with pytest.raises(InputError, match="only byte-level BPE"):
-        vocabulary.trim({**source, "model": {"type": "Unigram"}}, {}, 300)
+        vocabulary.trim({**source, "model": {"type": "Unigram"}}, [], 300)
 
 
 def test_special_ids_of_a_config_are_renumbered():

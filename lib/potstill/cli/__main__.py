@@ -119,9 +119,9 @@ def _add_own(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     results.set_defaults(command=_results)
     publish = commands.add_parser("publish", help="freeze this run's results beside a document")
     publish.add_argument(
-        "document", type=Path, help="Markdown file with the marks <!-- results -->"
+        "document", type=Path, help="Markdown file with marks of the folder: <!-- results -->"
     )
-    publish.add_argument("--folder", type=Path, default=Path("docs/results"))
+    publish.add_argument("--folder", type=Path, default=Path("docs/results"), help="of results")
     publish.add_argument("--metrics", type=Path, default=Path("metrics"))
     publish.set_defaults(command=_publish)
 

@@ -14,11 +14,12 @@ FILES = {
     "shown/table.md": "table.md",
     "shown/quality.svg": "quality.svg",
 }
-START, END = "<!-- results -->\n", "<!-- /results -->"
 
 
 def publish(metrics: Path, folder: Path, document: Path) -> list[Path]:
     """Copy the run's results into a folder and its short table between a document's marks.
+
+    The marks bear the folder's name, so that a document can show several runs.
 
     Returns:
         What was written.
@@ -30,13 +31,14 @@ def publish(metrics: Path, folder: Path, document: Path) -> list[Path]:
     missing = [str(metrics / name) for name in FILES if not (metrics / name).is_file()]
     if missing:
         raise InputError(f"{', '.join(missing)} missing: run `dvc repro` first")
+    start, end = f"<!-- {folder.name} -->\n", f"<!-- /{folder.name} -->"
     text = document.read_text(encoding="utf-8") if document.is_file() else ""
-    if text.count(START) != 1 or text.count(END) != 1:
-        raise InputError(f"{document} must hold {START.strip()} and {END} once each")
+    if text.count(start) != 1 or text.count(end) != 1:
+        raise InputError(f"{document} must hold {start.strip()} and {end} once each")
     folder.mkdir(parents=True, exist_ok=True)
     for source, name in FILES.items():
         shutil.copyfile(metrics / source, folder / name)
     table = (folder / "table.md").read_text(encoding="utf-8")
-    before, rest = text.split(START)
-    files.write_text(document, f"{before}{START}{table}{END}{rest.split(END)[1]}")
+    before, rest = text.split(start)
+    files.write_text(document, f"{before}{start}{table}{end}{rest.split(end)[1]}")
     return [*(folder / name for name in FILES.values()), document]

@@ -15,6 +15,7 @@ from potstill import files
 from potstill.data.rows import Row, chat
 from potstill.models import formats
 
+STYLES = (0, 1, 1, 2)  # of the types in Python: none, of `typing`, built-in
 NUM_EXAMPLES, MOST_CHARACTERS, COLUMNS = 2, 72, 88
 # "Create the function add(a, b). It should add": what stands before "add" is in the signature.
 _LEAD = r"^(?:[A-Z]\w+) (?:(?:a|the) )?(?:function )?{name}\([^()]*\)"
@@ -25,12 +26,13 @@ _SCALARS = {bool: "bool", int: "int", float: "float", str: "str"}
 def completion_rows(rows: Iterable[Row]) -> list[Row]:
     """Return a row for each one with tests whose answer declares the function that they call.
 
-    A half asks with the bare text, a half as code rows do; of those in Python a third has types of
-    `typing` with the import, as half of HumanEval, a third built-in ones and a third none.
+    A half asks with the bare text, a half as code rows do. Of those in Python a half has types of
+    `typing` with the import, as stubs often have where the executor takes no import (a student that
+    saw a third of them so went on to write the import), a quarter built-in ones, a quarter none.
     """
     found = {}
     for row in rows:
-        text = stub(row, style=int(files.row_id("style", row["id"]), 16) % 3)
+        text = stub(row, style=STYLES[int(files.row_id("style", row["id"]), 16) % len(STYLES)])
         if text is not None:
             is_bare = int(files.row_id("bare", row["id"]), 16) % 2
             prompt = formats.completion_prompt(text, None if is_bare else row["language"])
@@ -44,7 +46,7 @@ def stub(row: Mapping[str, Any], style: int) -> str | None:
 
     Args:
         row: with task, language, code, entry_point and tests.
-        style: of the types in Python: 0 none, 1 of `typing`, 2 built-in.
+        style: one of `STYLES`.
     """
     name, tests = row.get("entry_point"), row.get("tests")
     if not (name and tests):
@@ -120,11 +122,13 @@ def _head(
         [test["args"][n] for test in tests if n < len(test["args"])] for n in range(len(names))
     ]
     types = [_type(column) for column in [*columns, [test["expected"] for test in tests]]]
+    if style == 1:
+        types = [re.sub(r"\b(list|dict)\b", lambda m: m[0].capitalize(), t or "Any") for t in types]
     if style == 0 or None in types:
         return f"def {name}({', '.join(names)}):", []
-    if style == 1:
-        types = [re.sub(r"\b(list|dict)\b", lambda m: m[0].capitalize(), str(t)) for t in types]
-    used = sorted(set(re.findall(r"\b(?:List|Dict)\b", " ".join(map(str, types)))))
+    used = sorted(set(re.findall(r"\b(?:Any|Dict|List)\b", " ".join(map(str, types)))))
+    if style == 1 and not used:
+        used = ["List"]  # a module's head serves its other functions too
     typed = ", ".join(f"{each}: {kind}" for each, kind in zip(names, types, strict=False))
     imports = [f"from typing import {', '.join(used)}", "", ""] if used else []
     return f"def {name}({typed}) -> {types[-1]}:", imports

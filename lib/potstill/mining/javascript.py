@@ -30,12 +30,17 @@ def mine(place: Place) -> Iterator[dict[str, Any] | str]:
     Raises:
         InputError: Node or acorn is not installed.
     """
-    sources = (x for x in place.sources(_SUFFIXES) if ".min." not in x[0])
-    while batch := list(islice(sources, _BATCH)):
+    found_files = sources(place)
+    while batch := list(islice(found_files, _BATCH)):
         texts = [text.decode("utf-8", "replace") for _, text in batch]
         for (path, _), found in zip(batch, _functions(texts), strict=True):
             for each in found:
                 yield each if isinstance(each, str) else _row(each, place, path)
+
+
+def sources(place: Place) -> Iterator[tuple[str, bytes]]:
+    """Yield path and bytes of each JavaScript file that a person may have written."""
+    return (each for each in place.sources(_SUFFIXES) if ".min." not in each[0])
 
 
 def _functions(texts: list[str]) -> list[list[dict[str, Any] | str]]:

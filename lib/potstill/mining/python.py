@@ -41,7 +41,7 @@ def mine(place: Place) -> Iterator[dict[str, Any] | str]:
     (what it needs of its module, then the function without its docstring), group (collection and
     module: splits are made by it).
     """
-    for path, text in place.sources((".py",)):
+    for path, text in sources(place):
         module = read(text)
         for documented in module.functions if module else ():
             docstring = ast.get_docstring(documented)
@@ -63,6 +63,11 @@ def mine(place: Place) -> Iterator[dict[str, Any] | str]:
                 "code": code,
                 "group": f"{place.name}:{path}",
             }
+
+
+def sources(place: Place) -> Iterator[tuple[str, bytes]]:
+    """Yield path and bytes of each Python file."""
+    return place.sources((".py",))
 
 
 def read(text: bytes) -> Module | None:

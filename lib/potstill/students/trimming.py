@@ -8,7 +8,7 @@ and `kept_ids` (new id -> old id).
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,20 @@ NAME = "vocabulary.json"
 EMBEDDINGS = ("model.embed_tokens.weight", "lm_head.weight")
 
 
-def choose(teacher: Path, corpus: Sequence[str], size: int, out: Path) -> list[int]:
-    """Write the vocabulary folder that a corpus asks for and return its kept ids (new id -> old).
+def choose(
+    teacher: Path, rows: Iterable[str], size: int, out: Path, more: Iterable[str] = ()
+) -> list[int]:
+    """Write the vocabulary folder that texts ask for and return its kept ids (new id -> old).
+
+    A student cannot write a token that it lost: where its habit was that token, it writes the next
+    best one, `len lst)` for `len(lst)`. So what it may have to write counts, not the rows alone.
 
     Args:
         teacher: the checkpoint whose tokenizer is cut.
-        corpus: texts whose tokens are worth keeping, most used first.
+        rows: texts that are trained on; no other token is kept before theirs.
         size: ids to keep; 0 keeps every id that the tokenizer has.
         out: the folder to write.
+        more: texts like those that the student will read and write, whose tokens fill up.
 
     Raises:
         InputError: see `vocabulary.trim`.
@@ -38,8 +44,8 @@ def choose(teacher: Path, corpus: Sequence[str], size: int, out: Path) -> list[i
     tokenizer = ChatTokenizer(teacher)
     source = files.read_json(teacher / "tokenizer.json")
     if size:
-        counts = vocabulary.count_tokens(tokenizer.encode(text) for text in corpus)
-        kept = vocabulary.trim(source, counts, size)
+        kinds = [vocabulary.count_tokens(map(tokenizer.encode, texts)) for texts in (rows, more)]
+        kept = vocabulary.trim(source, kinds, size)
     else:
         kept = list(range(tokenizer.vocab_size))
     out.mkdir()

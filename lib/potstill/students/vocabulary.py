@@ -2,7 +2,7 @@
 
 Kept are the special tokens, the 256 byte tokens (so that every text still encodes: the letters of
 a byte-level vocabulary, `<0x00>` to `<0xFF>` of one with byte fallback) and the tokens
-that a corpus uses most, each with the merges that build it; where the corpus uses fewer than fit,
+that texts use most, each with the merges that build it; where they use fewer than fit,
 the earliest merges of the tokenizer's own training fill up. A text whose tokens are all kept is
 encoded exactly as before: every merge that the full tokenizer applied to it is still there, in the
 same order, and no merge was added. Any other text falls apart into smaller kept tokens.
@@ -10,7 +10,7 @@ same order, and no merge was added. Any other text falls apart into smaller kept
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from potstill.errors import InputError
@@ -19,12 +19,13 @@ SPECIAL_IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id")
 _LETTER, _BYTE = re.compile(".", re.DOTALL), re.compile("<0x[0-9A-F]{2}>")
 
 
-def trim(tokenizer: Mapping[str, Any], counts: Mapping[int, int], size: int) -> list[int]:
+def trim(tokenizer: Mapping[str, Any], counts: Sequence[Mapping[int, int]], size: int) -> list[int]:
     """Choose the old ids to keep, ascending; their positions are the new ids.
 
     Args:
         tokenizer: the parsed tokenizer.json of a BPE tokenizer, byte-level or with byte fallback.
-        counts: old id -> how often the corpus uses it.
+        counts: old id -> how often texts use it, of each kind of texts; the first kind decides,
+            the next one among ids that the first uses equally often, and so on.
         size: number of ids wanted.
 
     Raises:
@@ -47,7 +48,7 @@ def trim(tokenizer: Mapping[str, Any], counts: Mapping[int, int], size: int) -> 
             "must stay: raise it"
         )
     names = {index: token for token, index in vocab.items()}
-    for index in sorted(names, key=lambda index: (-counts.get(index, 0), index)):
+    for index in sorted(names, key=lambda i: (*(-kind.get(i, 0) for kind in counts), i)):
         if index in kept:
             continue
         closure = {vocab[name] for name in _closure(names[index], parts)} - kept
