@@ -43,14 +43,13 @@ def main(params: Params, *, out: Path, modules_out: Path) -> dict[str, int | str
     limits = range(params.min_code_characters, params.max_code_characters + 1)
     kept = [row for row in rows if len(row["code"]) in limits]
     files.write_jsonl(out, kept)
-    training = (each for place in found for each in mining.modules(place, "train"))
-    num_modules = files.write_jsonl(modules_out, training)
+    modules = (each for place in found for each in mining.modules(place, "train"))
     return {
         "functions_found": len(rows) + reasons.total(),
         "functions_kept": len(kept),
         **Counter(f"kept_{row['language']}" for row in kept),
         "modules": len({row["group"] for row in kept}),
-        "training_modules": num_modules,
+        "training_modules": files.write_jsonl(modules_out, modules),
         "dropped_size": len(rows) - len(kept),
         **{f"dropped_{reason}": count for reason, count in sorted(reasons.items())},
         "python_version": platform.python_version(),
