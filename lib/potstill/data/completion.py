@@ -27,8 +27,8 @@ def completion_rows(rows: Iterable[Row]) -> list[Row]:
     """Return a row for each one with tests whose answer declares the function that they call.
 
     A half asks with the bare text, a half as code rows do. Of those in Python a half has types of
-    `typing` with the import, as stubs often have where the executor takes no import (a student that
-    saw a third of them so went on to write the import), a quarter built-in ones, a quarter none.
+    `typing` with the import, which the answer must do without; a quarter built-in ones, a quarter
+    none.
     """
     found = {}
     for row in rows:
