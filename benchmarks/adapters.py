@@ -94,7 +94,7 @@ def measure(folder: Path, changes: dict[str, Any]) -> dict[str, Any]:
     from potstill.loading import load
     from potstill.models import checkpoint
 
-    recipe = Recipe(**RECIPE | {"adapter": {"r": 16, "alpha": 32.0}} | changes)
+    recipe = Recipe(**RECIPE | {"adapter": {"kind": "lora", "r": 16, "alpha": 32.0}} | changes)
     found: dict[str, Any] = {"imported": memory_mb()}
 
     def watched(name: str, call: Callable[..., Any]) -> Callable[..., Any]:

@@ -23,7 +23,7 @@ SHAPES = {
     "num_attention_heads": 14, "num_key_value_heads": 2, "max_position_embeddings": 2048,
     "tie_word_embeddings": True, "rms_norm_eps": 1e-6, "hidden_act": "silu",
 }  # fmt: skip
-ADAPTER = {"r": 16, "alpha": 32.0}
+ADAPTER = {"kind": "lora", "r": 16, "alpha": 32.0}
 WAYS = {
     "all weights": {},
     "all weights, twice": {"gradient_checkpointing": True},

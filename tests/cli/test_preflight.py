@@ -172,7 +172,11 @@ def test_a_student_may_state_its_own_seed_adapter_and_rate(project):
         kd = tree["students"]["kd"]
         tree["students"] |= {
             "kd_1": {**kd, "seed": 1},
-            "kd_lora": {**kd, "adapter": {"r": 8, "alpha": 16.0}, "learning_rate": 2e-4},
+            "kd_lora": {
+                **kd,
+                "adapter": {"kind": "lora", "r": 8, "alpha": 16.0},
+                "learning_rate": 2e-4,
+            },
             "labels_long": {**kd, "signal": "tokens", "steps": 48, "max_rows": 256, "alpha": 1.0},
         }
 

@@ -44,6 +44,21 @@ def test_each_phase_takes_its_rows_at_its_rate_in_one_history(model, tmp_path, o
     assert tokens == sorted(tokens)
 
 
+def test_a_phase_takes_the_answers_of_the_teachers_it_names_and_what_none_wrote(
+    model, tmp_path, monkeypatch
+):
+    rows = [replace(row, teacher=("", "large", "small")[n % 3]) for n, row in enumerate(ROWS)]
+    seen, plain = set(), training._step
+
+    def watched(model, optimiser, rows, *others):
+        seen.update(row.teacher for row in rows)
+        return plain(model, optimiser, rows, *others)
+
+    monkeypatch.setattr(training, "_step", watched)
+    run(model, schedule(phases=[{"steps": 6, "rows": {"teacher": ["small"]}}]), tmp_path, rows)
+    assert seen == {"", "small"}
+
+
 @pytest.mark.parametrize("stop_at", [2, 3, 4, 5])
 def test_a_killed_run_goes_on_to_the_same_bytes_across_the_border(model, tmp_path, stop_at):
     """Killed before the border, at it and after it; checkpoints after steps 2 and 4."""

@@ -19,7 +19,8 @@ PLANS = {
     "twice": {"gradient_checkpointing": True},
     "one row": {"batch_rows": 1},
     "small passes": {"pass_tokens": 9},
-    "adapter": {"adapter": {"r": 3, "alpha": 6.0}},
+    "adapter": {"adapter": {"kind": "lora", "r": 3, "alpha": 6.0}},
+    "vectors": {"adapter": {"kind": "vectors"}},
     "layers": {"signal": "signals/live", "alpha": 0.5, "hidden": {"weight": 0.7}},
     "pairs": {"preference": {"beta": 0.3}, "pass_tokens": 16},
 }

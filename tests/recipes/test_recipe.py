@@ -9,8 +9,8 @@ import torch
 import yaml
 from potstill import files
 from potstill.cli.__main__ import main
-from potstill.distill import adapters
-from potstill.distill.recipe import Adapter
+from potstill.distill.adapters import lora
+from potstill.distill.recipe import LowRank, Vectors
 from potstill.distill.start import Start
 from potstill.export import build
 from potstill.loading import load
@@ -37,7 +37,7 @@ def project(tiny_llama, tmp_path, monkeypatch):
     size = checkpoint.read_config(tiny_llama)["vocab_size"] // 64 * 64
     trimming.choose(base, WORDS, size, tmp_path / "data/vocabulary")
     trimming.apply(tmp_path / "data/vocabulary", base, start)
-    plan = schedule(adapter=Adapter(r=3, alpha=6.0, targets=["q_proj", "up_proj"]))
+    plan = schedule(adapter=LowRank(kind="lora", r=3, alpha=6.0, targets=["q_proj", "up_proj"]))
     begin = Start.of(start, plan)
     torch.manual_seed(1)
     model = begin.model()
@@ -102,20 +102,20 @@ def test_an_adapter_that_was_changed_gives_other_bytes_and_says_so(project, caps
 
 def test_a_product_does_not_depend_on_the_order_of_its_sums(tiny_llama):
     """Columns of A and B in another order add the same terms; float32 rounds them otherwise."""
-    plan = schedule(adapter=Adapter(r=64, alpha=64.0, targets=["q_proj"]))
+    plan = schedule(adapter=LowRank(kind="lora", r=64, alpha=64.0, targets=["q_proj"]))
     begin = Start.of(tiny_llama, plan)
     model = begin.model()
-    layers = list(adapters._layers(model).values())
+    layers = list(lora._layers(model).values())
     assert layers
     for layer in layers:
         small, large = layer.lora_A["default"].weight, layer.lora_B["default"].weight
         torch.nn.init.normal_(large)
-        before = adapters._product(layer)
+        before = lora.product(layer)
         order = torch.randperm(64)
         with torch.no_grad():
             small.copy_(small[order].clone())
             large.copy_(large[:, order].clone())
-        assert torch.equal(adapters._product(layer), before)
+        assert torch.equal(lora.product(layer), before)
 
 
 @pytest.mark.parametrize(
@@ -162,10 +162,13 @@ def test_a_damaged_recipe_is_one_line(project, capsys, damage):
     assert error.startswith("potstill rebuild: ")
 
 
-def test_a_base_with_its_own_vocabulary_needs_none(tiny_llama, tmp_path):
+@pytest.mark.parametrize(
+    "adapter", [LowRank(kind="lora", r=2, alpha=2.0), Vectors(kind="vectors")], ids=lambda a: a.kind
+)
+def test_a_base_with_its_own_vocabulary_needs_none(tiny_llama, tmp_path, adapter):
     fetch.fetch(f"folder:{tiny_llama}", None, "float32", tmp_path / "base")
     trimming.link(tmp_path / "base", tmp_path / "start")
-    begin = Start.of(tmp_path / "start", schedule(adapter=Adapter(r=2, alpha=2.0)))
+    begin = Start.of(tmp_path / "start", schedule(adapter=adapter))
     begin.save(begin.exact(begin.model()), tmp_path / "kd", [])
     build.build(tmp_path / "kd", tmp_path / "kd-f16", format="gguf", quantisation="f16")
     parts = recipe.Parts(tmp_path / "kd-f16", tmp_path / "kd", tmp_path / "base", None)

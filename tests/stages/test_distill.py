@@ -140,10 +140,15 @@ def test_distilling_twice_gives_the_same_bytes(tiny_llama, tokens, logits, tmp_p
     assert files.sha256_tree(tmp_path / "a") == files.sha256_tree(tmp_path / "b")
 
 
+@pytest.mark.parametrize(
+    "adapter",
+    [{"kind": "lora", "r": 4, "alpha": 8.0, "dropout": 0.1}, {"kind": "vectors"}],
+    ids=["lora", "vectors"],
+)
 def test_adapters_make_an_ordinary_checkpoint_and_the_same_bytes_again(
-    tiny_llama, tokens, logits, tmp_path
+    tiny_llama, tokens, logits, tmp_path, adapter
 ):
-    how = {"adapter": {"r": 4, "alpha": 8.0, "dropout": 0.1}, "precision": "bfloat16"}
+    how = {"adapter": adapter, "precision": "bfloat16"}
     start, _ = train(tiny_llama, tokens, logits, tmp_path, "untrained", steps=0)
     metrics, history = train(tiny_llama, tokens, logits, tmp_path, "a", **how)
     again, _ = train(tiny_llama, tokens, logits, tmp_path, "b", **how)
@@ -164,7 +169,7 @@ def test_the_adapter_that_is_saved_makes_the_student_of_its_start(
     """By peft itself, as somebody does who has the start and not the student."""
     from peft import PeftModel
 
-    how = {"adapter": {"r": 4, "alpha": 8.0, "targets": ["q_proj", "down_proj"]}}
+    how = {"adapter": {"kind": "lora", "r": 4, "alpha": 8.0, "targets": ["q_proj", "down_proj"]}}
     train(tiny_llama, tokens, logits, tmp_path, "a", learning_rate=0.02, **how)
     start = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32)
     before = {name: weight.clone() for name, weight in start.state_dict().items()}
@@ -193,7 +198,10 @@ def test_with_patience_the_weights_of_the_lowest_validation_loss_are_delivered(
 
 def test_a_training_that_is_watched_makes_the_same_bytes(tiny_llama, tokens, logits, tmp_path):
     """Dropout draws in every step, so a draw too many would show."""
-    how = {"adapter": {"r": 4, "alpha": 8.0, "dropout": 0.3}, "gradient_checkpointing": True}
+    how = {
+        "adapter": {"kind": "lora", "r": 4, "alpha": 8.0, "dropout": 0.3},
+        "gradient_checkpointing": True,
+    }
     plain, history = train(tiny_llama, tokens, logits, tmp_path, "a", **how)
     watched, told = train(tiny_llama, tokens, logits, tmp_path, "b", inside={"rows": 3}, **how)
     assert watched == plain
@@ -207,8 +215,12 @@ def test_a_training_that_is_watched_makes_the_same_bytes(tiny_llama, tokens, log
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"adapter": {"r": 4, "alpha": 8.0}, "evaluate_every": 1, "patience": 2}],
-    ids=["all weights", "adapter"],
+    [
+        {},
+        {"adapter": {"kind": "lora", "r": 4, "alpha": 8.0}, "evaluate_every": 1, "patience": 2},
+        {"adapter": {"kind": "vectors"}, "evaluate_every": 1},
+    ],
+    ids=["all weights", "lora", "vectors"],
 )
 def test_two_processes_make_the_student_of_one(tiny_llama, tokens, logits, tmp_path, changes):
     assert_shared_as_alone(tiny_llama, tokens, logits, tmp_path, **changes)
@@ -325,7 +337,9 @@ def test_pairs_are_learnt_from_a_start_that_was_trained(tiny_llama, dataset, log
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("changes", [{}, {"adapter": {"r": 4, "alpha": 8.0}, "evaluate_every": 1}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"adapter": {"kind": "lora", "r": 4, "alpha": 8.0}, "evaluate_every": 1}]
+)
 def test_two_processes_follow_a_wider_teachers_layers_as_one(tiny_llama, tokens, tmp_path, changes):
     how = {"hidden": {"weight": 1.0}, **changes}
     signal = live_signal(tiny_llama, tmp_path, **WIDE)

@@ -23,6 +23,8 @@ def say(number):
         turns += [turns[0], {"role": "assistant", "content": "done", "weights": {"turn": 2.0}}]
     language = {"language": ("python", "javascript")[number % 2]} if number % 3 else {}
     origin = {"origin": ("mined", "teacher", "slip")[number % 3]} if number % 4 else {}
+    if origin.get("origin") == "teacher":
+        origin["teacher"] = ("large", "small")[number % 2]
     form = {"format": ("code", "plan")[number % 2]}
     return {"messages": turns, "group": f"gruppe {number % 7} é", **language, **origin, **form}
 

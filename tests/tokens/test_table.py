@@ -53,6 +53,9 @@ def test_rows_are_chosen_by_their_texts_in_their_order(rows, chat):
     ]
     assert list(chosen) == examples.having(want, wanted)
     assert 0 < len(chosen) < 60
+    named = examples.having(rows, {"teacher": ["", "small"]})
+    assert {row.teacher for row in named} == {"", "small"}
+    assert "large" in {row.teacher for row in rows}
     assert chosen.lengths.tolist() == [len(row.ids) for row in chosen]
     assert list(examples.having(rows, {})) == list(rows)
     with pytest.raises(

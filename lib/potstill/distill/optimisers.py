@@ -10,7 +10,7 @@ from potstill.distill.recipe import Training
 BETAS = (0.9, 0.95)
 # What the default run was chosen with, for the size that it was chosen on (docs/facts.md).
 FULL_RATE, FULL_PARAMETERS = 1e-4, 135_000_000
-ADAPTER_RATE = 1e-4
+ADAPTER_RATES = {"lora": 1e-4, "vectors": 3e-3}
 
 
 def groups(parameters: Iterable[torch.nn.Parameter], decay: float) -> list[dict[str, object]]:
@@ -41,8 +41,8 @@ def peak_rate(recipe: Training, num_trained: int) -> float:
 
     All weights of a model: 1e-4 up to 135 million, then falling with the square root of their
     number, as the rates do that models are published with (1.4e-5 at seven billion). The same rate
-    for every size undoes in four steps what a larger model could do (docs/facts.md). An adapter:
-    1e-4 at every size, since it cannot move its model far.
+    for every size undoes in four steps what a larger model could do (docs/facts.md). An adapter
+    has one rate at every size, since it cannot move its model far.
 
     Args:
         recipe: `learning_rate` is the peak, None for the rule.
@@ -51,7 +51,7 @@ def peak_rate(recipe: Training, num_trained: int) -> float:
     if recipe.learning_rate is not None:
         return recipe.learning_rate
     if recipe.adapter is not None:
-        return ADAPTER_RATE
+        return ADAPTER_RATES[recipe.adapter.kind]
     return FULL_RATE * min(1.0, math.sqrt(FULL_PARAMETERS / max(num_trained, 1)))
 
 

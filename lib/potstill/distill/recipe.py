@@ -18,13 +18,8 @@ NotNegative = Annotated[int, Field(ge=0)]
 Pair = Annotated[list[Positive], Field(min_length=2, max_length=2)]
 
 
-class Adapter(Section):
-    """Low-rank adapters instead of all weights (LoRA)."""
-
-    r: Positive  # rank: columns of the small matrices
-    alpha: Annotated[float, Field(gt=0)]  # what they add is scaled by alpha / r
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of what goes into them
-    targets: Annotated[list[str], Field(min_length=1)] | None = None  # None: all of the family
+class _Adapter(Section):
+    targets: list[str] | None = None  # matrices of each layer; None: all of the family
 
     @field_validator("targets")
     @classmethod
@@ -36,15 +31,36 @@ class Adapter(Section):
         return names
 
 
+class LowRank(_Adapter):
+    """Low-rank matrices beside frozen weights (LoRA)."""
+
+    kind: Literal["lora"]
+    r: Positive  # rank: columns of the small matrices
+    alpha: Annotated[float, Field(gt=0)]  # what they add is scaled by alpha / r
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of what goes into them
+    targets: Annotated[list[str], Field(min_length=1)] | None = None
+
+
+class Vectors(_Adapter):
+    """Norms, biases and a factor of each row of the targets (none where `targets` is empty)."""
+
+    kind: Literal["vectors"]
+
+
+Adapter = Annotated[LowRank | Vectors, Field(discriminator="kind")]
+
+
 class Chosen(Section):
     """Which rows a phase takes: those of these origins and formats; None is any."""
 
     origin: Annotated[list[Origin], Field(min_length=1)] | None = None
     format: Annotated[list[Format], Field(min_length=1)] | None = None
+    teacher: list[str] | None = None  # of the rows that a teacher wrote: theirs alone, by name
 
     def wanted(self) -> dict[str, list[str]]:
         """Return the texts that are wanted, by name."""
-        return {name: texts for name, texts in self if texts is not None}
+        found = {name: texts for name, texts in self if texts is not None}
+        return found | ({"teacher": ["", *self.teacher]} if self.teacher is not None else {})
 
 
 class Phase(Section):
@@ -98,7 +114,7 @@ class Training(Section):
     processes: Positive = 1  # that share weights, moments and the rows of a step; a GPU each
     seed: int
     gradient_checkpointing: bool = False  # compute layers twice instead of keeping what they made
-    adapter: Adapter | None = None  # None trains all weights
+    adapter: Adapter | None = None  # beside frozen weights; None trains all
     # One after another, with one optimiser; each has its own warm-up and cosine.
     phases: Annotated[list[Phase], Field(min_length=1)] | None = None
 

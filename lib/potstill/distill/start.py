@@ -54,6 +54,7 @@ class Start:
         model = load.causal_lm(self.path, self.dtype if self.adapter else torch.float32, self.place)
         if self.adapter:
             adapters.attach(model, self.adapter, self.names)
+            adapters.restore(model, self.path)
         return model
 
     def exact(self, model: CausalLM) -> CausalLM | None:

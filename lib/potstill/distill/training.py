@@ -21,6 +21,7 @@ from potstill.distill.objectives.tokens import Signal
 from potstill.distill.preference import Preference, PreferenceSums
 from potstill.distill.recipe import Training
 from potstill.errors import InputError
+from potstill.loading import device
 from potstill.loading.load import CausalLM
 from potstill.logits.source import Source
 from potstill.tokens import examples
@@ -205,6 +206,7 @@ def _step(
             )
     optimiser.step()
     optimiser.zero_grad(set_to_none=True)
+    device.release_memory()
     return {**sums, "answer_tokens": float(num_tokens)}
 
 
@@ -217,12 +219,12 @@ def batch_loss(
     """Return the loss sums over the answer tokens of some rows, or over pairs."""
     if loss.preference:
         return loss.preference.sums(model, rows, dtype)
-    device = next(model.parameters()).device
-    ids_BT, answer_BT = (tensor.to(device) for tensor in examples.collate(rows))
+    place = next(model.parameters()).device
+    ids_BT, answer_BT = (tensor.to(place) for tensor in examples.collate(rows))
     signal, targets = loss.taught(rows)
     weights_N = examples.weights(rows)
-    weights_N = weights_N.to(device) if weights_N is not None else None
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+    weights_N = weights_N.to(place) if weights_N is not None else None
+    with torch.autocast(place.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
         output = model.model(
             input_ids=ids_BT, use_cache=False, output_hidden_states=loss.hidden is not None
         )
@@ -230,7 +232,7 @@ def batch_loss(
             examples.predicting(output.last_hidden_state, answer_BT),
             model.lm_head,
             ids_BT[:, 1:][answer_BT[:, 1:]],
-            signal.to(device) if signal is not None else None,
+            signal.to(place) if signal is not None else None,
             weights_N,
         )
     if loss.hidden is None:

@@ -1,5 +1,7 @@
 """Where and in which precision to compute."""
 
+import ctypes
+import sys
 from typing import Literal
 
 import torch
@@ -10,6 +12,18 @@ Precision = Literal["auto", "float32", "bfloat16"]
 def pick_device() -> torch.device:
     """Return the CUDA device where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def release_memory() -> None:
+    """Give the system the memory that is free, where glibc would keep it.
+
+    It keeps what is freed below 32 MB, which most matrices and activations are; passes of other
+    lengths than before then take more, step after step (docs/facts.md).
+    """
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
+        if trim is not None:
+            trim(0)
 
 
 def compute_dtype(precision: Precision, device: torch.device) -> torch.dtype:

@@ -25,7 +25,7 @@ LISTS: dict[str, type[np.generic]] = {
     "weights": np.float64,
 }
 # What a row says of itself: whose like it is, and what it can be chosen by; "" where it does not.
-TEXTS = ("group", "language", "origin", "format")
+TEXTS = ("group", "language", "origin", "format", "teacher")
 _TYPES = {
     "key": pa.binary(16),
     **{

@@ -36,6 +36,7 @@ class Example:
     language: str = ""  # of its code, where the row says so
     origin: str = ""  # mined, reference, teacher, ...
     format: str = ""  # code, plan, reflect, ...
+    teacher: str = ""  # whose answer it is, where a teacher gave it
 
     @property
     def key(self) -> str:
@@ -114,7 +115,7 @@ def keys(rows: Sequence[Example]) -> NDArray[np.uint8]:
 
 
 def having(rows: Sequence[Example], wanted: Mapping[str, Collection[str]]) -> Sequence[Example]:
-    """Return the rows whose texts (`origin`, `format`) are among those wanted, in their order.
+    """Return the rows whose texts (`origin`, `teacher`, ...) are among those wanted, in order.
 
     Raises:
         InputError: there are none.

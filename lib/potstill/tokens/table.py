@@ -23,7 +23,7 @@ from potstill.models.chat import ChatTokenizer
 from potstill.tokens import columns, mapping, spans
 from potstill.tokens.examples import Example, Rows
 
-FORMAT = "potstill-tokens-2"
+FORMAT = "potstill-tokens-3"
 BATCH_IDS = 1 << 20  # a record batch has about so many ids: four megabytes of them
 _REMADE = "delete it and run `dvc repro tokenise`"
 

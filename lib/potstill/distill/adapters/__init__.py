@@ -1,0 +1,173 @@
+"""A few trained weights in a frozen model, and the ordinary model that they make.
+
+    lora      A and B of W x + (alpha / r) B A x: any change of low rank
+    vectors   norms, biases, and factors of rows of matrices: a change that outlives 4 bits
+
+The frozen weights stay in the dtype of the products, what is trained is float32. What is measured
+and saved is the model with what was learnt put into the start's own weights in float32: an ordinary
+checkpoint that needs no adapter. The frozen weights and the float32 ones are never in memory
+together.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from potstill import files
+from potstill.distill.adapters import lora, vectors
+from potstill.distill.recipe import Adapter, LowRank
+from potstill.errors import InputError
+from potstill.loading import device, load
+from potstill.loading.load import CausalLM
+from potstill.models import checkpoint, families
+from potstill.params import closest
+
+FOLDER = "adapter"  # beside the merged weights
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"  # in it, as peft has them
+
+
+def targets(adapter: Adapter, start: Path) -> list[str]:
+    """Return the names of the matrices that an adapter changes in each layer.
+
+    Args:
+        adapter: its settings; without `targets` it changes all that the family has.
+        start: the model's folder.
+
+    Raises:
+        InputError: the model's family has no such matrix.
+    """
+    family = families.of(checkpoint.read_config(start), start)
+    for name in adapter.targets or ():
+        if name not in family.lora_targets:
+            raise InputError(
+                f"adapter.targets: {start} is of the family {family.model_type}, which has no "
+                f"{name!r}; {closest(name, family.lora_targets)}"
+            )
+    return list(family.lora_targets if adapter.targets is None else adapter.targets)
+
+
+def attach(model: CausalLM, adapter: Adapter, names: list[str]) -> None:
+    """Freeze a model and put an adapter into it, in place; what is drawn is by torch's seed."""
+    if isinstance(adapter, LowRank):
+        lora.attach(model, adapter, names)
+    else:
+        vectors.attach(model, names)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+
+
+def restore(model: CausalLM, start: Path) -> None:
+    """Give what is trained of the start's own weights its exact values, which a dtype rounded."""
+    own = {name: weight for name, weight in weights(model).items() if weight.requires_grad}
+    with torch.no_grad():
+        for name, tensor in checkpoint.tensors(start) if own else ():
+            if name in own:
+                own[name].copy_(tensor)
+
+
+def merge(model: CausalLM, start: Path, place: torch.device) -> None:
+    """Make the adapted model the one that its start becomes by the adapter, float32, in place.
+
+    The start's weights are read again, one at a time, so nothing is lost to the dtype in which they
+    were frozen; those are given up before. `unmerge` takes it back.
+    """
+    frozen = _frozen(model)
+    _give_up(frozen)
+    changes = {**lora.changes(model), **vectors.changes(model)}
+    with torch.no_grad():
+        for name, tensor in checkpoint.tensors(start):
+            if name not in frozen:  # a tied head that is stored all the same, or what is trained
+                continue
+            exact = tensor.to(place, torch.float32, copy=True)
+            frozen[name].data = changes[name](exact) if name in changes else exact
+    lora.enable(model, on=False)
+    vectors.enable(model, on=False)
+
+
+def unmerge(model: CausalLM, start: Path, place: torch.device, dtype: torch.dtype) -> None:
+    """Make a merged model the adapted one again, its frozen weights in a dtype."""
+    frozen = _frozen(model)
+    _give_up(frozen)
+    for name, tensor in checkpoint.tensors(start):
+        if name in frozen:
+            frozen[name].data = tensor.to(place, dtype, copy=True)
+    lora.enable(model, on=True)
+    vectors.enable(model, on=True)
+
+
+def apply(folder: Path, start: Path, out: Path) -> None:
+    """Write the checkpoint that a start becomes by the adapter that `save` wrote.
+
+    Args:
+        folder: of the adapter.
+        start: the checkpoint that it was trained on.
+        out: the checkpoint to write, float32.
+
+    Raises:
+        InputError: the folder holds no adapter, or that of a model with other matrices.
+    """
+    path = folder / CONFIG
+    if not path.is_file():
+        raise InputError(f"{folder} has no {CONFIG}: it is no adapter")
+    config = files.read_json(path)
+    kind = _kind_of(config)
+    adapter = kind.settings(config)
+    model = load.causal_lm(start, torch.float32, torch.device("cpu"))
+    attach(model, adapter, targets(adapter, start))
+    stored = load_file(folder / WEIGHTS)
+    into = kind.weights(model)
+    wrong = sorted(
+        name for name in {*stored, *into}
+        if name not in stored or name not in into or stored[name].shape != into[name].shape
+    )  # fmt: skip
+    if wrong:
+        raise InputError(f"{folder} is of another model than {start}: {wrong[0]} does not fit")
+    with torch.no_grad():
+        for name, weight in into.items():
+            weight.copy_(stored[name])
+    merge(model, start, torch.device("cpu"))
+    checkpoint.write(out, weights(model), checkpoint.read_config(start), beside=start)
+
+
+def save(model: CausalLM, adapter: Adapter, names: list[str], out: Path) -> None:
+    """Write the adapter of a model; `PeftModel.from_pretrained` takes one of low rank.
+
+    Args:
+        model: with the adapter, merged or not.
+        adapter: its settings.
+        names: the matrices that it changes.
+        out: the folder to make, of CONFIG and WEIGHTS (float32).
+    """
+    out.mkdir()
+    kind = lora if isinstance(adapter, LowRank) else vectors
+    files.write_json(out / CONFIG, kind.config(adapter, names))
+    small = {name: weight.detach().cpu() for name, weight in kind.weights(model).items()}
+    save_file(small, out / WEIGHTS, metadata={"format": "pt"})
+
+
+def weights(model: CausalLM) -> dict[str, torch.nn.Parameter]:
+    """Return the weights of the model without its adapter, by the names that the start has."""
+    return {
+        name.replace(".base_layer.", "."): weight
+        for name, weight in model.named_parameters()
+        if not (lora.owns(name) or vectors.owns(name))
+    }
+
+
+def _kind_of(config: Mapping[str, object]) -> ModuleType:
+    return vectors if config.get("peft_type") == vectors.TYPE else lora
+
+
+def _frozen(model: CausalLM) -> dict[str, torch.nn.Parameter]:
+    return {name: weight for name, weight in weights(model).items() if not weight.requires_grad}
+
+
+def _give_up(frozen: Mapping[str, torch.nn.Parameter]) -> None:
+    """Free weights, so that the system has their memory before others are read."""
+    for weight in frozen.values():
+        weight.data = weight.new_empty(0)
+    device.release_memory()
