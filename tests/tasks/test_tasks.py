@@ -86,6 +86,22 @@ def test_bare_humaneval_says_what_was_published_and_no_more(where):
         assert replace(bare, task="humaneval", messages=ours.messages) == ours
 
 
+def test_stubs_are_the_katas_with_a_signature_and_what_it_imports(everywhere):
+    katas = {problem.id: problem for problem in TASKS["katas"].problems(everywhere)}
+    found = TASKS["stubs"].problems(everywhere)
+    assert len(found) == len(katas)
+    for ours in found:
+        whole = katas[ours.id]
+        assert (ours.tests, ours.family, ours.level) == (whole.tests, whole.family, whole.level)
+        assert "Complete this function." in ours.messages[-1]["content"]
+        assert ours.messages[-1]["content"].endswith(ours.request)
+        assert ours.request.startswith(ours.preamble)
+    typed = [ours for ours in found if ours.preamble]
+    assert all(ours.preamble.startswith("from typing import ") for ours in typed)
+    assert all(ours.language == "python" for ours in typed)
+    assert typed
+
+
 def test_mbpp_takes_one_split_and_leaves_out_what_cannot_be_graded(where):
     problems = TASKS["mbpp"].problems(where)
     assert [problem.id for problem in problems] == ["mbpp/1", "mbpp/2", "mbpp/3"]

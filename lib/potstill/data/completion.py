@@ -1,151 +1,23 @@
-"""Rows that ask as HumanEval does: with a signature, a docstring and examples, to be completed.
+"""Rows that ask as HumanEval does; the answer is the whole function, as in code rows."""
 
-All is written from what a row has: the request without its opening words, the arguments that the
-answer names, types and examples of its tests. The answer is the whole function, as in code rows.
-"""
-
-import ast
-import json
-import re
-import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable
 
 from potstill import files
 from potstill.data.rows import Row, chat
-from potstill.models import formats
-
-STYLES = (0, 1, 1, 2)  # of the types in Python: none, of `typing`, built-in
-NUM_EXAMPLES, MOST_CHARACTERS, COLUMNS = 2, 72, 88
-# "Create the function add(a, b). It should add": what stands before "add" is in the signature.
-_LEAD = r"^(?:[A-Z]\w+) (?:(?:a|the) )?(?:function )?{name}\([^()]*\)"
-_LINK = re.compile(r"^(?:,? (?:that|which)|[.:] It(?: should)?|[.:]| to)\s+")
-_SCALARS = {bool: "bool", int: "int", float: "float", str: "str"}
+from potstill.models import formats, stubs
 
 
 def completion_rows(rows: Iterable[Row]) -> list[Row]:
     """Return a row for each one with tests whose answer declares the function that they call.
 
-    A half asks with the bare text, a half as code rows do. Of those in Python a half has types of
-    `typing` with the import, which the answer must do without; a quarter built-in ones, a quarter
-    none.
+    A half asks with the bare text, a half as code rows do.
     """
     found = {}
     for row in rows:
-        text = stub(row, style=STYLES[int(files.row_id("style", row["id"]), 16) % len(STYLES)])
+        text = stubs.stub(row, stubs.style(row))
         if text is not None:
             is_bare = int(files.row_id("bare", row["id"]), 16) % 2
             prompt = formats.completion_prompt(text, None if is_bare else row["language"])
             made = chat(row, "complete", prompt, row["code"])
             found[made["id"]] = made
     return list(found.values())
-
-
-def stub(row: Mapping[str, Any], style: int) -> str | None:
-    """Return the head of a row's function with what it shall do, None where that cannot be said.
-
-    Args:
-        row: with task, language, code, entry_point and tests.
-        style: one of `STYLES`.
-    """
-    name, tests = row.get("entry_point"), row.get("tests")
-    if not (name and tests):
-        return None
-    read = _python_names if row["language"] == "python" else _javascript_names
-    names = read(row["code"], name)
-    text = _said(row["task"], name)
-    if names is None or '"""' in text or "*/" in text or "\\" in text:
-        return None
-    if row["language"] == "javascript":
-        lines = ["/* " + textwrap.fill(text, COLUMNS, subsequent_indent="  ")]
-        lines += [f"  {line}" for line in _examples(tests, name, json.dumps)]
-        return "\n".join([*lines, "  */", f"const {name} = ({', '.join(names)}) => {{", ""])
-    head, imports = _head(name, names, tests, style)
-    body = textwrap.wrap(text, COLUMNS - 4)
-    body += [*(["", *shown] if (shown := _examples(tests, name, repr)) else []), '"""']
-    body[0] = f'"""{body[0]}'
-    return "\n".join([*imports, head, *(f"    {line}".rstrip() for line in body), ""])
-
-
-def _said(task: str, name: str) -> str:
-    """Return what a request says after its opening words."""
-    match = re.match(_LEAD.format(name=re.escape(name)), task)
-    rest = _LINK.sub("", task[match.end() :]).strip() if match else task
-    return rest[:1].upper() + rest[1:] if rest else task
-
-
-def _python_names(code: str, name: str) -> list[str] | None:
-    """Return the arguments of a function at the top of code; None if they are not plain names."""
-    for node in ast.parse(code).body:
-        if isinstance(node, ast.FunctionDef) and node.name == name:
-            given = node.args
-            others = [
-                given.posonlyargs,
-                given.vararg,
-                given.kwonlyargs,
-                given.kwarg,
-                given.defaults,
-            ]
-            return None if any(others) else [each.arg for each in given.args]
-    return None
-
-
-def _javascript_names(code: str, name: str) -> list[str] | None:
-    """Return the arguments of a function that code declares; None if they are not plain names."""
-    own = re.escape(name)
-    form = rf"(?:function {own}\s*|(?:const|let|var) {own} = (?:function\s*\w*\s*)?)\(([^()]*)\)"
-    match = re.search(form, code)
-    names = [each.strip() for each in match.group(1).split(",")] if match else [""]
-    return names if all(re.fullmatch(r"[A-Za-z_$][\w$]*", each) for each in names) else None
-
-
-def _examples(
-    tests: Sequence[Mapping[str, Any]], name: str, write: Callable[[Any], str]
-) -> list[str]:
-    """Return the first short calls with what they return, as a session shows them."""
-    shown: list[str] = []
-    for test in tests:
-        call = f">>> {name}({', '.join(write(each) for each in test['args'])})"
-        result = write(test["expected"])
-        if max(len(call), len(result)) <= MOST_CHARACTERS and "\\" not in call + result:
-            shown += [call, result]
-        if len(shown) == 2 * NUM_EXAMPLES:
-            break
-    return shown
-
-
-def _head(
-    name: str, names: Sequence[str], tests: Sequence[Mapping[str, Any]], style: int
-) -> tuple[str, list[str]]:
-    """Return (the line with `def`, the lines with what its types need)."""
-    columns = [
-        [test["args"][n] for test in tests if n < len(test["args"])] for n in range(len(names))
-    ]
-    types = [_type(column) for column in [*columns, [test["expected"] for test in tests]]]
-    if style == 1:
-        types = [re.sub(r"\b(list|dict)\b", lambda m: m[0].capitalize(), t or "Any") for t in types]
-    if style == 0 or None in types:
-        return f"def {name}({', '.join(names)}):", []
-    used = sorted(set(re.findall(r"\b(?:Any|Dict|List)\b", " ".join(map(str, types)))))
-    if style == 1 and not used:
-        used = ["List"]  # a module's head serves its other functions too
-    typed = ", ".join(f"{each}: {kind}" for each, kind in zip(names, types, strict=False))
-    imports = [f"from typing import {', '.join(used)}", "", ""] if used else []
-    return f"def {name}({typed}) -> {types[-1]}:", imports
-
-
-def _type(values: Sequence[Any]) -> str | None:
-    """Return the one type of JSON values, None where they have several or it cannot be seen."""
-    kinds = {type(value) for value in values}
-    if kinds == {int, float}:
-        return "float"
-    if len(kinds) != 1:
-        return None
-    (kind,) = kinds
-    if kind is list:
-        inner = _type([each for value in values for each in value])
-        return f"list[{inner}]" if inner else None
-    if kind is dict:
-        inner = _type([each for value in values for each in value.values()])
-        return f"dict[str, {inner}]" if inner else None
-    return _SCALARS.get(kind)

@@ -49,6 +49,7 @@ TASKS: Registry[Task] = Registry(
     "task",
     {
         "katas": "potstill.tasks.katas",
+        "stubs": "potstill.tasks.stubs",
         "humaneval": "potstill.tasks.humaneval",
         "humaneval_bare": "potstill.tasks.humaneval_bare",
         "mbpp": "potstill.tasks.mbpp",
