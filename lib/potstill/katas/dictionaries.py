@@ -149,4 +149,46 @@ FAMILIES = (
         draw=each(words(2, 6)),
         edges=([[]], [["ant", "bee", "ape"]]),
     ),
+    Family(
+        "read_pairs(s)",
+        level=3,
+        phrasings="""
+            - Write a function $signature to parse pairs of a name and a whole number, joined by
+              "$equals" and separated by "$next", into an object from names to numbers. Use regex.
+              The empty text gives an empty object.
+            - Create $signature, which finds by a regular expression every name$equals number of s,
+              pairs being separated by "$next", and returns a dictionary. An empty text has none.
+            - Implement $signature: split s at "$next", each part at "$equals", and map the names to
+              the whole numbers. The empty string gives an empty mapping.
+        """,
+        plan=("Split s into pairs.", "Split each pair.", "Map names to numbers."),
+        python="""
+            pairs = {}
+            if s == "":
+                return pairs
+            for part in s.split("$next"):
+                name, number = part.split("$equals")
+                pairs[name] = int(number)
+            return pairs
+        """,
+        javascript="""
+            const pairs = {};
+            if (s === "") {
+              return pairs;
+            }
+            for (const part of s.split("$next")) {
+              const [name, number] = part.split("$equals");
+              pairs[name] = Number(number);
+            }
+            return pairs;
+        """,
+        draw=lambda rng, values: [
+            values["next"].join(
+                f"{name}{values['equals']}{rng.randint(0, 30)}"
+                for name in rng.sample("abcxyz", rng.randint(1, 3))
+            )
+        ],
+        edges=([""],),
+        grid={"equals": ("=", ":"), "next": (";", ",")},
+    ),
 )
