@@ -100,7 +100,7 @@ def _one_line(cls: type[Section], error: ValidationError, found: dict[str, dict[
     path = [str(part) for part in first["loc"]]
     # the last section that has the key is the one that counts, and the one to mend
     where = [name for name, part in found.items() if path and path[0] in part] or list(found)
-    place = ".".join([where[-1], *path])
+    place = ".".join([where[-1], *_without_kinds(path, found[where[-1]])])
     if first["type"] == "extra_forbidden":
         unknown = path[-1]
         fields = _innermost(cls, path[:-1]).model_fields
@@ -115,13 +115,31 @@ def _one_line(cls: type[Section], error: ValidationError, found: dict[str, dict[
     return f"params.yaml: {place}: got {got}; {reason}"
 
 
+def _without_kinds(path: list[str], values: Any) -> list[str]:  # noqa: ANN401 - any YAML value
+    """Return a path as the file has it: pydantic names which section of several was meant."""
+    shown = []
+    for part in path:
+        if isinstance(values, dict) and part == values.get("kind"):
+            continue
+        shown.append(part)
+        values = values.get(part) if isinstance(values, dict) else None
+    return shown
+
+
 def _innermost(cls: type[Section], path: list[str]) -> type[Section]:
     """Return the section that a path leads to; names of a user's own lead no deeper."""
+    several = [cls]
     for name in path:
-        field = cls.model_fields.get(name)
+        meant = [one for one in several if name in _kinds(one)]
+        field = several[0].model_fields.get(name)
         inner = _sections(field.annotation) if field is not None else []
-        cls = inner[0] if inner else cls
-    return cls
+        several = meant or inner or several
+    return several[0]
+
+
+def _kinds(cls: type[Section]) -> tuple[Any, ...]:
+    field = cls.model_fields.get("kind")
+    return get_args(field.annotation) if field is not None else ()
 
 
 def _sections(annotation: object) -> list[type[Section]]:

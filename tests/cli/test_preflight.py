@@ -295,13 +295,18 @@ def at(path, value):
         ("scoring/split", "heldout", "scoring.split: got 'heldout' .*'validation' or 'test'"),
         (
             "training/adapter",
-            {"r": 4, "alpha": 8.0, "targets": ["q_prok"]},
+            {"kind": "lora", "r": 4, "alpha": 8.0, "targets": ["q_prok"]},
             "training.adapter.targets: .*no family has 'q_prok'; .*did you mean q_proj",
         ),
         (
             "training/adapter",
-            {"r": 4, "alpha": 8.0, "dropuot": 0.1},
+            {"kind": "lora", "r": 4, "alpha": 8.0, "dropuot": 0.1},
             "unknown key training.adapter.dropuot; .*did you mean dropout",
+        ),
+        (
+            "training/adapter",
+            {"kind": "vectors", "r": 4},
+            "unknown key training.adapter.r; allowed: kind, targets",
         ),
         ("training/inside", {"rows": 4, "policy": "stric"}, "inside.policy: .*did you mean strict"),
     ],

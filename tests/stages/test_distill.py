@@ -103,7 +103,7 @@ def test_the_curve_reads_validation_alone(tiny_llama, dataset, logits, tmp_path)
     assert all(a != b for a, b in zip(curves["validation"], curves["nothing"], strict=True))
 
 
-@pytest.mark.parametrize("adapter", [None, {"r": 4, "alpha": 8.0}])
+@pytest.mark.parametrize("adapter", [None, {"kind": "lora", "r": 4, "alpha": 8.0}])
 def test_without_steps_the_weights_are_the_start(tiny_llama, tokens, logits, tmp_path, adapter):
     train(tiny_llama, tokens, logits, tmp_path, "untrained", steps=0, adapter=adapter)
     before, after = checkpoint.read_state(tiny_llama), checkpoint.read_state(tmp_path / "untrained")

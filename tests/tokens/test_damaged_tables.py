@@ -39,7 +39,7 @@ def rewrite(path, out, change=lambda batch: batch, schema=None):
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("format", "potstill-tokens-0", "has format 'potstill-tokens-0'; 'potstill-tokens-2' is"),
+        ("format", "potstill-tokens-0", "has format 'potstill-tokens-0'; 'potstill-tokens-3' is"),
         ("format", None, "has format None"),
         ("max_length", None, "a shorter header"),
         ("max_length", "-3", "has max_length '-3', no number"),
