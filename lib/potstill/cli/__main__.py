@@ -93,7 +93,7 @@ def _results(args: argparse.Namespace) -> int:
 def _publish(args: argparse.Namespace) -> int:
     from potstill.cli import publish
 
-    for path in publish.publish(args.metrics, args.folder, args.document):
+    for path in publish.publish(args.run, args.folder, args.document):
         print(path)
     return 0
 
@@ -122,7 +122,7 @@ def _add_own(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "document", type=Path, help="Markdown file with marks of the folder: <!-- results -->"
     )
     publish.add_argument("--folder", type=Path, default=Path("docs/results"), help="of results")
-    publish.add_argument("--metrics", type=Path, default=Path("metrics"))
+    publish.add_argument("--run", type=Path, default=Path(), help="folder of the run")
     publish.set_defaults(command=_publish)
 
 

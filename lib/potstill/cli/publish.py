@@ -6,18 +6,20 @@ from pathlib import Path
 from potstill import files
 from potstill.errors import InputError
 
-# In the folder of metrics -> in the published folder.
+# In the run's folder -> in the published folder.
 FILES = {
-    "results.md": "results.md",
-    "headline.json": "headline.json",
-    "shown/results.json": "results.json",
-    "shown/table.md": "table.md",
-    "shown/quality.svg": "quality.svg",
+    "metrics/report.html": "report.html",
+    "metrics/results.md": "results.md",
+    "metrics/headline.json": "headline.json",
+    "metrics/shown/results.json": "results.json",
+    "metrics/shown/table.md": "table.md",
+    "metrics/shown/quality.svg": "quality.svg",
+    "data/card/certificate.json": "certificate.json",
 }
 
 
-def publish(metrics: Path, folder: Path, document: Path) -> list[Path]:
-    """Copy the run's results into a folder and its short table between a document's marks.
+def publish(run: Path, folder: Path, document: Path) -> list[Path]:
+    """Copy the results of a run's folder into another and its table between a document's marks.
 
     The marks bear the folder's name, so that a document can show several runs.
 
@@ -28,7 +30,7 @@ def publish(metrics: Path, folder: Path, document: Path) -> list[Path]:
         InputError: a result is missing, or the document has not both marks once; nothing is
             written then.
     """
-    missing = [str(metrics / name) for name in FILES if not (metrics / name).is_file()]
+    missing = [str(run / name) for name in FILES if not (run / name).is_file()]
     if missing:
         raise InputError(f"{', '.join(missing)} missing: run `dvc repro` first")
     start, end = f"<!-- {folder.name} -->\n", f"<!-- /{folder.name} -->"
@@ -37,7 +39,7 @@ def publish(metrics: Path, folder: Path, document: Path) -> list[Path]:
         raise InputError(f"{document} must hold {start.strip()} and {end} once each")
     folder.mkdir(parents=True, exist_ok=True)
     for source, name in FILES.items():
-        shutil.copyfile(metrics / source, folder / name)
+        shutil.copyfile(run / source, folder / name)
     table = (folder / "table.md").read_text(encoding="utf-8")
     before, rest = text.split(start)
     files.write_text(document, f"{before}{start}{table}{end}{rest.split(end)[1]}")
