@@ -8,13 +8,11 @@ Writes  out         JSONL: one row an answer, with its code and why it failed
         metrics     of each task: a verdict, rates with 95 % intervals, what they were measured on
 """
 
-from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
-from potstill import files, runtime, stage, tasks
+from potstill import files, stage, tasks
 from potstill.evaluate import rates, scoring
-from potstill.models.chat import ChatTokenizer
 from potstill.tasks.where import FolderSources, Where, below
 from pydantic import Field, model_validator
 
@@ -48,9 +46,7 @@ def main(
     how = params.model_copy(update={"sources": below(params.sources, problems)})
     where = Where(how.sources, prompts, teacher, how.split, how.policy)
     found = scoring.find(params.tasks, where)
-    chat = ChatTokenizer(artefact)
-    with closing(runtime.load(artefact, threads=how.threads, context=how.context)) as model:
-        scores = scoring.score(model, chat, params.tasks, found, how, where, scratch=scratch)
+    scores = scoring.score_artefact(artefact, params.tasks, found, how, where, scratch)
     files.write_jsonl(out, scores.rows)
     return rates.summary(scores)
 

@@ -43,13 +43,18 @@ class Bench:
     def __init__(self, artefact, prompts):
         self.artefact, self.prompts = artefact, prompts
 
+    def where(self, how=None, teacher=None):
+        """Return what problems are read from."""
+        how = how or scoring.Settings(**SETTINGS)
+        return Where(how.sources, self.prompts, teacher, how.split, how.policy)
+
     def score(self, asked, say=None, scratch=None, teacher=None, **changes):
         """Return metrics and rows; `runtime` keeps the scripted runtime."""
         how = scoring.Settings(**SETTINGS | changes)
         loaded = Scripted(self.artefact, say) if say else runtime.load(self.artefact, context=512)
         self.runtime = loaded
         with contextlib.closing(loaded):
-            where = Where(how.sources, self.prompts, teacher, how.split, how.policy)
+            where = self.where(how, teacher)
             chat, found = ChatTokenizer(self.artefact), scoring.find(asked, where)
             scores = scoring.score(loaded, chat, asked, found, how, where, scratch=scratch)
         return rates.summary(scores), scores.rows

@@ -104,7 +104,9 @@ def _rows(
         kept, busy=f"another `potstill round` writes {args.out}: wait, or name another --out"
     ):
         asked, found = {TASK: args.limit or len(problems)}, {TASK: problems}
-        scores = score.answered(args.artefact, asked, found, how, where, keyed(kept, digest))
+        scores = scoring.score_artefact(
+            args.artefact, asked, found, how, where, keyed(kept, digest)
+        )
         files.remove(kept)
     if not scores.rows:
         raise InputError(f"{TASK} was not run: {scores.facts[TASK]['reason']}")

@@ -9,20 +9,19 @@ import argparse
 import hashlib
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 import potstill
-from potstill import files, katas, runtime, sandbox, splits, subset, tasks
+from potstill import files, katas, sandbox, splits, subset, tasks
 from potstill.errors import InputError
 from potstill.evaluate import rates, scoring
 from potstill.evaluate.methods import METHODS
 from potstill.evaluate.scoring import Scores
-from potstill.models.chat import ChatTokenizer, Message, template_of
+from potstill.models.chat import Message, template_of
 from potstill.runtime import artifact
 from potstill.scratch import Lock, keyed
 from potstill.tasks import TASKS, Problem, Where, asking
@@ -32,7 +31,7 @@ SETTINGS: dict[str, Any] = {  # those of the default run
     "split": "test",
     "samples": 1,
     "temperature": 0.0,
-    "context": 2048,
+    "context": 4608,
     "policy": "edgecoder",
     "cpu_s": 4.0,
     "sandbox": "minimum",
@@ -182,21 +181,8 @@ def _score(
         able = [problems for problems in found.values() if not isinstance(problems, str)]
         if not able:
             return Scores(facts={name: {"reason": reason} for name, reason in found.items()})
-        return answered(artefact, asked, found, how, where, keyed(kept, digest(key, able)))
-
-
-def answered(
-    artefact: Path,
-    asked: dict[str, int],
-    found: Mapping[str, list[Problem] | str],
-    how: scoring.Settings,
-    where: Where,
-    scratch: Path,
-) -> Scores:
-    """Return what an artefact scores on problems; see `scoring.score`."""
-    with closing(runtime.load(artefact, threads=how.threads, context=how.context)) as model:
-        chat = ChatTokenizer(artefact)
-        return scoring.score(model, chat, asked, found, how, where, scratch=scratch)
+        scratch = keyed(kept, digest(key, able))
+        return scoring.score_artefact(artefact, asked, found, how, where, scratch)
 
 
 def digest(key: str, problems: Iterable[list[Problem]]) -> str:

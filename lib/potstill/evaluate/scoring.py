@@ -6,7 +6,7 @@ finished is kept in `scratch`, so that a killed scoring repeats no finished answ
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -14,13 +14,13 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from potstill import progress, tasks
+from potstill import progress, runtime, tasks
 from potstill.errors import MissingPackageError
 from potstill.evaluate import answers
 from potstill.evaluate.grader import Grader, Judge, Row
 from potstill.evaluate.methods import METHODS
 from potstill.models.chat import ChatTokenizer, Message
-from potstill.runtime import Answer, Request, Runtime, Samples, Sampling
+from potstill.runtime import Answer, Request, Runtime, Samples, Sampling, artifact
 from potstill.sandbox import Mode
 from potstill.tasks import TASKS, Problem, UnavailableError, Where
 from potstill.tasks.problem import draw, list_sha256
@@ -124,8 +124,23 @@ def find(names: Iterable[str], where: Where) -> dict[str, list[Problem] | str]:
     return found
 
 
+def score_artefact(
+    artefact: Path,
+    asked: Mapping[str, int],
+    found: Mapping[str, list[Problem] | str],
+    how: Settings,
+    where: Where,
+    scratch: Path,
+) -> Scores:
+    """Load an artefact, with a context of at most its own, and let it solve tasks; see `score`."""
+    context = min(how.context, artifact.read(artefact)["context"])
+    how = how.model_copy(update={"context": context})
+    with closing(runtime.load(artefact, threads=how.threads, context=context)) as model:
+        return score(model, ChatTokenizer(artefact), asked, found, how, where, scratch=scratch)
+
+
 def score(
-    runtime: Runtime,
+    model: Runtime,
     tokenizer: ChatTokenizer,
     asked: Mapping[str, int],
     found: Mapping[str, list[Problem] | str],
@@ -137,7 +152,7 @@ def score(
     """Let the runtime solve tasks.
 
     Args:
-        runtime: a loaded artefact.
+        model: a loaded artefact.
         tokenizer: that of the artefact.
         asked: task -> how many of its problems, drawn by the seed; all if it has fewer.
         found: task -> its problems, or why it is not run; see `find`.
@@ -169,8 +184,11 @@ def score(
                 "list_sha256": list_sha256(problems),
                 "problems": len(problems),
             }
-            desk = Desk(runtime, tokenizer, cap, how, grader, where, answered)
-            scores.rows += method.rows(desk, draw(problems, count, how.seed))
+            desk = Desk(model, tokenizer, cap, how, grader, where, answered)
+            try:
+                scores.rows += method.rows(desk, draw(problems, count, how.seed))
+            except UnavailableError as error:
+                scores.facts[name] = {"reason": str(error)}
     return scores
 
 
@@ -189,10 +207,20 @@ def prompted(request: Request) -> Prompted:
 
 
 def ask(desk: Desk, problems: Sequence[Problem], judge: Judge) -> list[Row]:
-    """Let the artefact answer what has no row yet, each prompt once a sample; return all rows."""
+    """Let the artefact answer what has no row yet, each prompt once a sample; return all rows.
+
+    Raises:
+        UnavailableError: a prompt leaves no room for an answer; nothing was asked then.
+    """
     wanted = [(problem, sample) for problem in problems for sample in range(desk.how.samples)]
     open_ = [item for item in wanted if not desk.grader.has(*item)]
     requests = [desk.request(problem.messages, sample) for problem, sample in open_]
+    for (problem, _), request in zip(open_, requests, strict=True):
+        if len(request.prompt) >= desk.how.context:
+            raise UnavailableError(
+                f"{problem.id} asks with {len(request.prompt)} tokens, and the context of prompt "
+                f"and answer is {desk.how.context}: raise scoring.context, where the model has more"
+            )
     places: dict[Prompted, list[int]] = {}  # one prompt may be that of several problems
     for place, request in enumerate(requests):
         places.setdefault(prompted(request), []).append(place)

@@ -8,7 +8,7 @@ transformers' own code runs.
 Dimensions: any number of tokens, D width.
 """
 
-from types import MethodType
+from functools import cache
 from typing import Any
 
 import torch
@@ -23,14 +23,24 @@ def lighten(model: torch.nn.Module) -> None:
     """Let the norms of a model of transformers be computed so, in place; weights stay as named."""
     for module in model.modules():
         if type(module).__name__ in CLASSES:
-            module.forward = MethodType(_forward, module)
+            module.__class__ = _light(type(module))
 
 
-def _forward(module: Any, hidden: torch.Tensor) -> torch.Tensor:  # noqa: ANN401
-    if not torch.is_grad_enabled():
-        plain: torch.Tensor = type(module).forward(module, hidden)
-        return plain
-    return rms_norm(hidden, module.weight, module.variance_epsilon)
+@cache
+def _light(plain: type) -> type:
+    """Return a norm's class with another `forward`.
+
+    A method bound to the norm would do, but make it a cycle: its weight, a view of the whole mapped
+    file, would keep that in memory until the collector comes.
+    """
+
+    def forward(module: Any, hidden: torch.Tensor) -> torch.Tensor:  # noqa: ANN401
+        if not torch.is_grad_enabled():
+            made: torch.Tensor = plain.forward(module, hidden)  # type: ignore[attr-defined]
+            return made
+        return rms_norm(hidden, module.weight, module.variance_epsilon)
+
+    return type(f"Light{plain.__name__}", (plain,), {"forward": forward})
 
 
 def rms_norm(hidden: torch.Tensor, weight_D: torch.Tensor, epsilon: float) -> torch.Tensor:

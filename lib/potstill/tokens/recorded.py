@@ -101,7 +101,7 @@ def record(
         if len(ids) <= max_length:
             n, start = len(facts), parts[-1][0]
             tensors[f"ids.{n}"] = np.array(ids)
-            tensors[f"logits.{n}"] = np.ascontiguousarray(model.logits(ids)[start - 1 : -1])
+            tensors[f"logits.{n}"] = model.logits(ids)[start - 1 : -1].copy()
             facts.append({"row": row, "start": start})
     about = {"checkpoint_sha256": files.sha256_tree(checkpoint), "answers": facts}
     save_file(tensors, out, metadata={"teaching": json.dumps(about, sort_keys=True)})
