@@ -100,6 +100,23 @@ def test_an_adapter_that_was_changed_gives_other_bytes_and_says_so(project, caps
     assert "model.gguf has other bytes" in capsys.readouterr().err
 
 
+def test_a_share_of_a_recipe_is_another_artefact_and_needs_no_training(project, capsys):
+    main(["pack", "kd-q8_0", "--out", "small"])
+    assert main(["rebuild", "small", "--interpolation", "0.5", "--out", "half"]) == 0
+    assert "another artefact than the recipe's" in capsys.readouterr().err
+    path = project / "small/adapter/adapter_config.json"
+    path.write_text(path.read_text().replace('"lora_alpha": 6.0', '"lora_alpha": 3.0'))
+    assert main(["rebuild", "small", "--out", "scaled"]) == 1
+    half, scaled, kd = (
+        files.sha256_file(project / folder / "model.gguf")
+        for folder in ("half", "scaled", "models/artefacts/kd-q8_0")
+    )
+    assert half == scaled != kd
+    for share in ("0", "1.5", "nan"):
+        assert main(["rebuild", "small", "--interpolation", share, "--out", "no"]) == 2
+        assert "above 0 and up to 1" in capsys.readouterr().err
+
+
 def test_a_product_does_not_depend_on_the_order_of_its_sums(tiny_llama):
     """Columns of A and B in another order add the same terms; float32 rounds them otherwise."""
     plan = schedule(adapter=LowRank(kind="lora", r=64, alpha=64.0, targets=["q_proj"]))

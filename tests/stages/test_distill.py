@@ -7,6 +7,7 @@ import shutil
 import pytest
 import torch
 from potstill import files
+from potstill.distill import adapters
 from potstill.errors import InputError
 from potstill.logits import caching, live, members
 from potstill.models import checkpoint
@@ -181,6 +182,40 @@ def test_the_adapter_that_is_saved_makes_the_student_of_its_start(
         assert torch.equal(before[name], weight) != changed
 
 
+@pytest.mark.parametrize(
+    "adapter",
+    [None, {"kind": "lora", "r": 4, "alpha": 8.0}, {"kind": "vectors"}],
+    ids=["all weights", "lora", "vectors"],
+)
+def test_a_share_of_what_was_learnt_is_delivered_and_measured(
+    tiny_llama, tokens, logits, tmp_path, adapter
+):
+    """Half-way between the start and what was trained; its adapter says the same to the byte."""
+    how = {"adapter": adapter, "alpha": 1.0, "learning_rate": 0.02}
+    full, trained = train(tiny_llama, tokens, logits, tmp_path, "full", **how)
+    half, history = train(tiny_llama, tokens, logits, tmp_path, "half", interpolation=0.5, **how)
+    before, after, between = (
+        checkpoint.read_state(tmp_path / name) for name in (tiny_llama, "full", "half")
+    )
+    for name, tensor in between.items():
+        middle = (before[name].double() + after[name].double()) / 2
+        assert (tensor.double() - middle).abs().max() <= 2e-7 * middle.abs().max()
+    assert any(not torch.equal(between[name], before[name]) for name in between)
+    loaded, _ = train(tmp_path / "half", tokens, logits, tmp_path, "loaded", steps=0)
+    for split in ("validation", "test"):
+        name = f"{split}_nll_nats"
+        assert full[name] < half[name] == loaded[name]
+    assert float(history[-1]["validation_nll"]) == half["validation_nll_nats"]
+    assert history[:-1] == trained[:-1]
+    if adapter:
+        adapters.apply(tmp_path / "full/adapter", tiny_llama, tmp_path / "applied", 0.5)
+        adapters.apply(tmp_path / "half/adapter", tiny_llama, tmp_path / "again")
+        made, again = (checkpoint.read_state(tmp_path / name) for name in ("applied", "again"))
+        for name, tensor in between.items():
+            assert torch.equal(made[name], tensor)
+            assert torch.equal(again[name], tensor)
+
+
 def test_with_patience_the_weights_of_the_lowest_validation_loss_are_delivered(
     tiny_llama, tokens, logits, tmp_path
 ):
@@ -218,7 +253,7 @@ def test_a_training_that_is_watched_makes_the_same_bytes(tiny_llama, tokens, log
     [
         {},
         {"adapter": {"kind": "lora", "r": 4, "alpha": 8.0}, "evaluate_every": 1, "patience": 2},
-        {"adapter": {"kind": "vectors"}, "evaluate_every": 1},
+        {"adapter": {"kind": "vectors"}, "evaluate_every": 1, "interpolation": 0.5},
     ],
     ids=["all weights", "lora", "vectors"],
 )

@@ -115,6 +115,8 @@ class Training(Section):
     seed: int
     gradient_checkpointing: bool = False  # compute layers twice instead of keeping what they made
     adapter: Adapter | None = None  # beside frozen weights; None trains all
+    # How far from the start to what was trained the delivered weights lie; 1: as trained
+    interpolation: Annotated[float, Field(gt=0, le=1)] = 1.0
     # One after another, with one optimiser; each has its own warm-up and cosine.
     phases: Annotated[list[Phase], Field(min_length=1)] | None = None
 

@@ -54,13 +54,17 @@ class Start:
         model = load.causal_lm(self.path, self.dtype if self.adapter else torch.float32, self.place)
         if self.adapter:
             adapters.attach(model, self.adapter, self.names)
-            adapters.restore(model, self.path)
+            adapters.interpolate(model, self.path, 0)
         return model
 
-    def exact(self, model: CausalLM) -> CausalLM | None:
+    def exact(self, model: CausalLM, share: float = 1.0) -> CausalLM | None:
         """Return the model in float32, adapters merged: itself, or a copy of what ranks share.
 
         All ranks have to call this; the copy is rank 0's, others get None.
+
+        Args:
+            model: that is trained.
+            share: of its way from the start, see `adapters.interpolate`; below 1 it cannot go on.
         """
         made = model
         if ranks.count() > 1:
@@ -69,6 +73,8 @@ class Start:
             with torch.no_grad():
                 for name, tensor in sharding.gathered(checkpoints.trained(model)):
                     into[name].copy_(tensor)
+        if share != 1 and made is not None:
+            adapters.interpolate(made, self.path, share)
         if self.adapter and made is not None:
             adapters.merge(made, self.path, self.place)
         return made

@@ -131,7 +131,7 @@ def train(
     history = training.train(
         model, rows, loss, recipe, dtype=begin.dtype, scratch=scratch, evaluate=evaluate
     )
-    made = begin.exact(model)
+    made = begin.exact(model, recipe.interpolation)
     if made is None:  # rank 0 has it, and from here on the threads of all
         return {}
     torch.set_num_threads(recipe.threads)

@@ -86,7 +86,9 @@ def read(folder: Path) -> dict[str, Any]:
     return found
 
 
-def build(folder: Path, out: Path, scratch: Path, source: str | None = None) -> list[str]:
+def build(
+    folder: Path, out: Path, scratch: Path, source: str | None = None, share: float = 1.0
+) -> list[str]:
     """Build the artefact of a recipe; return the names of its files that have other bytes.
 
     Args:
@@ -95,6 +97,7 @@ def build(folder: Path, out: Path, scratch: Path, source: str | None = None) -> 
         scratch: an empty folder beside `out` for what is made on the way: twice the base model in
             float32, and the artefact.
         source: of the base model, where it lies elsewhere than the recipe says.
+        share: of the way from the start to the recipe's student; below 1 it is another artefact.
 
     Raises:
         InputError: no recipe, no base model there or another one, or `out` exists.
@@ -113,7 +116,7 @@ def build(folder: Path, out: Path, scratch: Path, source: str | None = None) -> 
         trimming.apply(folder / VOCABULARY, base, start)
     else:
         trimming.link(base, start)
-    adapters.apply(folder / adapters.FOLDER, start, student)
+    adapters.apply(folder / adapters.FOLDER, start, student, share)
     artefact = scratch / "artefact"
     how = {key: recipe[key] for key in ("format", "quantisation")}
     made = exports.build(student, artefact, **how)

@@ -9,24 +9,67 @@ checkpoint that needs no adapter. The frozen weights and the float32 ones are ne
 together.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType
+from typing import Any, Protocol
 
 import torch
 from safetensors.torch import load_file, save_file
 
 from potstill import files
-from potstill.distill.adapters import lora, vectors
-from potstill.distill.recipe import Adapter, LowRank
+from potstill.distill.recipe import Adapter
 from potstill.errors import InputError
 from potstill.loading import device, load
 from potstill.loading.load import CausalLM
 from potstill.models import checkpoint, families
 from potstill.params import closest
+from potstill.registry import Registry
 
 FOLDER = "adapter"  # beside the merged weights
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"  # in it, as peft has them
+
+
+class Kind(Protocol):
+    """A module of the registry; what asks for no adapter answers of a model without any, too."""
+
+    TYPE: str  # stored where peft has the name of its method
+
+    def attach(self, model: CausalLM, adapter: Adapter, names: list[str]) -> None:
+        """Freeze a model and put an adapter into it, in place; what is drawn is by torch's seed."""
+        ...
+
+    def owns(self, name: str) -> bool:
+        """Say whether a weight of an adapted model is the adapter's and none of the start's."""
+        ...
+
+    def weights(self, model: CausalLM) -> dict[str, torch.nn.Parameter]:
+        """Return all that is trained, by the name that it is stored under."""
+        ...
+
+    def changes(self, model: CausalLM) -> dict[str, Callable[[torch.Tensor], torch.Tensor]]:
+        """Return by a matrix's name what makes of it what the adapter makes of it."""
+        ...
+
+    def enable(self, model: CausalLM, *, on: bool) -> None:
+        """Let the adapter take part in what the model computes, or not."""
+        ...
+
+    def shrink(self, model: CausalLM, share: float) -> None:
+        """Leave a share of what the adapter does to each matrix, in place."""
+        ...
+
+    def config(self, adapter: Adapter, names: list[str]) -> dict[str, Any]:
+        """Return what is stored of the settings."""
+        ...
+
+    def settings(self, config: Mapping[str, Any]) -> Adapter:
+        """Return the settings that `config` stored."""
+        ...
+
+
+KINDS: Registry[Kind] = Registry(
+    "kind of adapter", {name: f"{__name__}.{name}" for name in ("lora", "vectors")}
+)
 
 
 def targets(adapter: Adapter, start: Path) -> list[str]:
@@ -51,22 +94,31 @@ def targets(adapter: Adapter, start: Path) -> list[str]:
 
 def attach(model: CausalLM, adapter: Adapter, names: list[str]) -> None:
     """Freeze a model and put an adapter into it, in place; what is drawn is by torch's seed."""
-    if isinstance(adapter, LowRank):
-        lora.attach(model, adapter, names)
-    else:
-        vectors.attach(model, names)
+    KINDS[adapter.kind].attach(model, adapter, names)
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
 
 
-def restore(model: CausalLM, start: Path) -> None:
-    """Give what is trained of the start's own weights its exact values, which a dtype rounded."""
+def interpolate(model: CausalLM, start: Path, share: float) -> None:
+    """Bring what is trained back to a share of its way from the start, in place.
+
+    A share of 0 gives the start's own weights their exact values, which a dtype had rounded.
+
+    Source: Wortsman et al. 2022 (WiSE-FT, arXiv:2109.01903), equation 1.
+
+    Args:
+        model: not merged; with an adapter or without.
+        start: what it was trained from.
+        share: 1 leaves it as it is.
+    """
     own = {name: weight for name, weight in weights(model).items() if weight.requires_grad}
     with torch.no_grad():
         for name, tensor in checkpoint.tensors(start) if own else ():
             if name in own:
-                own[name].copy_(tensor)
+                own[name].copy_(torch.lerp(tensor.to(own[name]), own[name], share))
+        for kind in KINDS.values():
+            kind.shrink(model, share)
 
 
 def merge(model: CausalLM, start: Path, place: torch.device) -> None:
@@ -77,15 +129,15 @@ def merge(model: CausalLM, start: Path, place: torch.device) -> None:
     """
     frozen = _frozen(model)
     _give_up(frozen)
-    changes = {**lora.changes(model), **vectors.changes(model)}
+    changes = {name: of for kind in KINDS.values() for name, of in kind.changes(model).items()}
     with torch.no_grad():
         for name, tensor in checkpoint.tensors(start):
             if name not in frozen:  # a tied head that is stored all the same, or what is trained
                 continue
             exact = tensor.to(place, torch.float32, copy=True)
             frozen[name].data = changes[name](exact) if name in changes else exact
-    lora.enable(model, on=False)
-    vectors.enable(model, on=False)
+    for kind in KINDS.values():
+        kind.enable(model, on=False)
 
 
 def unmerge(model: CausalLM, start: Path, place: torch.device, dtype: torch.dtype) -> None:
@@ -95,17 +147,18 @@ def unmerge(model: CausalLM, start: Path, place: torch.device, dtype: torch.dtyp
     for name, tensor in checkpoint.tensors(start):
         if name in frozen:
             frozen[name].data = tensor.to(place, dtype, copy=True)
-    lora.enable(model, on=True)
-    vectors.enable(model, on=True)
+    for kind in KINDS.values():
+        kind.enable(model, on=True)
 
 
-def apply(folder: Path, start: Path, out: Path) -> None:
+def apply(folder: Path, start: Path, out: Path, share: float = 1.0) -> None:
     """Write the checkpoint that a start becomes by the adapter that `save` wrote.
 
     Args:
         folder: of the adapter.
         start: the checkpoint that it was trained on.
         out: the checkpoint to write, float32.
+        share: of the way from the start, see `interpolate`.
 
     Raises:
         InputError: the folder holds no adapter, or that of a model with other matrices.
@@ -114,7 +167,9 @@ def apply(folder: Path, start: Path, out: Path) -> None:
     if not path.is_file():
         raise InputError(f"{folder} has no {CONFIG}: it is no adapter")
     config = files.read_json(path)
-    kind = _kind_of(config)
+    kind = next((kind for kind in KINDS.values() if config.get("peft_type") == kind.TYPE), None)
+    if kind is None:
+        raise InputError(f"{path} is of {config.get('peft_type')}, which no adapter here is")
     adapter = kind.settings(config)
     model = load.causal_lm(start, torch.float32, torch.device("cpu"))
     attach(model, adapter, targets(adapter, start))
@@ -129,6 +184,8 @@ def apply(folder: Path, start: Path, out: Path) -> None:
     with torch.no_grad():
         for name, weight in into.items():
             weight.copy_(stored[name])
+    if share != 1:
+        interpolate(model, start, share)
     merge(model, start, torch.device("cpu"))
     checkpoint.write(out, weights(model), checkpoint.read_config(start), beside=start)
 
@@ -143,7 +200,7 @@ def save(model: CausalLM, adapter: Adapter, names: list[str], out: Path) -> None
         out: the folder to make, of CONFIG and WEIGHTS (float32).
     """
     out.mkdir()
-    kind = lora if isinstance(adapter, LowRank) else vectors
+    kind = KINDS[adapter.kind]
     files.write_json(out / CONFIG, kind.config(adapter, names))
     small = {name: weight.detach().cpu() for name, weight in kind.weights(model).items()}
     save_file(small, out / WEIGHTS, metadata={"format": "pt"})
@@ -154,12 +211,8 @@ def weights(model: CausalLM) -> dict[str, torch.nn.Parameter]:
     return {
         name.replace(".base_layer.", "."): weight
         for name, weight in model.named_parameters()
-        if not (lora.owns(name) or vectors.owns(name))
+        if not any(kind.owns(name) for kind in KINDS.values())
     }
-
-
-def _kind_of(config: Mapping[str, object]) -> ModuleType:
-    return vectors if config.get("peft_type") == vectors.TYPE else lora
 
 
 def _frozen(model: CausalLM) -> dict[str, torch.nn.Parameter]:

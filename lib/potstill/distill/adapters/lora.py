@@ -15,6 +15,7 @@ from potstill.loading.load import CausalLM
 if TYPE_CHECKING:
     from peft import LoraConfig
 
+TYPE = "LORA"  # as peft names it
 NAME = "default"  # what peft calls an adapter that has no name
 
 
@@ -73,6 +74,12 @@ def enable(model: CausalLM, *, on: bool) -> None:
     """Let the adapters take part in what the model computes, or not."""
     for layer in _layers(model).values():
         layer.enable_adapters(enabled=on)
+
+
+def shrink(model: CausalLM, share: float) -> None:
+    """Leave a share of each product, in place."""
+    for layer in _layers(model).values():
+        layer.lora_B[NAME].weight.mul_(share)
 
 
 def _added(layer: Any, weight: torch.Tensor) -> torch.Tensor:  # noqa: ANN401 - as `product`

@@ -56,7 +56,7 @@ def settings(config: Mapping[str, Any]) -> Vectors:
     return Vectors(kind="vectors", targets=config["target_modules"])
 
 
-def attach(model: CausalLM, names: list[str]) -> None:
+def attach(model: CausalLM, adapter: Vectors, names: list[str]) -> None:  # noqa: ARG001 - as lora's
     """Freeze the matrices of a model and give those of some names factors, in place."""
     for parameter in model.parameters():
         parameter.requires_grad_(parameter.ndim == 1)
@@ -89,6 +89,12 @@ def enable(model: CausalLM, *, on: bool) -> None:
     """Let the factors take part in what the model computes, or not."""
     for layer in _layers(model).values():
         layer.enabled = on
+
+
+def shrink(model: CausalLM, share: float) -> None:
+    """Leave a share of what each factor adds to one, in place."""
+    for layer in _layers(model).values():
+        layer.row_factors.sub_(1).mul_(share).add_(1)
 
 
 def _scaled(layer: Scaled, weight: torch.Tensor) -> torch.Tensor:
