@@ -123,6 +123,9 @@ def test_types_that_rows_do_not_fit_are_reported(tiny_gguf):
     mixed = artifact.read(tiny_gguf("llama", "q4_k_m"))["tensor_types"]
     assert "Q4_K" not in mixed  # width 64 is not a multiple of 256
     assert mixed["Q5_0"] > 0
+    own = artifact.read(tiny_gguf("llama", "q4_k_m_head_q5_0"))
+    assert own["token_embedding_type"] == "Q5_0"
+    assert own["tensor_types"] == mixed | {"Q8_0": mixed["Q8_0"] - 1, "Q5_0": mixed["Q5_0"] + 1}
 
 
 def test_quantised_weights_are_smaller(tiny_gguf):
