@@ -33,6 +33,16 @@ MBPP = [
         "code": "def double(n):\n  return 2 * n", "test_setup_code": "",
         "test_list": ["assert double(2) == 4"],
     },
+    {
+        "task_id": "mbpp/6", "split": "train", "text": "Write a function to halve.",
+        "code": "def half(n):\n  return n // 2", "test_setup_code": "",
+        "test_list": ["assert half(2) == 1"],
+    },
+    {
+        "task_id": "mbpp/7", "split": "prompt", "text": "Write a function to negate.",
+        "code": "def negate(n):\n  return -n", "test_setup_code": "",
+        "test_list": ["assert negate(2) == -2"],
+    },
 ]  # fmt: skip
 HUMANEVAL_JS = [
     {

@@ -107,7 +107,7 @@ def test_mbpp_takes_one_split_and_leaves_out_what_cannot_be_graded(where):
     assert [problem.id for problem in problems] == ["mbpp/1", "mbpp/2", "mbpp/3"]
     assert "assert add(1, 2) == 3" in problems[0].messages[1]["content"]
     validation = TASKS["mbpp"].problems(replace(where, split="validation"))
-    assert [problem.id for problem in validation] == ["mbpp/5"]
+    assert [problem.id for problem in validation] == ["mbpp/5", "mbpp/6"]
     assert len(TASKS["mbpp"].texts(where)) == len(MBPP)
 
 
