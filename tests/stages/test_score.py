@@ -12,6 +12,7 @@ from potstill.evaluate import code, grader, scoring
 from potstill.export import build
 from potstill.models.chat import ChatTokenizer
 from potstill.params import build as build_params
+from potstill.runtime import artifact
 from potstill.tasks import TASKS, Where
 
 from stages import score
@@ -31,6 +32,7 @@ SETTINGS = {
     "threads": 1,
     "seed": 0,
 }
+LONG = 1 << 14  # tokens: what problems for large models need of the tiny tokenizer
 
 
 PATHS = {"artefact": "a", "prompts": "p", "problems": "problems", "teacher": "t"}
@@ -74,6 +76,9 @@ class Oracle:
 
 
 def use(monkeypatch, inputs, problems, answer):
+    """Let a function answer; the tiny tokenizer's long prompts need more context than its model."""
+    path = inputs["artefact"] / artifact.NAME
+    files.write_json(path, files.read_json(path) | {"context": LONG})
     oracle = Oracle(inputs["artefact"], problems, answer)
     monkeypatch.setattr(runtime, "load", lambda *_, **__: oracle)
 
@@ -162,13 +167,14 @@ def test_edgecoder_counts_only_what_is_inside(inputs, tmp_path, monkeypatch):
     problems = TASKS["edgecoder"].problems(Where(paths))
     outside = {"python": "import math\n", "javascript": "class A {}\n"}
     use(monkeypatch, inputs, problems, lambda p: (outside[p.language] + p.reference, "stop_id"))
-    metrics, rows = run(inputs, tmp_path / "s.jsonl", katas=0, edgecoder=200, sources=sources)
+    how = {"katas": 0, "edgecoder": 200, "sources": sources, "context": LONG}
+    metrics, rows = run(inputs, tmp_path / "s.jsonl", **how)
     assert metrics["edgecoder.pass_at_1"] == metrics["edgecoder.pass_at_1_lenient"] == 0
     assert {row["reason"] for row in rows} == {"outside the subset"}
     assert metrics["edgecoder.problems"] == len(problems)
     assert len(metrics["edgecoder.list_sha256"]) == 16
     use(monkeypatch, inputs, problems, lambda p: (p.reference, "stop_id"))
-    metrics, _ = run(inputs, tmp_path / "t.jsonl", katas=0, edgecoder=200, sources=sources)
+    metrics, _ = run(inputs, tmp_path / "t.jsonl", **how)
     assert metrics["edgecoder.pass_at_1"] == 1
 
 
