@@ -1,10 +1,11 @@
 """Combine signals of one tokenizer: the weighted mean of their log-probabilities, row by row.
 
-A row that some signals lack is taken from those that have it.
+A row that some signals lack is taken from those that have it. Teachers that run (codec live) are
+not averaged: each row has the one that has a weight for its language.
 
 Reads   signals     folder of all signals
 Writes  out         header.json with the signals that are combined, their hashes and weights
-        metrics     signals, rows, and how many rows are in more than one signal
+        metrics     signals; of stored ones rows, and how many rows are in more than one signal
 """
 
 from pathlib import Path
@@ -28,8 +29,7 @@ def main(params: Params, *, signals: Path, out: Path) -> dict[str, int]:
     """Write what is combined; the distributions stay where they are."""
     from potstill.logits import members
 
-    ensemble = members.write(out, signals, params.weights, params.by_language)
-    return {"num_signals": len(ensemble.stores), **ensemble.summary()}
+    return members.write(out, signals, params.weights, params.by_language)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ runtime data mining rounds tasks
 students logits testing
 curation distill
 export
+rollouts
 adoption proving evaluate sampling recipes
 report
 card

@@ -6,7 +6,7 @@ from gguf import GGMLQuantizationType as Kind
 from gguf import GGUFReader
 from gguf.quants import dequantize
 from potstill.errors import InputError
-from potstill.models import gguf_header
+from potstill.models import gguf_header, gguf_names
 from potstill.sources import gguf_config, gguf_weights
 
 from tests import gguf_files
@@ -25,7 +25,7 @@ def test_weights_equal_the_reader_of_the_gguf_package(tiny_checkpoint, tmp_path,
     found, theirs = opened(path), GGUFReader(path).tensors
     assert len(found.shapes) == len(theirs)
     for tensor in theirs:
-        name = gguf_weights.name(tensor.name)
+        name = gguf_names.stored_as(tensor.name)
         got, want = found.read(name), dequantize(tensor.data, tensor.tensor_type)
         assert got.dtype == np.float32
         assert list(got.shape) == found.shapes[name] == list(want.shape)

@@ -19,7 +19,7 @@ OUTPUTS = {"data", "models", "metrics"}
 def check_names(instances: list[Instance], tree: Tree) -> list[str]:
     """Return a line for every name that leads nowhere, and for a circle."""
     problems = [*_paths(instances), *_circle(instances), *_exports(tree), *_roles(tree)]
-    return [*problems, *_teachers(tree), *signals.check(tree)]
+    return [*problems, *_twice(tree), *_teachers(tree), *signals.check(tree)]
 
 
 def _related(one: Path, other: Path) -> bool:
@@ -96,6 +96,12 @@ def _teachers(tree: Tree) -> Iterator[str]:
             yield f"{where} is {name!r}, which `models` does not have; {closest(name, models)}"
 
 
+def _twice(tree: Tree) -> Iterator[str]:
+    """Both kinds of students are written to models/students/NAME."""
+    for name in section(tree, "students").keys() & section(tree, "on_policy").keys():
+        yield f"params.yaml: `students` and `on_policy` both have {name}: rename one of the two"
+
+
 def _exports(tree: Tree) -> Iterator[str]:
     from potstill.export import FORMATS
 
@@ -116,7 +122,8 @@ def _exports(tree: Tree) -> Iterator[str]:
 
 def _roles(tree: Tree) -> Iterator[str]:
     """The report's roles: students that exist, each through exports of its own, a task they try."""
-    roles, students, export = (section(tree, n) for n in ("compare", "students", "export"))
+    roles, export = section(tree, "compare"), section(tree, "export")
+    students = {**section(tree, "students"), **section(tree, "on_policy")}
     shown = section(roles, "students")
     of_student: list[Any] = []
     for student, exports in shown.items():
@@ -127,7 +134,10 @@ def _roles(tree: Tree) -> Iterator[str]:
                 yield from _role(where, variant, owners, export)
         elif student not in students:
             allowed = closest(student, students)
-            yield f"{where}: `students` has no {student}: remove it there and from gates; {allowed}"
+            yield (
+                f"{where}: neither `students` nor `on_policy` has {student}: remove it there and "
+                f"from gates; {allowed}"
+            )
         else:
             yield from _role(where, exports, [f"students/{student}"], export)
         if student == roles.get("student"):

@@ -143,7 +143,10 @@ def _unknown(dvc_yaml: Path, instances: list[Any], tree: dict[str, Any]) -> Iter
     from potstill import params
 
     used = {where.split(".")[0] for item in instances for where in item.sections}
-    used |= set(re.findall(r"\$\{\s*(\w+)", dvc_yaml.read_text(encoding="utf-8")))
+    # of a stage over variants there may be no instance, and what these would share is known
+    text = dvc_yaml.read_text(encoding="utf-8")
+    used |= set(re.findall(r"\$\{\s*(\w+)", text))
+    used |= {word for words in re.findall(r"--params ([\w ]+)", text) for word in words.split()}
     known = {"seed", *used} - {"key", "item"}
     for name in tree:
         if name not in known:

@@ -33,6 +33,12 @@ def check(tree: Tree) -> Iterator[str]:
         if all(member in signals for member in members):  # others have their line already
             used = [signals[member] for member in members]
             yield from _student(tree, f"params.yaml: students.{name}", student, used)
+    for name, stated in section(tree, "on_policy").items():
+        student = {**section(tree, "training"), **section(tree, "rollouts"), **stated}
+        members = _members(tree, str(student["signal"])) if not student.get("served") else []
+        if all(member in signals for member in members):
+            used = [signals[member] for member in members]
+            yield from _on_policy(tree, f"params.yaml: on_policy.{name}", student, used)
 
 
 def _signals(tree: Tree) -> dict[str, Tree]:
@@ -55,7 +61,7 @@ def _ensembles(tree: Tree, signals: Mapping[str, Tree]) -> Iterator[str]:
         for member in weights:
             if member not in signals:
                 yield f"{where}.weights: no signal is called {member!r}; {closest(member, signals)}"
-            elif (codec := signals[member]["codec"]) != "topk":
+            elif (codec := signals[member]["codec"]) != "topk" and not _all_run(weights, signals):
                 yield (
                     f"{where}.weights: signals.{member} has codec {codec}, and only stored top "
                     "tokens have a mean in log-probability: take codec topk"
@@ -66,25 +72,46 @@ def _ensembles(tree: Tree, signals: Mapping[str, Tree]) -> Iterator[str]:
                     yield f"{where}.by_language.{language}: {member}; {closest(member, weights)}"
 
 
+def _all_run(names: Mapping[str, Any], signals: Mapping[str, Tree]) -> bool:
+    """Say whether signals are of teachers that run, which an ensemble asks in turns."""
+    return all(signals.get(name, {}).get("codec") == "live" for name in names)
+
+
 def _student(tree: Tree, where: str, student: Tree, used: list[Tree]) -> Iterator[str]:
     if student.get("hidden"):
         yield from _layers(tree, where, student, used)
     if any(signal["codec"] == "sampled" for signal in used):
         yield from _drawn(where, student)
-    may_score = [set(FOLDS) - set(_seen(tree, s["teacher"])) for s in used if not s["allow_seen"]]
-    wanted = set(student.get("folds", FOLDS))
-    if len(may_score) == len(used) and (lost := wanted - set().union(*may_score)):
-        yield (
-            f"{where}: folds are {sorted(wanted)}, and the teachers of {student['signal']} were "
-            f"trained on {sorted(lost)}: train the student on other folds, add a teacher of "
-            "another fold (presets/cross-fit.yaml), or state allow_seen"
-        )
+    yield from _unseen(tree, where, student, used)
     stored = [signal["max_rows"] for signal in used if signal["codec"] != "live"]
     if stored and student["max_rows"] > min(stored):
         yield (
             f"{where}: max_rows is {student['max_rows']}, {student['signal']} has "
             f"{min(stored)}: cache at least as many (cache_logits.max_rows)"
         )
+
+
+def _unseen(tree: Tree, where: str, student: Tree, used: list[Tree]) -> Iterator[str]:
+    """Some teacher may score each of the student's rows."""
+    may_score = [set(FOLDS) - set(_seen(tree, s["teacher"])) for s in used if not s["allow_seen"]]
+    wanted = set(student.get("folds", FOLDS))
+    if len(may_score) == len(used) and used and (lost := wanted - set().union(*may_score)):
+        yield (
+            f"{where}: folds are {sorted(wanted)}, and the teachers of {student['signal']} were "
+            f"trained on {sorted(lost)}: train the student on other folds, add a teacher of "
+            "another fold (presets/cross-fit.yaml), or state allow_seen"
+        )
+
+
+def _on_policy(tree: Tree, where: str, student: Tree, used: list[Tree]) -> Iterator[str]:
+    """A student's own answers are scored by teachers that run."""
+    for signal in used:
+        if signal["codec"] != "live":
+            yield (
+                f"{where}: {student['signal']} has codec {signal['codec']}, and a text that the "
+                "student has yet to write is in no store: take codec live, or served"
+            )
+    yield from _unseen(tree, where, student, used)
 
 
 def _layers(tree: Tree, where: str, student: Tree, used: list[Tree]) -> Iterator[str]:
@@ -130,6 +157,8 @@ def _seen(tree: Tree, checkpoint: str, above: tuple[str, ...] = ()) -> set[int]:
     if kind == "starts":
         start = _entry(tree, "starts", name)
         return set() if start.get("fresh") else _seen(tree, str(start.get("from")), before)
+    if kind == "students" and (student := _entry(tree, "on_policy", name)):
+        return _trained(student, tree) | _seen(tree, str(student.get("model")), before)
     if kind == "students":
         student = _entry(tree, "students", name)
         return _trained(student, tree) | _seen(tree, f"starts/{student.get('start')}", before)

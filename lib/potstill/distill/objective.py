@@ -31,18 +31,38 @@ class LossSums:
     """Sums over tokens, float32: divide by the number of tokens of the whole (accumulated) batch.
 
     Only the loss can be differentiated, and once. `hidden` is the distance of hidden states where
-    the loss has one; see `distill.hidden`.
+    the loss has one; see `distill.hidden`. `staleness` is, of answers that the student gave, how
+    much more probable their tokens were when it gave them, in nats.
     """
 
     loss: torch.Tensor
     cross_entropy: torch.Tensor
     divergence: torch.Tensor
     hidden: torch.Tensor | None = None
+    staleness: torch.Tensor | None = None
 
     def columns(self) -> dict[str, torch.Tensor]:
         """Return the sums by the names that a history has."""
         found = {"loss": self.loss, "ce": self.cross_entropy, "divergence": self.divergence}
-        return found if self.hidden is None else found | {"hidden": self.hidden}
+        more = {"hidden": self.hidden, "staleness": self.staleness}
+        return found | {name: total for name, total in more.items() if total is not None}
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What is known of tokens that the student itself gave, N of them, float32.
+
+    Attributes:
+        log_probs_N: natural, when it gave them; NaN where nobody knows.
+        rewards_N: what the cross-entropy of each weighs besides: positive draws the student to it.
+    """
+
+    log_probs_N: torch.Tensor
+    rewards_N: torch.Tensor
+
+    def rows(self, chosen: slice) -> "Spoken":
+        """Return what is known of some of the tokens."""
+        return Spoken(self.log_probs_N[chosen], self.rewards_N[chosen])
 
 
 @dataclass(frozen=True)
@@ -122,6 +142,7 @@ class Objective:
         labels_N: torch.Tensor,
         signal: Signal | None = None,
         weights_N: torch.Tensor | None = None,
+        spoken: Spoken | None = None,
     ) -> LossSums:
         """Return the loss over answer tokens without ever holding all their logits.
 
@@ -131,6 +152,7 @@ class Objective:
             labels_N: int64; prompts and padding are left out before, so every row counts.
             signal: the teacher's distributions of the same N positions; None trains on labels.
             weights_N: float32, of each token in all three sums; None weighs all as 1.
+            spoken: of tokens that the student gave.
 
         Raises:
             InputError: see `check`, or the teacher's ids are not the student's.
@@ -140,12 +162,13 @@ class Objective:
         def block(logits_BV: torch.Tensor, part: slice) -> tuple[torch.Tensor, torch.Tensor]:
             rows = signal.rows(part) if signal is not None else None
             weights = weights_N[part] if weights_N is not None else None
-            return self._block(logits_BV, labels_N[part], rows, weights)
+            own = spoken.rows(part) if spoken is not None else None
+            return self._block(logits_BV, labels_N[part], rows, weights, own)
 
-        sums = fused(hidden_ND, head, block, num_sums=3, chunk_tokens=self.chunk_tokens)
-        return LossSums(
-            *(total if total.dtype == torch.float64 else total.float() for total in sums)
-        )
+        num_sums = 3 if spoken is None else 4
+        found = fused(hidden_ND, head, block, num_sums=num_sums, chunk_tokens=self.chunk_tokens)
+        sums = [total if total.dtype == torch.float64 else total.float() for total in found]
+        return LossSums(sums[0], sums[1], sums[2], staleness=sums[3] if spoken else None)
 
     def terms(
         self,
@@ -153,13 +176,14 @@ class Objective:
         labels_N: torch.Tensor,
         signal: Signal | None,
         weights_N: torch.Tensor | None = None,
+        spoken: Spoken | None = None,
     ) -> TokenLosses:
         """Return cross-entropy and divergence of each token, and the loss's slope at its logits.
 
         The divergence is without T^2; the slope is of the weighted sum that `__call__` returns.
         """
         self._check_ids(signal, logits_NV.shape[-1])
-        return self._terms(logits_NV, labels_N, signal, weights_N)
+        return self._terms(logits_NV, labels_N, signal, weights_N, spoken)
 
     def _terms(
         self,
@@ -167,13 +191,17 @@ class Objective:
         labels_N: torch.Tensor,
         signal: Signal | None,
         weights_N: torch.Tensor | None,
+        spoken: Spoken | None,
     ) -> TokenLosses:
         hard, soft = self._shares(signal)
         if weights_N is None:
             weights_N = torch.ones_like(labels_N, dtype=torch.float32)
         weights_N1 = weights_N[:, None]
         how = Divergent(self.name, self.temperature, self.beta, self.margin)
-        return token_losses(logits_NV, labels_N, signal, how, hard * weights_N1, soft * weights_N1)
+        hard_N1 = hard * weights_N1
+        if spoken is not None:
+            hard_N1 = hard_N1 + spoken.rewards_N[:, None]
+        return token_losses(logits_NV, labels_N, signal, how, hard_N1, soft * weights_N1)
 
     def _shares(self, signal: Signal | None) -> tuple[float, float]:
         if signal is None:
@@ -186,13 +214,18 @@ class Objective:
         labels_B: torch.Tensor,
         signal: Signal | None,
         weights_B: torch.Tensor | None,
+        spoken: Spoken | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        found = self._terms(logits_BV, labels_B, signal, weights_B)
+        found = self._terms(logits_BV, labels_B, signal, weights_B, spoken)
         terms_2B = torch.stack([found.cross_entropy_B, found.divergence_B])
         sums_2 = terms_2B.sum(-1) if weights_B is None else terms_2B @ weights_B.to(terms_2B.dtype)
         hard, soft = self._shares(signal)
         loss = hard * sums_2[0] + soft * sums_2[1]
-        return torch.cat([loss[None], sums_2]), found.slope_BV
+        sums = [loss[None], sums_2]
+        if spoken is not None:
+            sums[0] = sums[0] + found.cross_entropy_B @ spoken.rewards_N.to(sums_2.dtype)
+            sums.append((spoken.log_probs_N + found.cross_entropy_B).nansum()[None])
+        return torch.cat(sums), found.slope_BV
 
     def _check_ids(self, signal: Signal | None, num_ids: int) -> None:
         if signal is None:

@@ -1,6 +1,6 @@
 """A checkpoint as the model that is trained, and that model as what can be measured and saved."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +78,10 @@ class Start:
         if self.adapter and made is not None:
             adapters.merge(made, self.path, self.place)
         return made
+
+    def current(self, model: CausalLM) -> Iterator[tuple[str, torch.Tensor]]:
+        """Yield what a model that is trained changes of its start: names and float32 weights."""
+        return adapters.current(model, self.path, self.place)
 
     def go_on(self, model: CausalLM, made: CausalLM | None) -> None:
         """Make a model that is trained on what it was before `exact`; a copy is left as it is."""

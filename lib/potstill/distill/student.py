@@ -1,7 +1,7 @@
 """Train one model from start to measurement: what the stages `adapt_teacher` and `distill` do."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -36,9 +36,20 @@ HISTORY_COLUMNS = (
     *("step", "tokens", "loss", "ce", "divergence", "lr", "validation_nll"),
     "hidden",  # where layers are matched
     *("margin", "correct"),  # of pairs
+    *(
+        "staleness",
+        "answer_length",
+        "cut_share",
+        "passed_share",
+        "accepted_share",
+    ),  # of its answers
     *("inside_share", "inside_n"),  # where `inside` is set
     "delivered",  # 1 at the step whose weights are saved
 )
+
+
+# Returns, of a start and a folder, the rows that a training asks with and what answers them
+Roll = Callable[[Start, Path], tuple[Sequence[Example], training.Feed]]
 
 
 def distillation_loss(recipe: Recipe, start: Path, signal: Path) -> training.Loss:
@@ -82,13 +93,14 @@ def distil(recipe: Recipe, *, student: Path, signal: Path, **paths: Path) -> dic
         InputError: see `distillation_loss` and `train`.
     """
     loss = distillation_loss(recipe, student, signal)
-    measured = train(recipe, loss, start=student, **paths)
+    measured = train(recipe, loss, None, start=student, **paths)
     return {"signals": ",".join(loss.source.names) if loss.source else "", **measured}
 
 
 def train(
     recipe: Training,
     loss: training.Loss,
+    roll: Roll | None = None,
     *,
     start: Path,
     tokens: Path,
@@ -101,6 +113,7 @@ def train(
     On several ranks all have to call it; what is written and returned is rank 0's.
 
     Rows in another tokenizer's ids are tokenised again; the summary counts those that it rejects.
+    With `roll` the training reads what the student answers, and no row of the table.
 
     Raises:
         InputError: no row or pair fits, none asks for code where `inside` is set, the loss has no
@@ -109,7 +122,14 @@ def train(
     device.make_deterministic(recipe.seed, max(1, recipe.threads // ranks.count()))
     begin = Start.of(start, recipe)
     chat, own = begin.chat(), scratch / "tokens" / str(ranks.rank())
-    loss, rows, rejected = _rows(recipe, loss, tokens, chat, own)
+    feed, rejected = None, dict[str, int]()
+    rows: Sequence[Example]
+    if roll is None:
+        loss, rows, rejected = _rows(recipe, loss, tokens, chat, own)
+    else:
+        rows, feed = roll(begin, scratch)
+    if loss.source:
+        loss.source.require(rows)
     heldout = Heldout.read(tokens, chat, recipe, own)
     model = begin.model()
     if loss.preference:
@@ -129,7 +149,7 @@ def train(
         return found
 
     history = training.train(
-        model, rows, loss, recipe, dtype=begin.dtype, scratch=scratch, evaluate=evaluate
+        model, rows, loss, recipe, dtype=begin.dtype, scratch=scratch, evaluate=evaluate, feed=feed
     )
     made = begin.exact(model, recipe.interpolation)
     if made is None:  # rank 0 has it, and from here on the threads of all
@@ -171,10 +191,7 @@ def _rows(
     if loss.preference:
         pairs, rows = loss.preference.of(rows)
         loss = replace(loss, preference=pairs)
-    rows = rows[: recipe.max_rows]
-    if loss.source:
-        loss.source.require(rows)
-    return loss, rows, rejected
+    return loss, rows[: recipe.max_rows], rejected
 
 
 def _write_history(path: Path, history: list[dict[str, float]]) -> None:

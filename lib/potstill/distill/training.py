@@ -10,13 +10,14 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
 from potstill import progress
 from potstill.distill import checkpoints, optimisers, phases, ranks, sharding, stopping
 from potstill.distill.hidden import Matching
-from potstill.distill.objective import LossSums, Objective
+from potstill.distill.objective import LossSums, Objective, Spoken
 from potstill.distill.objectives.tokens import Signal
 from potstill.distill.preference import Preference, PreferenceSums
 from potstill.distill.recipe import Training
@@ -36,6 +37,7 @@ class Loss:
     source: Source | None = None
     hidden: Matching | None = None  # of a source that is a live teacher
     preference: Preference | None = None  # of pairs of answers; the objective is then not asked
+    reward: float = 0.0  # weight of the advantages of answers that the student gave
 
     def total(self, rows: list[Example]) -> float:
         """Return what the sums of a step are divided by: weights of tokens, or pairs."""
@@ -69,6 +71,18 @@ class Loss:
         return (signal if self.objective.alpha != 1 else None), states
 
 
+class Feed(Protocol):
+    """Gives the rows of a step where they depend on what the model is by then."""
+
+    def rows(self, step: int, model: CausalLM) -> list[Example]:
+        """Return the rows of a step, counted from 0; the model stays as it is."""
+        ...
+
+    def columns(self, step: int) -> dict[str, float]:
+        """Return what the history tells of the rows of a step."""
+        ...
+
+
 def batches(rows: Sequence[Example], recipe: Training, first_step: int) -> Iterator[list[Example]]:
     """Yield the rows of each step from `first_step` on, epoch after epoch."""
     per_epoch = math.ceil(len(rows) / recipe.batch_rows)
@@ -89,6 +103,7 @@ def train(
     dtype: torch.dtype,
     scratch: Path,
     evaluate: Callable[[CausalLM], Mapping[str, float]],
+    feed: Feed | None = None,
 ) -> list[dict[str, float]]:
     """Train in place and return the history, one row a step.
 
@@ -103,11 +118,13 @@ def train(
         scratch: folder for checkpoints; a later call with the same folder goes on from them.
         evaluate: returns what is measured of the model on validation: validation_nll in nats a
             token, and what else becomes a column. It must leave the weights as they are.
+        feed: makes the rows of each step out of these; None takes them as they are.
 
     Returns:
         Rows of step, tokens (answer tokens seen), loss, ce, divergence (nats a token), lr, what
-        `evaluate` measured; hidden (mean distance of a token) where the loss has it; of pairs loss
-        (nats a pair), margin, correct (a share) and ce (of the chosen).
+        `evaluate` measured and what `feed` tells; hidden (mean distance of a token) where the loss
+        has it, staleness (nats a token) of a student's own answers; of pairs loss (nats a pair),
+        margin, correct (a share) and ce (of the chosen).
 
     Raises:
         InputError: a loss or a gradient is no number, a phase has no rows, a checkpoint cannot be
@@ -138,7 +155,9 @@ def train(
             rate = phases.at(parts, step).rate(step, num_trained)
             optimisers.set_rate(optimiser, rate)
             torch.manual_seed(_seed_of(recipe, step))
-            row = _step(model, optimiser, next(stream), loss, compute, recipe, step)
+            read = feed.rows(step, model) if feed else next(stream)
+            row = _step(model, optimiser, read, loss, compute, recipe, step)
+            row |= feed.columns(step) if feed else {}
             tokens += int(row.pop("answer_tokens"))
             if stopping.is_evaluated(recipe, step + 1):
                 loss.detach(model)
@@ -224,6 +243,7 @@ def batch_loss(
     signal, targets = loss.taught(rows)
     weights_N = examples.weights(rows)
     weights_N = weights_N.to(place) if weights_N is not None else None
+    spoken = _spoken(rows, loss.reward, place)
     with torch.autocast(place.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
         output = model.model(
             input_ids=ids_BT, use_cache=False, output_hidden_states=loss.hidden is not None
@@ -234,9 +254,19 @@ def batch_loss(
             ids_BT[:, 1:][answer_BT[:, 1:]],
             signal.to(place) if signal is not None else None,
             weights_N,
+            spoken,
         )
     if loss.hidden is None:
         return sums
     distance = loss.hidden.loss(output.hidden_states, answer_BT, targets, weights_N)
     total = sums.loss + loss.hidden.weight * distance
     return replace(sums, loss=total, hidden=distance.detach())
+
+
+def _spoken(rows: list[Example], reward: float, place: torch.device) -> Spoken | None:
+    """Return what is known of answers that the student gave; None of other rows."""
+    found = examples.spoken(rows)
+    if found is None:
+        return None
+    known_N, advantages_N = (tensor.to(place) for tensor in found)
+    return Spoken(known_N, reward * advantages_N)

@@ -74,6 +74,46 @@ class Live:
         return functional.linear(self.hidden_NE.to(weight_VE.dtype), weight_VE, bias_V)
 
 
+@dataclass(frozen=True)
+class Several:
+    """What gives the logits of tokens that have different teachers.
+
+    Attributes:
+        parts: of each teacher.
+        which_N: whose part a token's is, int64.
+        place_N: where it is in that part, int64.
+    """
+
+    parts: tuple[Live, ...]
+    which_N: torch.Tensor
+    place_N: torch.Tensor
+
+    def rows(self, chosen: slice) -> "Several":
+        """Return what gives the logits of some of the tokens."""
+        return Several(self.parts, self.which_N[chosen], self.place_N[chosen])
+
+    def to(self, device: torch.device) -> "Several":
+        """Return the same on a device."""
+        places = (self.which_N.to(device), self.place_N.to(device))
+        return Several(tuple(part.to(device) for part in self.parts), *places)
+
+    @torch.no_grad()
+    def logits(self, num_ids: int) -> torch.Tensor:
+        """Compute the logits [N, num_ids] of the first ids, each token's by its own teacher.
+
+        Raises:
+            InputError: a teacher has fewer.
+        """
+        weight = self.parts[0].weight_VE
+        found = weight.new_empty(len(self.which_N), num_ids)
+        for number, part in enumerate(self.parts):
+            mine = self.which_N == number
+            if mine.any():
+                own = Live(part.hidden_NE[self.place_N[mine]], part.weight_VE, part.bias_V)
+                found[mine] = own.logits(num_ids).to(found.dtype)
+        return found
+
+
 def _check(teacher_ids: int, student_ids: int) -> None:
     """A larger teacher's head is padded, and cut; a larger student's has ids without a target."""
     if teacher_ids < student_ids:

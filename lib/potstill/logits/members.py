@@ -4,13 +4,18 @@ Made again it costs nothing, and a student follows the hashes: what DVC knows of
 every ensemble that the store is in.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from potstill import files
 from potstill.errors import InputError
 from potstill.logits import store
 from potstill.logits.ensemble import Ensemble
+from potstill.logits.live import LiveTeacher
+from potstill.logits.routed import Routed
 from potstill.logits.store import LIVE, LogitStore
 from potstill.params import closest
 
@@ -22,14 +27,17 @@ def write(
     signals: Path,
     weights: Mapping[str, float],
     by_domain: Mapping[str, Mapping[str, float]],
-) -> Ensemble:
-    """Write the folder of an ensemble, which is header.json alone, and return the ensemble.
+) -> dict[str, int]:
+    """Write the folder of an ensemble, which is header.json alone; return what it is made of.
 
     Args:
         out: the folder to make.
         signals: the folder of all signals.
         weights: name of each signal that is combined -> its weight.
         by_domain: the same for the rows of a domain; a signal that is not named there has 0.
+
+    Returns:
+        num_signals; of stored ones also num_rows and num_shared_rows.
 
     Raises:
         InputError: an unknown signal, or signals that cannot be combined.
@@ -58,14 +66,23 @@ def write(
     }
     out.mkdir(parents=True)
     files.write_json(out / "header.json", {"header": header, "files": {}})
-    return read(out)
+    if _runs(folders):
+        return {"num_signals": len(folders)}
+    ensemble = _stored(folders, header)
+    return {"num_signals": len(folders), **ensemble.summary()}
 
 
-def read(folder: Path) -> Ensemble:
-    """Return the ensemble of a folder.
+def read(folder: Path, dtype: torch.dtype, device: torch.device) -> Ensemble | Routed:
+    """Return the ensemble of a folder: of stored signals their mean, of live ones each in its turn.
+
+    Args:
+        folder: data/ensembles/NAME.
+        dtype: of live teachers' products.
+        device: where live teachers run.
 
     Raises:
-        InputError: it is none of this version, or a signal of it has changed since.
+        InputError: it is none of this version, a signal of it has changed since, or live teachers
+            are to be averaged.
     """
     header = files.read_json(folder / "header.json")["header"]
     if header["version"] != VERSION:
@@ -73,21 +90,53 @@ def read(folder: Path) -> Ensemble:
             f"{folder} is version {header['version']} of an ensemble, {VERSION} is read here: run "
             "`dvc repro`"
         )
-    stores = []
-    for member in header["members"]:
-        path = Path(member["folder"])
+    folders = [Path(member["folder"]) for member in header["members"]]
+    for path, member in zip(folders, header["members"], strict=True):
         if _sha256(path) != member["sha256"]:
             raise InputError(
                 f"{path} is not the signal that {folder} was made of: run `dvc repro`, or "
                 "`dvc checkout` for the one that was"
             )
-        if store.read_header(path).codec == LIVE:
-            raise InputError(
-                f"{path} is a teacher that runs, and only stored signals are combined: cache it "
-                "with codec topk"
-            )
-        stores.append(LogitStore(path))
+    if not _runs(folders):
+        return _stored(folders, header)
+    turns = {name: _turn(name, given) for name, given in header["by_domain"].items()}
+    default = _turn("", header["weights"]) if sum(map(bool, header["weights"])) == 1 else None
+    return Routed([LiveTeacher(path, dtype, device) for path in folders], turns, default)
+
+
+def _stored(folders: Sequence[Path], header: Mapping[str, Any]) -> Ensemble:
+    stores = [LogitStore(path) for path in folders]
     return Ensemble(stores, header["weights"], header["by_domain"])
+
+
+def _runs(folders: Sequence[Path]) -> bool:
+    """Say whether signals are of teachers that run.
+
+    Raises:
+        InputError: some are, and some are stored.
+    """
+    live = [store.read_header(path).codec == LIVE for path in folders]
+    if any(live) and not all(live):
+        raise InputError(
+            f"{folders[live.index(True)]} is a teacher that runs, {folders[live.index(False)]} is "
+            "stored, and the two are not combined: cache both with codec topk, or run both"
+        )
+    return all(live)
+
+
+def _turn(language: str, weights: Sequence[float]) -> int:
+    """Return the number of the one teacher of a language.
+
+    Raises:
+        InputError: there are several.
+    """
+    chosen = [number for number, weight in enumerate(weights) if weight]
+    if len(chosen) != 1:
+        raise InputError(
+            f"ensemble: {len(chosen)} live teachers are for {language}, and those that run are not "
+            "averaged: give one of them a weight there, and the others none"
+        )
+    return chosen[0]
 
 
 def _sha256(signal: Path) -> str:

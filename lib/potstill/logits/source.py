@@ -9,7 +9,7 @@ import torch
 from potstill import files
 from potstill.errors import InputError
 from potstill.logits import members
-from potstill.logits.dense import Live
+from potstill.logits.dense import Live, Several
 from potstill.logits.live import LiveTeacher
 from potstill.logits.sampled import Sampled
 from potstill.logits.store import AGAIN, LIVE, LogitStore
@@ -26,7 +26,7 @@ class Source(Protocol):
         ...
 
     @property
-    def signal(self) -> type[TopK] | type[Sampled] | type[Live]:
+    def signal(self) -> type[TopK] | type[Sampled] | type[Live] | type[Several]:
         """What `signal_of` returns."""
         ...
 
@@ -46,7 +46,7 @@ class Source(Protocol):
         """
         ...
 
-    def signal_of(self, rows: Sequence[Example]) -> TopK | Sampled | Live:
+    def signal_of(self, rows: Sequence[Example]) -> TopK | Sampled | Live | Several:
         """Return the distributions of rows, one after the other, ready for the loss.
 
         Raises:
@@ -74,5 +74,5 @@ def open_source(folder: Path, dtype: torch.dtype, device: torch.device) -> Sourc
     if codec == LIVE:
         return LiveTeacher(folder, dtype, device)
     if codec == members.CODEC:
-        return members.read(folder)
+        return members.read(folder, dtype, device)
     return LogitStore(folder)

@@ -3,7 +3,6 @@
 transformers can do this too; it is the oracle in the tests. It takes half a minute for a model of
 135M parameters, logs pages, and refuses to save what it loaded.
 
-Source: llama.cpp `convert_hf_to_gguf.py` (names, the permutation of q and k), read backwards.
 """
 
 import math
@@ -14,29 +13,11 @@ from typing import Any
 import numpy as np
 
 from potstill.errors import InputError
-from potstill.models import families
+from potstill.models import families, gguf_names
 from potstill.models.gguf_header import Header, Tensor
 from potstill.sources.gguf_config import ROPE_FACTORS
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
-_TOP = {
-    "token_embd": "model.embed_tokens",
-    "output_norm": "model.norm",
-    "output": "lm_head",
-}
-_BLOCK = {
-    "attn_norm": "input_layernorm",
-    "ffn_norm": "post_attention_layernorm",
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_q_norm": "self_attn.q_norm",
-    "attn_k_norm": "self_attn.k_norm",
-    "attn_output": "self_attn.o_proj",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-}
 # A head that is the embedding at another quantisation has a cosine of 0.99 upwards with it in
 # nearly every row (Q8_0 against Q4_0: 0.996); the rows of a head of its own have none.
 SAMPLED_ROWS, SAME_COSINE, SAME_SHARE = 256, 0.99, 0.95
@@ -53,7 +34,9 @@ class Weights:
         self._content = np.memmap(path, mode="r")
         self._start, self._family = header.start, families.of(config)
         self._heads = {"q": config["num_attention_heads"], "k": config["num_key_value_heads"]}
-        self._stored = {name(t.name): t for t in header.tensors if t.name != ROPE_FACTORS}
+        self._stored = {
+            gguf_names.stored_as(t.name): t for t in header.tensors if t.name != ROPE_FACTORS
+        }
         self.shapes = {n: list(reversed(t.shape)) for n, t in self._stored.items()}
         wanted = _expected(config)
         wrong = [n for n, shape in self.shapes.items() if wanted.get(n) != shape and n != HEAD]
@@ -72,7 +55,7 @@ class Weights:
         """
         value = self._rows(self._stored[name], slice(None))
         if self._family.gguf_permutes and name.endswith(("q_proj.weight", "k_proj.weight")):
-            value = _unpermute(value, self._heads[name[-len("q_proj.weight")]])
+            value = gguf_names.split(value, self._heads[name[-len("q_proj.weight")]])
         return np.ascontiguousarray(value)
 
     def _rows(self, tensor: Tensor, chosen: Any) -> np.ndarray:  # noqa: ANN401 - an index
@@ -144,21 +127,3 @@ def _expected(config: Mapping[str, Any]) -> dict[str, list[int]]:
     layers = range(config["num_hidden_layers"])
     found = {f"model.layers.{n}.{part}": shape for n in layers for part, shape in shapes.items()}
     return found | {EMBEDDING: [config["vocab_size"], width], "model.norm.weight": [width]}
-
-
-def name(gguf_name: str) -> str:
-    """Return the Hugging Face name of a tensor; one that no family has stays as it is."""
-    parts = gguf_name.split(".")
-    if parts[0] == "blk" and len(parts) == 4 and parts[2] in _BLOCK:
-        return f"model.layers.{parts[1]}.{_BLOCK[parts[2]]}.{parts[3]}"
-    if parts[0] in _TOP and len(parts) == 2:
-        return f"{_TOP[parts[0]]}.{parts[1]}"
-    return gguf_name
-
-
-def _unpermute(weight: np.ndarray, heads: int) -> np.ndarray:
-    """Undo llama.cpp's pairing of rotary dimensions: from interleaved to half-split rows."""
-    shape = weight.shape
-    return (
-        weight.reshape(heads, shape[0] // heads // 2, 2, *shape[1:]).swapaxes(1, 2).reshape(shape)
-    )

@@ -74,6 +74,12 @@ def numbering(tokenizer: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
+def kept_ids(folder: Path) -> list[int]:
+    """Return of each id of a vocabulary folder its number in the tokenizer it was cut from."""
+    found: list[int] = files.read_json(folder / NAME)["kept_ids"]
+    return found
+
+
 def apply(folder: Path, source: Path, out: Path) -> None:
     """Write the checkpoint `source` with the vocabulary of a folder; a model that has it is linked.
 

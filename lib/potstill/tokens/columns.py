@@ -144,7 +144,7 @@ class Views:
         """Make one row."""
         ids, starts, ends, weights = (self.cells(row, name) for name in LISTS)
         spans = tuple(zip(starts, ends, weights, strict=True))
-        return Example(tuple(ids), spans, *(self.text(row, name) for name in TEXTS))
+        return Example(tuple(ids), spans, **{name: self.text(row, name) for name in TEXTS})  # type: ignore[arg-type] # the names are of texts
 
 
 def view(batch: pa.RecordBatch) -> Views:

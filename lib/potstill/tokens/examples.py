@@ -7,6 +7,7 @@ ordered goes by lengths and keys alone, so that rows which lie in a file are mad
 
 import hashlib
 import itertools
+import math
 import random
 from abc import abstractmethod
 from array import array
@@ -37,6 +38,10 @@ class Example:
     origin: str = ""  # mined, reference, teacher, ...
     format: str = ""  # code, plan, reflect, ...
     teacher: str = ""  # whose answer it is, where a teacher gave it
+    # Of an answer that the student itself gave: the log-probability of each of its ids but the one
+    # that ends it, by the weights that gave it; and how much better it is than others to its prompt
+    log_probs: tuple[float, ...] = ()
+    advantage: float = 0.0
 
     @property
     def key(self) -> str:
@@ -211,6 +216,26 @@ def weights(rows: Iterable[Example]) -> "torch.Tensor | None":
         return None
     counts = torch.tensor([count for count, _ in parts])
     return torch.tensor([weight for _, weight in parts]).repeat_interleave(counts)
+
+
+def spoken(rows: Iterable[Example]) -> "tuple[torch.Tensor, torch.Tensor] | None":
+    """Return of each answer token [N] its log-probability when it was given, and its advantage.
+
+    NaN stands for a log-probability that nobody knows. None: the student gave none of the rows.
+    """
+    import torch
+
+    rows = list(rows)
+    if not any(row.log_probs or row.advantage for row in rows):
+        return None
+    known = torch.full((sum(row.num_answer_tokens for row in rows),), math.nan)
+    advantages, begin = torch.zeros_like(known), 0
+    for row in rows:
+        end = begin + row.num_answer_tokens
+        known[begin : begin + len(row.log_probs)] = torch.tensor(row.log_probs)
+        advantages[begin:end] = row.advantage
+        begin = end
+    return known, advantages
 
 
 def by_length(rows: Sequence[Example], batch_rows: int) -> Iterator[list[Example]]:

@@ -9,7 +9,7 @@ checkpoint that needs no adapter. The frozen weights and the float32 ones are ne
 together.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -149,6 +149,22 @@ def unmerge(model: CausalLM, start: Path, place: torch.device, dtype: torch.dtyp
             frozen[name].data = tensor.to(place, dtype, copy=True)
     for kind in KINDS.values():
         kind.enable(model, on=True)
+
+
+def current(
+    model: CausalLM, start: Path, place: torch.device
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield each weight that training changes as it is by now, float32; the model stays as it is.
+
+    What an adapter does to a matrix is put into the start's own, read again one at a time.
+    """
+    own = {name: weight for name, weight in weights(model).items() if weight.requires_grad}
+    yield from ((name, weight.detach()) for name, weight in own.items())
+    changes = {name: of for kind in KINDS.values() for name, of in kind.changes(model).items()}
+    for name, tensor in checkpoint.tensors(start) if changes else ():
+        if name in changes:
+            with torch.no_grad():
+                yield name, changes[name](tensor.to(place, torch.float32))
 
 
 def apply(folder: Path, start: Path, out: Path, share: float = 1.0) -> None:

@@ -20,11 +20,11 @@ import torch
 from potstill.distill.objectives import OBJECTIVES
 from potstill.distill.objectives.margin import correct, correct_top
 from potstill.distill.objectives.outcomes import compare
-from potstill.logits.dense import Dense, Live
+from potstill.logits.dense import Dense, Live, Several
 from potstill.logits.sampled import Sampled
 from potstill.logits.topk import MIN_LOG_PROBABILITY, TopK
 
-Signal = TopK | Sampled | Dense | Live  # what a teacher says of N tokens
+Signal = TopK | Sampled | Dense | Live | Several  # what a teacher says of N tokens
 LEAST_TAIL = 1e-30  # a student's smaller tail counts as this: 69 nats, and no division by zero
 
 
@@ -144,7 +144,7 @@ def _whole(
     logits_BV: torch.Tensor,
     q_BV: torch.Tensor,
     labels_B: torch.Tensor,
-    teacher: Dense | Live,
+    teacher: Dense | Live | Several,
     how: Divergent,
     hard_B1: torch.Tensor,
     soft_B1: torch.Tensor,
