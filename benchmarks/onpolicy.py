@@ -2,11 +2,11 @@
 
     python -m benchmarks.onpolicy [--run .] [--steps 30] [--rows 8] [--tokens 128] [--seed 0]
 
-The run's adapted teacher and start, and the first half of its curated tasks as prompts; the others
-are held out. Both take the same optimiser, rate, rows a step, tokens an answer and reverse KL at
-temperature 1, all weights, no layers computed twice. Each way trains in a fresh process on the same
-threads. A step's time is from the end of the one before; the first, which loads and compiles, is
-left out. Answer tokens count the end token.
+The run's adapted teacher and start, and its curated tasks as prompts but for some that are held
+out. Both ways take the same prompts in the same steps, the same optimiser, rate, tokens an answer
+and reverse KL at temperature 1, all weights, no layers computed twice. Each way trains in a fresh
+process on the same threads. A step's time is from the end of the one before; the first, which loads
+and compiles, is left out. Answer tokens count the end token.
 
 Held out: KL(student || teacher) in nats a token, exact at each place of answers that the student
 draws to prompts that nobody trained on, with transformers' `generate` for both ways.
@@ -47,6 +47,16 @@ class Setting:
         self.place = device.pick_device()
         self.dtype = device.compute_dtype("auto", self.place)
 
+    def asked(self) -> list[list[Any]]:
+        """Return the prompts of all steps, in the order in which ours asks them."""
+        from potstill.tokens import examples
+
+        rows = [task.example() for task in self.tasks]
+        order = examples.order(rows, self.given.rows, self.given.seed, 0)
+        batches = [batch for batch in order if len(batch) == self.given.rows]
+        assert len(batches) >= self.given.steps, "fewer prompts than the steps ask"
+        return [list(self.tasks[row].messages) for batch in batches for row in batch]
+
 
 def ours(setting: Setting, refresh_every: int, out: Path) -> list[tuple[float, float]]:
     """Train; return seconds and answer tokens of each step."""
@@ -56,18 +66,17 @@ def ours(setting: Setting, refresh_every: int, out: Path) -> list[tuple[float, f
     from potstill.logits import caching, live, source
     from potstill.logits.store import LIVE
     from potstill.models import checkpoint
-    from potstill.rollouts.policy import LlamaPolicy
     from potstill.rollouts.recipe import OnPolicy
     from potstill.rollouts.rounds import Rounds
-    from potstill.rollouts.student import end_id
+    from potstill.rollouts.student import end_id, policy_of
     from potstill.rollouts.verdicts import Judge
 
     given = setting.given
     recipe = OnPolicy(
         model="m", signal="signals/live", objective="reverse_kl", temperature=1.0, reward=0.0,
         samples=1, formats=["code"], max_tokens=given.tokens, sampling_temperature=1.0, top_p=1.0,
-        refresh_every=refresh_every, max_mined=0, quantisation="f16", policy="edgecoder", cpu_s=4.0,
-        sandbox="minimum", workers=2, steps=given.steps, batch_rows=given.rows, pass_tokens=4096,
+        refresh_every=refresh_every, max_mined=0, quantisation="auto", policy="edgecoder", cpu_s=4.0,
+        sandbox="minimum", workers=2, steps=given.steps, batch_rows=given.rows, pass_tokens=1024,
         learning_rate=RATE, warmup_steps=1, weight_decay=0.0, clip_norm=1.0, evaluate_every=1,
         checkpoint_every=0, max_rows=10**6, chunk_tokens=512, precision="auto",
         threads=given.threads, seed=given.seed,
@@ -87,8 +96,7 @@ def ours(setting: Setting, refresh_every: int, out: Path) -> list[tuple[float, f
         begin = Start.of(setting.start, recipe)
         model = begin.model()
         longest = max(len(task.ids) for task in setting.tasks) + given.tokens
-        policy = LlamaPolicy(setting.start, scratch / "policy", quantisation="f16",
-                             threads=given.threads, context=longest)  # fmt: skip
+        policy = policy_of(recipe, setting.start, scratch / "policy", longest)
         rounds = Rounds(setting.tasks, recipe, policy, begin.current,
                         Judge("edgecoder", 4.0, "minimum", 2), end_id(setting.chat),
                         scratch / "rounds")  # fmt: skip
@@ -134,7 +142,7 @@ def trl(setting: Setting, out: Path) -> list[tuple[float, float]]:
             warmup_steps=1, lr_scheduler_type="cosine", max_grad_norm=1.0, adam_beta2=0.95,
             gradient_checkpointing=False, max_completion_length=given.tokens, temperature=1.0,
             beta=1.0, logging_steps=1, report_to="none", save_strategy="no", disable_tqdm=True,
-            seed=given.seed,
+            seed=given.seed, shuffle_dataset=False,
         )  # fmt: skip
         tokenizer = AutoTokenizer.from_pretrained(setting.start)
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
@@ -142,9 +150,7 @@ def trl(setting: Setting, out: Path) -> list[tuple[float, float]]:
             AutoModelForCausalLM.from_pretrained(setting.start, dtype=torch.float32),
             AutoModelForCausalLM.from_pretrained(setting.teacher, dtype=setting.dtype),
             config,
-            train_dataset=Dataset.from_dict(
-                {"prompt": [list(task.messages) for task in setting.tasks]}
-            ),
+            train_dataset=Dataset.from_dict({"prompt": setting.asked()}),
             processing_class=tokenizer,
             callbacks=[Note()],
         )

@@ -27,7 +27,7 @@ def exported(folder, out, quantisation):
     return out / "model.gguf"
 
 
-@pytest.mark.parametrize("quantisation", ["f16", "q8_0"])
+@pytest.mark.parametrize("quantisation", ["f16", "bf16", "q8_0"])
 @pytest.mark.parametrize("family", CASES)
 def test_new_weights_make_the_file_of_their_checkpoint(
     family, quantisation, tiny_checkpoint, tmp_path

@@ -25,7 +25,7 @@ from potstill.errors import InputError
 from potstill.export import converter, gguf_float16
 
 MODEL_FILE = "model.gguf"
-QUANTISATIONS = ("f16", "q8_0", "q4_k_m", "q4_0", "q4_k_m_head_q5_0")
+QUANTISATIONS = ("f16", "bf16", "q8_0", "q4_k_m", "q4_0", "q4_k_m_head_q5_0")
 EMBEDDING = "token_embd.weight"
 
 
@@ -76,6 +76,7 @@ def _quantise(source: Path, target: Path, quantisation: str) -> None:
     from potstill.runtime.llama_library import take_errors
 
     types = {
+        "bf16": llama_cpp.LLAMA_FTYPE_MOSTLY_BF16,
         "q8_0": llama_cpp.LLAMA_FTYPE_MOSTLY_Q8_0,
         "q4_k_m": llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_K_M,
         "q4_0": llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_0,

@@ -28,7 +28,7 @@ class LlamaPolicy:
         Args:
             start: the checkpoint that the student begins as.
             folder: for the file.
-            quantisation: of the matrices: f16 or q8_0.
+            quantisation: of the matrices: bf16, f16 or q8_0.
             threads: of llama.cpp.
             context: most ids of a prompt with its answer.
 

@@ -46,7 +46,8 @@ class OnPolicy(Training):
     top_p: Annotated[float, Field(gt=0, le=1)]
     refresh_every: Positive  # steps that the answers of one state of the weights serve
     max_mined: Annotated[int, Field(ge=0)]  # mined functions that are asked for too
-    quantisation: Literal["f16", "q8_0"]  # of the weights that answer, in llama.cpp
+    # Of the weights that answer in llama.cpp; auto: bf16 where the hardware has it, else f16
+    quantisation: Literal["auto", "bf16", "f16", "q8_0"]
     policy: str  # subset policy
     cpu_s: Seconds  # of one execution
     sandbox: Mode

@@ -8,6 +8,8 @@ text.
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from potstill.distill import student, training
 from potstill.distill.objective import Objective
 from potstill.distill.start import Start
@@ -116,13 +118,18 @@ def _served(served: Sequence[Served], start: Path, vocabulary: Path) -> source.S
     return Routed(teachers, languages, others[0] if others else None)
 
 
-def _policy(recipe: OnPolicy, start: Path, folder: Path, context: int) -> Policy:
+def policy_of(recipe: OnPolicy, start: Path, folder: Path, context: int) -> Policy:
+    """Return what answers as the student, which begins as `start`."""
     if recipe.server is not None:
         return ServerPolicy(recipe.server, start)
+    held = recipe.quantisation
+    if held == "auto":
+        multiplies = device.compute_dtype("auto", torch.device("cpu")) == torch.bfloat16
+        held = "bf16" if multiplies else "f16"
     policy = LlamaPolicy(
         start,
         folder,
-        quantisation=recipe.quantisation,
+        quantisation=held,
         threads=recipe.threads,
         context=context,
     )
@@ -140,7 +147,7 @@ def _rounds(recipe: OnPolicy, begin: Start, curated: Path, scratch: Path) -> Rou
     return Rounds(
         tasks=asked,
         recipe=recipe,
-        policy=_policy(recipe, begin.path, scratch / "policy", longest),
+        policy=policy_of(recipe, begin.path, scratch / "policy", longest),
         current=begin.current,
         judge=Judge(recipe.policy, recipe.cpu_s, recipe.sandbox, recipe.workers),
         end_id=end_id(chat),

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from gguf import GGMLQuantizationType
 
 from potstill.errors import InputError
 from potstill.models import families, gguf_header, gguf_names
 from potstill.models.gguf_header import Tensor
 
+_PLAIN = (GGMLQuantizationType.F32, GGMLQuantizationType.F16, GGMLQuantizationType.BF16)
 _PAIRED = ("q_proj.weight", "q_proj.bias", "k_proj.weight", "k_proj.bias")
 
 
@@ -80,7 +82,6 @@ class WeightsFile:
 
     def _encode(self, name: str, weight: torch.Tensor) -> np.ndarray:
         """Return the bytes of a tensor in the type that the file has it in."""
-        from gguf import GGMLQuantizationType
         from gguf.quants import quantize
 
         kind = self._tensor(name).type
@@ -92,9 +93,11 @@ class WeightsFile:
                     f"{name} holds values that are not finite in float16: lower learning_rate"
                 )
             exact = half if kind == GGMLQuantizationType.F16 else half.float()
+        if kind == GGMLQuantizationType.BF16:  # which numpy does not have
+            exact = exact.bfloat16().view(torch.int16)
         values = exact.numpy()
         if self._paired and name.endswith(_PAIRED):
             values = gguf_names.pair(values, self._heads[name.rpartition("_proj.")[0][-1]])
-        if kind not in (GGMLQuantizationType.F32, GGMLQuantizationType.F16):
+        if kind not in _PLAIN:
             values = quantize(values, kind)
         return np.ascontiguousarray(values).reshape(-1).view(np.uint8)
