@@ -181,6 +181,16 @@ def history(steps, perplexity):
     return "\n".join(lines) + "\n"
 
 
+def answer(root, name, steps=8):
+    """Make a student one that was taught on its own answers, after `kd`."""
+    path = root / f"data/training/{name}/history.csv"
+    head, *lines = path.read_text().splitlines()
+    head += ",staleness,answer_length,cut_share,passed_share,accepted_share"
+    told = [f"{line},{0.001 * n:.4f},40.5,0.0,{n / steps:.3f},1.0" for n, line in enumerate(lines)]
+    path.write_text("\n".join([head, *told]) + "\n")
+    change(root / f"metrics/distill/{name}.json", start="students/kd")
+
+
 def write_variant(root, variant):
     checkpoint, quantisation, form, size, solved, count, speed, wait = variant
     owner = checkpoint.rsplit("/", 1)[-1]

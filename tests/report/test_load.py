@@ -266,3 +266,8 @@ def test_no_checkpoint_plays_two_roles(look, tmp_path):
 def test_the_tree_of_these_tests_is_json_as_the_stages_write_it(flags):
     for path in (flags["metrics_in"] / "score").glob("*.json"):
         json.dumps(json.loads(path.read_text()), allow_nan=False)
+
+
+def test_a_student_that_goes_on_from_another_is_led_back_to_its_start(look, tmp_path):
+    change(tmp_path / "metrics/distill/kd.json", start="students/labels_only")
+    assert dict(look().results.lineage)["Student begins as"] == "teacher_adapted"

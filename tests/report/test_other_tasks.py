@@ -143,4 +143,5 @@ def test_nothing_in_the_report_names_a_task():
     for path in [*(ROOT / "lib/potstill/report").iterdir(), ROOT / "stages/compare.py"]:
         if path.suffix in (".py", ".html"):
             quoted = re.findall(r"[\"'](\w+)[\"']", path.read_text(encoding="utf-8"))
-            assert not set(quoted) & set(TASKS), path
+            columns = {"divergence"} if path.name == "load.py" else set()  # of a training's history
+            assert not set(quoted) & set(TASKS) - columns, path

@@ -1,14 +1,15 @@
 """Plots are well-formed, self-contained, deterministic, and their names do not overlap."""
 
+import csv
 import itertools
 import re
 from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
-from potstill.report import figure, labels, plots
+from potstill.report import figure, labels, plots, shown
 
-from tests.report.fake_tree import change, not_run
+from tests.report.fake_tree import answer, change, not_run
 
 PLOTS = ["quality-size", "quality-speed", "quality-first-token", "loss", "levels", "rejections"]
 
@@ -29,6 +30,20 @@ def test_all_are_drawn_and_are_xml_that_refers_to_itself_only(drawn):
         assert used <= ids
         assert not re.search(r'(href="|url\()(?!#)', plot.svg)
         assert "<script" not in plot.svg
+
+
+def test_a_student_that_was_taught_on_its_own_answers_has_their_plot(look, tmp_path):
+    answer(tmp_path, "labels_only")
+    view = look()
+    (plot,) = plots.own_answers(view)
+    assert "labels_only passes" in plot.title
+    assert "staleness is at most" in plot.note
+    assert ">labels_only (divergence)<" in plot.svg
+    assert plot in plots.all_plots(view)
+    shown.write(view, tmp_path / "shown")
+    rows = list(csv.DictReader((tmp_path / "shown/own_answers.csv").open()))
+    assert {row["student"] for row in rows} == {"labels_only"}
+    assert [float(row["passed"]) for row in rows[:3]] == [0.0, 12.5, 25.0]
 
 
 def test_no_two_plots_share_an_id(drawn):

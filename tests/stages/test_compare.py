@@ -42,7 +42,13 @@ def test_outputs_are_whole_and_a_second_run_is_equal(first, flags, tmp_path):
     assert run(flags, tmp_path / "out") == metrics
     written = files.sha256_tree(out)
     names = {path.relative_to(out).as_posix() for path in files.files_below(out)}
-    tables = {"validation_loss.csv", "quality.csv", "rejections.csv", "results.json"}
+    tables = {
+        "validation_loss.csv",
+        "own_answers.csv",
+        "quality.csv",
+        "rejections.csv",
+        "results.json",
+    }
     shown = {*tables, "quality.svg", "table.md"}
     single = {"headline.json", "results.md", "report.html"}
     assert names == single | {f"shown/{name}" for name in shown}

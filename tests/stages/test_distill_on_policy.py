@@ -7,8 +7,8 @@ import shutil
 import pytest
 from potstill import files
 from potstill.errors import InputError
-from potstill.logits import caching, endpoint, live
-from potstill.rollouts import policy, rounds
+from potstill.logits import caching, live
+from potstill.rollouts import endpoint, policy, rounds
 from potstill.tokens import folds
 
 from stages import cache_logits

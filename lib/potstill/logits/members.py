@@ -4,18 +4,15 @@ Made again it costs nothing, and a student follows the hashes: what DVC knows of
 every ensemble that the store is in.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from potstill import files
 from potstill.errors import InputError
 from potstill.logits import store
 from potstill.logits.ensemble import Ensemble
-from potstill.logits.live import LiveTeacher
-from potstill.logits.routed import Routed
+from potstill.logits.routed import Asked, Routed
 from potstill.logits.store import LIVE, LogitStore
 from potstill.params import closest
 
@@ -72,13 +69,12 @@ def write(
     return {"num_signals": len(folders), **ensemble.summary()}
 
 
-def read(folder: Path, dtype: torch.dtype, device: torch.device) -> Ensemble | Routed:
+def read(folder: Path, run: Callable[[Path], Asked]) -> Ensemble | Routed:
     """Return the ensemble of a folder: of stored signals their mean, of live ones each in its turn.
 
     Args:
         folder: data/ensembles/NAME.
-        dtype: of live teachers' products.
-        device: where live teachers run.
+        run: loads the teacher of a live signal.
 
     Raises:
         InputError: it is none of this version, a signal of it has changed since, or live teachers
@@ -101,7 +97,7 @@ def read(folder: Path, dtype: torch.dtype, device: torch.device) -> Ensemble | R
         return _stored(folders, header)
     turns = {name: _turn(name, given) for name, given in header["by_domain"].items()}
     default = _turn("", header["weights"]) if sum(map(bool, header["weights"])) == 1 else None
-    return Routed([LiveTeacher(path, dtype, device) for path in folders], turns, default)
+    return Routed([run(path) for path in folders], turns, default)
 
 
 def _stored(folders: Sequence[Path], header: Mapping[str, Any]) -> Ensemble:

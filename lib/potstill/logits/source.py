@@ -1,6 +1,7 @@
 """What a student learns a teacher's distributions from, whatever way they come."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -71,8 +72,9 @@ def open_source(folder: Path, dtype: torch.dtype, device: torch.device) -> Sourc
         codec = described["header"]["codec"]
     except (TypeError, KeyError):
         raise InputError(f"{folder}/header.json is not that of a signal: {AGAIN}") from None
+    run = partial(LiveTeacher, dtype=dtype, device=device)
     if codec == LIVE:
-        return LiveTeacher(folder, dtype, device)
+        return run(folder)
     if codec == members.CODEC:
-        return members.read(folder, dtype, device)
+        return members.read(folder, run)
     return LogitStore(folder)

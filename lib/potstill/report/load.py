@@ -18,6 +18,7 @@ from potstill.report import lineage
 from potstill.report.record import Record
 from potstill.report.results import (
     PAIRED,
+    Answers,
     Curated,
     Estimate,
     History,
@@ -36,6 +37,8 @@ LIKELIHOOD_KEYS = ("id", "group", "nll_nats", "tokens")
 FLAGS = sorted({key for keys in PAIRED.values() for key in keys})
 ROW_KEYS = ("id", "task", "family")
 HISTORY_KEYS = ("step", "ce", "validation_nll")
+# of a student's own answers, in the order of `Answers`
+ANSWER_KEYS = ("divergence", "staleness", "passed_share", "accepted_share")
 VERDICTS = ("pass", "fail", "not-run")
 
 
@@ -97,12 +100,20 @@ def load(sources: Sources, settings: Comparison) -> Results:
             dataset=Record.read(sources.stage("build_dataset")),
             vocabulary=Record.read(sources.stage("build_vocabulary")),
             adapted=adapted,
-            start=Record.read(sources.stage(f"init_student/{student.start}")),
+            start=Record.read(sources.stage(f"init_student/{_first(sources, student.start)}")),
             cached={
                 name: Record.read(sources.stage(f"cache_logits/{name}")) for name in student.signals
             },
         ),
     )
+
+
+def _first(sources: Sources, start: str) -> str:
+    """Return the name of the start that a student goes back to, over students it went on from."""
+    kind, _, name = start.rpartition("/")
+    if kind != "students":
+        return name
+    return _first(sources, Record.read(sources.stage(f"distill/{name}")).text("start"))
 
 
 def _run(sources: Sources, name: str) -> Run:
@@ -159,13 +170,16 @@ def read_history(path: Path) -> History:
     missing = [key for key in HISTORY_KEYS if key not in (reader.fieldnames or ())]
     if missing:
         raise InputError(f"{path} has no column {', '.join(missing)}: run distill again")
-    losses, validation = [], []
+    losses, validation, answers = [], [], []
     for row in reader:
         step = _cell(path, row, "step")
         losses.append((step, _cell(path, row, "ce")))
         if row["validation_nll"]:
             validation.append((step, _cell(path, row, "validation_nll")))
-    return History(losses, validation)
+        if row.get("staleness"):
+            cells = (_cell(path, row, key) for key in ANSWER_KEYS)
+            answers.append(Answers(step, *cells))
+    return History(losses, validation, answers)
 
 
 def _cell(path: Path, row: dict[str, str], key: str) -> float:

@@ -18,7 +18,7 @@ def all_plots(view: View) -> list[Plot]:
     """Return all plots in reading order."""
     return [
         against_size(view), against_speed(view), against_first_token(view), loss_curves(view),
-        levels(view), rejections(view),
+        *own_answers(view), levels(view), rejections(view),
     ]  # fmt: skip
 
 
@@ -167,6 +167,40 @@ def loss_curves(view: View) -> Plot:
         figure_.legend(loc="outside upper left", ncols=2, fontsize=8)
         note = "Faint lines: the cross-entropy of each training batch. Points: validation rows."
         return Plot("loss", title, to_svg(figure_, "loss", title), note)
+
+
+def own_answers(view: View) -> list[Plot]:
+    """Divergence and verdicts of students' own answers by step; nothing where none is so taught."""
+    runs = [(n, run) for n, s in view.students.items() for run in s.runs if run.history.answers]
+    if not runs:
+        return []
+    mine = next((run for name, run in runs if name == view.settings.student), runs[0][1])
+    told = mine.history.answers
+    few = max(1, len(told) // 4)
+    first, last = (sum(one.passed for one in part) / few for part in (told[:few], told[-few:]))
+    title = (
+        f"Of its own answers {mine.name} passes {text.percent(last)} in the last quarter of its "
+        f"steps, {text.percent(first)} in the first"
+    )
+    with drawing("own_answers") as (figure_, axes):
+        right = axes.twinx()
+        for name, run in runs:
+            paint, steps = colour(view, name), [one.step for one in run.history.answers]
+            nats = [one.kl_nats for one in run.history.answers]
+            axes.plot(steps, nats, color=paint, label=f"{run.name} (divergence)")
+            shares = [100 * one.passed for one in run.history.answers]
+            right.plot(steps, shares, color=paint, linestyle=":", label=f"{run.name} (passed)")
+        axes.set_xlabel("Step")
+        axes.set_ylabel("Divergence from the teacher, nats a token")
+        right.set_ylabel("Passed, % of the step's answers")
+        right.set_ylim(0, 100)
+        figure_.legend(loc="outside upper left", ncols=2, fontsize=8)
+        worst = max(abs(one.staleness_nats) for _, run in runs for one in run.history.answers)
+        note = (
+            "Answers that a student draws while it is trained, so no measure of what it is "
+            f"delivered with. Their staleness is at most {worst:.4f} nats a token."
+        )
+        return [Plot("own_answers", title, to_svg(figure_, "own_answers", title), note)]
 
 
 def levels(view: View) -> Plot:

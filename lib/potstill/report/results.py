@@ -3,7 +3,7 @@
 The report knows tasks and measures by the names that the scores bear, and no others.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 PERPLEXITY = "perplexity"
@@ -44,6 +44,18 @@ class History:
 
     losses: list[tuple[float, float]]  # cross-entropy of the labels on training rows
     validation: list[tuple[float, float]]
+    answers: "list[Answers]" = field(default_factory=list)  # of a student taught on its own
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a student answered in one step of its training, and what came of it."""
+
+    step: float
+    kl_nats: float  # the divergence from the teacher, a token
+    staleness_nats: float  # KL(weights that answered || weights that were trained), a token
+    passed: float  # shares of the answers
+    inside: float
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ def write(view: View, folder: Path) -> None:
     """Write the folder; equal numbers give equal bytes.
 
     validation_loss.csv: student, step, nats (a validation token).
+    own_answers.csv: student, step, of students that are taught on their own answers kl_nats and
+        staleness_nats (a token), passed and inside (per cent of the step's answers).
     quality.csv: export, role, rate, low, high (per cent, of the primary endpoint's measure), mb,
         tok_s; without speed an empty cell.
     rejections.csv: reason, rows.
@@ -21,6 +23,8 @@ def write(view: View, folder: Path) -> None:
     """
     folder.mkdir()
     _write(folder / "validation_loss.csv", ("student", "step", "nats"), _losses(view))
+    told = ("student", "step", "kl_nats", "staleness_nats", "passed", "inside")
+    _write(folder / "own_answers.csv", told, _own_answers(view))
     head = ("export", "role", "rate", "low", "high", "mb", "tok_s")
     _write(folder / "quality.csv", head, _quality(view))
     rejected = view.results.curated.rejected.items()
@@ -42,6 +46,14 @@ def _losses(view: View) -> Iterable[tuple[str, float, float]]:
             yield run.name, 0, round(starts[run.start], 4)
         for step, nats in run.history.validation:
             yield run.name, int(step), round(nats, 4)
+
+
+def _own_answers(view: View) -> Iterable[tuple[str | float, ...]]:
+    for run in (run for student in view.students.values() for run in student.runs):
+        for one in run.history.answers:
+            nats = (round(one.kl_nats, 4), round(one.staleness_nats, 5))
+            shares = (round(100 * one.passed, 1), round(100 * one.inside, 1))
+            yield run.name, int(one.step), *nats, *shares
 
 
 def _quality(view: View) -> Iterable[tuple[str | float, ...]]:

@@ -6,7 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from potstill.distill.objectives import OBJECTIVES
 from potstill.distill.recipe import Training
-from potstill.logits.endpoint import Endpoint
+from potstill.rollouts.endpoint import Endpoint
 from potstill.sandbox import Mode
 
 Positive = Annotated[int, Field(ge=1)]

@@ -15,9 +15,9 @@ import torch
 
 from potstill import files
 from potstill.errors import InputError
-from potstill.logits.endpoint import Client
 from potstill.models import checkpoint
 from potstill.models.chat import ChatTokenizer
+from potstill.rollouts.endpoint import Client
 from potstill.rollouts.recipe import Server
 from potstill.runtime import Answer, Request
 

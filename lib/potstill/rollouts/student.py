@@ -18,7 +18,6 @@ from potstill.loading import device
 from potstill.logits import source
 from potstill.logits.ensemble import Ensemble
 from potstill.logits.routed import Routed
-from potstill.logits.served import ServedTeacher
 from potstill.logits.store import LogitStore
 from potstill.models import checkpoint, formats
 from potstill.models.chat import ChatTokenizer
@@ -26,6 +25,7 @@ from potstill.rollouts import tasks
 from potstill.rollouts.policy import LlamaPolicy
 from potstill.rollouts.recipe import OnPolicy, Served
 from potstill.rollouts.rounds import Policy, Rounds
+from potstill.rollouts.served import ServedTeacher
 from potstill.rollouts.server import ServerPolicy
 from potstill.rollouts.verdicts import Judge
 from potstill.students import trimming

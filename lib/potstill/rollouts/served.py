@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from potstill.errors import InputError
-from potstill.logits import endpoint
 from potstill.logits.topk import MIN_LOG_PROBABILITY, TopK
+from potstill.rollouts import endpoint
 from potstill.tokens.examples import Example
 
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from potstill.errors import InputError
 from potstill.loading import load
-from potstill.logits import endpoint
-from potstill.logits.served import ServedTeacher
 from potstill.logits.topk import truncate
+from potstill.rollouts import endpoint
+from potstill.rollouts.served import ServedTeacher
 
 from tests.distill.runs import ROWS
 from tests.model_server import serve
