@@ -8,7 +8,7 @@ import copy
 import pytest
 import torch
 from potstill.distill.head import fused
-from potstill.distill.objective import Objective
+from potstill.distill.objective import Objective, Spoken
 from potstill.loading.head import map_logits, token_nlls
 from potstill.logits.dense import Dense
 from potstill.logits.sampled import Sampled
@@ -318,3 +318,34 @@ def test_mapped_chunks_are_the_heads_logits_in_its_dtype(autocast):
     assert logits.dtype == (torch.bfloat16 if autocast else torch.float32)
     assert torch.allclose(logits, want, rtol=1e-2 if autocast else 1e-5, atol=1e-6)
     assert [part.start for _, part in parts] == [0, 4, 8]
+
+
+@pytest.mark.parametrize("signal", [None, Dense(TEACHER)], ids=["labels", "teacher"])
+def test_rewards_and_staleness_of_a_students_own_tokens_are_those_written_out(signal):
+    known = draw(N, seed=11, scale=1.0).abs().neg()
+    known[3] = float("nan")  # nobody knows, as of a token that ends an answer
+    rewards = draw(N, seed=12, scale=1.0)
+    hidden, head = student()
+    objective = Objective("reverse_kl", alpha=0.0, chunk_tokens=4)
+    found = objective(hidden, head, LABELS, signal, WEIGHTS, Spoken(known, rewards))
+    found.loss.backward()
+    plain, other = student()
+    log_q = torch.log_softmax(other(plain), -1)
+    own = log_q.gather(1, LABELS[:, None]).squeeze(1)
+    if signal is None:
+        taught = -(WEIGHTS @ own)
+    else:
+        each = (log_q.exp() * (log_q - torch.log_softmax(TEACHER, -1))).sum(-1)
+        taught = WEIGHTS @ each
+    wanted = taught - rewards @ own  # a positive reward draws the student to the token
+    wanted.backward()
+    torch.testing.assert_close(found.loss, wanted, rtol=1e-9, atol=1e-9)
+    for one, two in zip(gradients(hidden, head), gradients(plain, other), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-7, atol=1e-9)
+    gap = (known - own).nansum().detach()
+    torch.testing.assert_close(found.staleness, gap, rtol=1e-9, atol=1e-9)
+
+
+def test_of_other_rows_nothing_is_stale():
+    hidden, head = student()
+    assert "staleness" not in Objective()(hidden, head, LABELS).columns()
