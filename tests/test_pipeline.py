@@ -28,7 +28,7 @@ students logits testing
 curation distill
 export
 rollouts
-adoption proving evaluate sampling recipes
+adoption proving evaluate sampling recipes doctor
 report
 card
 cli

@@ -18,6 +18,7 @@ from potstill.errors import InputError, missing
 PACKAGES = {
     "check": ("potstill.cli.check", "say whether code stays inside the executor's subset"),
     "run": ("potstill.cli.run", "run untrusted code in the sandbox"),
+    "doctor": ("potstill.cli.doctor", "look for what would spoil the trainings, in a minute each"),
     "chat": ("potstill.cli.chat", "talk with an artefact"),
     "adopt": (
         "potstill.cli.adopt",

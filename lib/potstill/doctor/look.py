@@ -1,0 +1,85 @@
+"""All looks at one student's training, in the order in which a fault spoils the next."""
+
+import itertools
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from potstill.distill import student
+from potstill.distill.recipe import Recipe
+from potstill.distill.start import Start
+from potstill.distill.training import Loss
+from potstill.doctor import prediction, rows, steps, teacher
+from potstill.doctor.finding import Finding
+from potstill.doctor.patient import Patient
+from potstill.errors import InputError
+from potstill.loading import device
+from potstill.tokens import examples, table
+from potstill.tokens.examples import Example
+
+ROWS, HELD_OUT = 64, 24
+
+
+def look(
+    name: str, recipe: Recipe, *, start: Path, tokens: Path, signal: Path, scratch: Path
+) -> Iterator[Finding]:
+    """Yield what is found, as it is found; nothing of the pipeline's is changed.
+
+    Args:
+        name: of the student.
+        recipe: its settings.
+        start: the checkpoint that it begins as.
+        tokens: folder with train.arrow and validation.arrow.
+        signal: folder of its signal; for labels alone that of the tokens again.
+        scratch: a folder for what is tokenised again.
+
+    Raises:
+        InputError: start or tokens cannot be read.
+    """
+    device.make_deterministic(recipe.seed, recipe.threads)
+    started = time.perf_counter()
+    patient = _patient(name, recipe, start, tokens, signal, scratch)
+    loading_s = time.perf_counter() - started
+    yield from (rows.ids(patient), rows.mask(patient), rows.end(patient))
+    yield teacher.signal(patient)
+    if patient.loss is None:
+        return
+    for one in (teacher.shift, teacher.divergence, teacher.kept_mass, teacher.better):
+        yield one(patient)
+    costs = steps.Costs([], [])
+    yield steps.gradient(patient)
+    yield steps.rate(patient, costs)
+    yield prediction.predict(patient, costs, loading_s)
+
+
+def _patient(
+    name: str, recipe: Recipe, start: Path, tokens: Path, signal: Path, scratch: Path
+) -> Patient:
+    begin = Start.of(start, recipe)
+    chat = begin.chat()
+    found, _ = table.fit(tokens / "train.arrow", chat, scratch / "train.arrow")
+    every = found.of_folds(recipe.folds)[: recipe.max_rows]
+    heldout, _ = table.fit(tokens / "validation.arrow", chat, scratch / "validation.arrow")
+    loss: Loss | None = None
+    complaint = ""
+    try:
+        loss = student.distillation_loss(recipe, start, signal)
+    except InputError as error:
+        complaint = str(error)
+    return Patient(
+        name=name,
+        recipe=recipe,
+        begin=begin,
+        model=begin.model(),
+        loss=loss,
+        complaint=complaint,
+        rows=_drawn(every, ROWS, recipe.seed),
+        all_rows=every,
+        heldout=_drawn(heldout, HELD_OUT, recipe.seed),
+        folder=tokens,
+    )
+
+
+def _drawn(found: table.MappedRows, count: int, seed: int) -> list[Example]:
+    numbers = itertools.chain.from_iterable(examples.order(found, 1, seed, 0))
+    return [found[number] for number in itertools.islice(numbers, count)]

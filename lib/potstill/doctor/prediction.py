@@ -1,0 +1,98 @@
+"""How long a training will take, how much memory and disk, from a few of its steps.
+
+Seconds a token of a step and of a measurement are taken from `steps`; how many of both a training
+has follows from the lengths of its rows and its seed, exactly.
+"""
+
+import resource
+
+import numpy as np
+
+from potstill.distill import checkpoints, phases, stopping
+from potstill.doctor.finding import Finding
+from potstill.doctor.patient import Patient
+from potstill.doctor.steps import Costs
+from potstill.models import checkpoint
+from potstill.tokens import examples, table
+
+_MOMENTS = 2  # of AdamW, float32 as the weights
+
+
+def predict(patient: Patient, costs: Costs, loading_s: float) -> Finding:
+    """Foresee a training.
+
+    Args:
+        patient: the training.
+        costs: of the steps that `steps.rate` made.
+        loading_s: seconds in which tokenizer, model and teacher were loaded.
+    """
+    if not costs.step_s[1:]:
+        return Finding("prediction", "not-run", "no step was made")
+    recipe = patient.recipe
+    looks = sum(stopping.is_evaluated(recipe, step + 1) for step in range(recipe.steps))
+    heldout = {split: _heldout_tokens(patient, split) for split in ("validation", "test")}
+    looked = looks * heldout["validation"] + sum(heldout.values())
+    numbers = {
+        "steps_s": _step_tokens(patient) * costs.per_token_s,
+        "looks_s": looked * costs.per_looked_token_s,
+        "loading_s": loading_s,
+        "memory_mb": _peak_mb(),
+        "disk_mb": _disk_bytes(patient) / 1e6,
+    }
+    numbers["seconds"] = sum(numbers[name] for name in ("steps_s", "looks_s", "loading_s"))
+    words = (
+        f"{recipe.steps} steps take about {_span(numbers['seconds'])} on this machine, "
+        f"{numbers['memory_mb'] / 1e3:.1f} GB of memory, {numbers['disk_mb'] / 1e3:.1f} GB of disk"
+    )
+    return Finding("prediction", "pass", words, numbers)
+
+
+def _step_tokens(patient: Patient) -> int:
+    """Return the tokens of all steps' passes, padding counted: rows stand for their lengths."""
+    total = 0
+    for part in phases.parts(patient.recipe, patient.all_rows):
+        lengths = examples.lengths(part.rows)
+        size, seed = part.recipe.batch_rows, part.recipe.seed
+        per_epoch = -(-len(lengths) // size)
+        for step in range(part.seen, part.seen + part.recipe.steps):
+            epoch, offset = divmod(step, per_epoch)
+            batch = examples.order(part.rows, size, seed, epoch)[offset]
+            total += _padded(sorted(lengths[batch].tolist(), reverse=True), part.recipe.pass_tokens)
+    return total
+
+
+def _padded(lengths: list[int], tokens: int) -> int:
+    """Return what `examples.passes` makes of rows of these lengths, longest first."""
+    total, longest, count = 0, 0, 0
+    for length in lengths:
+        if count and (count + 1) * longest <= tokens:
+            count += 1
+        else:
+            total, longest, count = total + longest * count, length, 1
+    return total + longest * count
+
+
+def _heldout_tokens(patient: Patient, split: str) -> int:
+    stored = table.Table(patient.folder / f"{split}.arrow")
+    lengths = np.sort(stored.lengths)[::-1]
+    size = patient.recipe.batch_rows
+    return int(sum(lengths[n] * len(lengths[n : n + size]) for n in range(0, len(lengths), size)))
+
+
+def _disk_bytes(patient: Patient) -> int:
+    """Return what is written: a checkpoint and, while the next is written, the one before."""
+    trained = sum(p.numel() for p in checkpoints.trained(patient.model).values())
+    delivered = 4 * checkpoint.count_parameters(patient.begin.path)
+    kept = 2 * 4 * trained * (1 + _MOMENTS) if patient.recipe.checkpoint_every else 0
+    return delivered + kept
+
+
+def _peak_mb() -> float:
+    """Return the most that this process has held, which is what a training holds."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _span(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,123 @@
+"""What the teacher says: is it of these rows and tokens, a distribution, and worth following."""
+
+from collections.abc import Callable
+
+import torch
+
+from potstill import statistics
+from potstill.doctor.finding import Finding, judged
+from potstill.doctor.patient import Patient
+from potstill.errors import InputError
+
+ROUNDING_NATS = 1e-3  # by which float16 and bfloat16 let a divergence of 0 come out below
+LEAST_KEPT = 0.9  # mean share of the distribution that is stored
+
+Look = Callable[[Patient], Finding]
+
+
+def signal(patient: Patient) -> Finding:
+    """Open the signal and read it for the rows."""
+    if patient.complaint:
+        return Finding("signal", "fail", patient.complaint)
+    if not patient.is_taught:
+        return Finding("signal", "not-run", "labels alone: no teacher is asked")
+    assert patient.loss is not None
+    assert patient.loss.source is not None
+    try:
+        patient.loss.source.require(patient.all_rows)
+        found = patient.tokens
+    except InputError as error:
+        return Finding("signal", "fail", str(error))
+    names = ", ".join(patient.loss.source.names)
+    words = f"{names} has all {len(patient.all_rows)} rows, and was made for this tokenizer"
+    return Finding("signal", "pass", words, {"tokens": float(len(found.student_nll))})
+
+
+def _asking(name: str) -> Callable[[Look], Look]:
+    """Let a look be not-run where no teacher is asked, or its signal cannot be read."""
+
+    def wrap(look: Look) -> Look:
+        def run(patient: Patient) -> Finding:
+            if not patient.is_taught:
+                return Finding(name, "not-run", "labels alone: no teacher is asked")
+            if signal(patient).verdict == "fail":
+                return Finding(name, "not-run", "the signal cannot be read")
+            return look(patient)
+
+        return run
+
+    return wrap
+
+
+@_asking("shift")
+def shift(patient: Patient) -> Finding:
+    """Move the signal by a token: it must fit the labels best where it is."""
+    moved = patient.tokens.shifted_log_p
+    assert moved is not None
+    best = max(moved, key=lambda offset: moved[offset])
+    told = ", ".join(f"{-value:.2f} at {offset:+d}" for offset, value in sorted(moved.items()))
+    return judged(
+        "shift",
+        best == 0,
+        f"nats a label by the teacher when its word is moved by a token: {told}",
+        "its distributions are of other places than the labels: `dvc repro --force cache_logits`",
+        **{f"nats_{offset:+d}": -value for offset, value in moved.items()},
+    )
+
+
+@_asking("divergence")
+def divergence(patient: Patient) -> Finding:
+    """Take the divergence of each token: none may be below 0, or no number."""
+    found = patient.tokens.divergence
+    assert found is not None
+    lowest, mean = found.min().item(), found.mean().item()
+    is_sound = bool(torch.isfinite(found).all()) and lowest > -ROUNDING_NATS
+    return judged(
+        "divergence",
+        is_sound,
+        f"{patient.recipe.objective} from the teacher is {mean:.3f} nats a token, at least "
+        f"{lowest:.4f}",
+        "what is stored is no distribution: `dvc repro --force cache_logits`",
+        mean_nats=mean,
+        lowest_nats=lowest,
+    )
+
+
+@_asking("kept mass")
+def kept_mass(patient: Patient) -> Finding:
+    """Add up what was stored of each distribution."""
+    found = patient.tokens.kept_mass
+    if found is None:
+        return Finding("kept mass", "not-run", "the signal has whole distributions, or drawn ids")
+    mean = found.mean().item()
+    return judged(
+        "kept mass",
+        mean >= LEAST_KEPT,
+        f"of the teacher's distribution {mean:.1%} is stored",
+        "the rest teaches as one token: raise cache_logits.k",
+        mean=mean,
+    )
+
+
+@_asking("teacher")
+def better(patient: Patient) -> Finding:
+    """Compare teacher and start on the labels; who knows less teaches nothing."""
+    found = patient.tokens
+    assert found.teacher_log_p is not None
+    groups = [row.group for row in patient.rows_by_length]
+    each = [groups[row] for row in found.rows.tolist()]
+    gap = (-found.teacher_log_p - found.student_nll).tolist()
+    interval = statistics.cluster_mean(gap, each)
+    words = (
+        f"the teacher is {-interval.value:.2f} nats a label better than the start "
+        f"({-interval.high:.2f} to {-interval.low:.2f})"
+    )
+    return judged(
+        "teacher",
+        interval.high < 0,
+        words,
+        "take a better teacher, adapt it (adapt_teacher), or train on labels alone (alpha 1)",
+        nats=-interval.value,
+        low_nats=-interval.high,
+        high_nats=-interval.low,
+    )
