@@ -41,13 +41,19 @@ def look(
     patient = _patient(name, recipe, start, tokens, signal, scratch)
     loading_s = time.perf_counter() - started
     yield from (rows.ids(patient), rows.mask(patient), rows.end(patient))
-    yield teacher.signal(patient)
-    if patient.loss is None:
-        return
-    for one in (teacher.shift, teacher.divergence, teacher.kept_mass, teacher.better):
-        yield one(patient)
+    asked = teacher.signal(patient)
+    yield asked
+    if asked.verdict == "fail":
+        return  # nothing more can be done with these rows
+    if patient.is_taught:
+        yield from (
+            teacher.shift(patient),
+            teacher.divergence(patient),
+            *teacher.kept_mass(patient),
+            teacher.better(patient),
+            steps.gradient(patient),
+        )
     costs = steps.Costs([], [])
-    yield steps.gradient(patient)
     yield steps.rate(patient, costs)
     yield prediction.predict(patient, costs, loading_s)
 

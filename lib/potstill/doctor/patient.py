@@ -33,7 +33,8 @@ class Tokens:
         teacher_log_p: of the labels by the teacher; None without one.
         shifted_log_p: by how many tokens its word is moved -> mean log-probability of the labels.
         divergence: from the teacher, nats; None without one.
-        kept_mass: of the teacher's distribution that its signal has; None where it has all.
+        kept_mass: of the teacher's distribution what is stored; None where that is all, or drawn.
+        mass: of that with its tail.
     """
 
     rows: torch.Tensor
@@ -42,6 +43,7 @@ class Tokens:
     shifted_log_p: dict[int, float] | None = None
     divergence: torch.Tensor | None = None
     kept_mass: torch.Tensor | None = None
+    mass: torch.Tensor | None = None
 
 
 @dataclass
@@ -96,7 +98,7 @@ class Patient:
             first += int(part.rows.max()) + 1
         joined = {
             name: _joined([getattr(part, name) for part in parts])
-            for name in ("student_nll", "teacher_log_p", "divergence", "kept_mass")
+            for name in ("student_nll", "teacher_log_p", "divergence", "kept_mass", "mass")
         }
         shifts = [part.shifted_log_p for part in parts if part.shifted_log_p]
         shifted = {o: sum(s[o] for s in shifts) / len(shifts) for o in OFFSETS} if shifts else None
@@ -129,7 +131,10 @@ class Patient:
             return Tokens(rows_N, ce_N)
         num_ids = self.model.lm_head.out_features
         moved = {o: _moved(signal, labels_N, rows_N, o, num_ids) for o in OFFSETS}
-        kept = signal.log_probs_NK.exp().sum(-1).cpu() if isinstance(signal, TopK) else None
+        kept = mass = None
+        if isinstance(signal, TopK):
+            kept = signal.log_probs_NK.exp().sum(-1).cpu()
+            mass = kept + signal.log_tail_N.exp().cpu()
         return Tokens(
             rows_N,
             ce_N,
@@ -137,6 +142,7 @@ class Patient:
             {o: value.mean().item() for o, value in moved.items()},
             div_N,
             kept,
+            mass,
         )
 
     @property

@@ -51,8 +51,7 @@ class Costs:
 def gradient(patient: Patient) -> Finding:
     """Measure which share of the gradient is the teacher's, which the labels'."""
     alpha = patient.recipe.alpha
-    if not patient.is_taught or patient.loss is None:
-        return Finding("gradient", "not-run", "labels alone: no teacher is asked")
+    assert patient.loss is not None, patient.complaint
     rows = list(patient.rows[: patient.recipe.batch_rows])
     parts = {
         "teacher": _norm(patient, rows, replace(patient.loss.objective, alpha=0.0)) * (1 - alpha),

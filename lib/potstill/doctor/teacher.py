@@ -1,6 +1,6 @@
 """What the teacher says: is it of these rows and tokens, a distribution, and worth following."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import torch
 
@@ -10,19 +10,16 @@ from potstill.doctor.patient import Patient
 from potstill.errors import InputError
 
 ROUNDING_NATS = 1e-3  # by which float16 and bfloat16 let a divergence of 0 come out below
+MASS_ERROR = 0.01  # by which what is stored with its rest may miss 1
 LEAST_KEPT = 0.9  # mean share of the distribution that is stored
-
-Look = Callable[[Patient], Finding]
 
 
 def signal(patient: Patient) -> Finding:
     """Open the signal and read it for the rows."""
-    if patient.complaint:
+    if patient.loss is None:
         return Finding("signal", "fail", patient.complaint)
-    if not patient.is_taught:
+    if not patient.is_taught or patient.loss.source is None:
         return Finding("signal", "not-run", "labels alone: no teacher is asked")
-    assert patient.loss is not None
-    assert patient.loss.source is not None
     try:
         patient.loss.source.require(patient.all_rows)
         found = patient.tokens
@@ -33,23 +30,6 @@ def signal(patient: Patient) -> Finding:
     return Finding("signal", "pass", words, {"tokens": float(len(found.student_nll))})
 
 
-def _asking(name: str) -> Callable[[Look], Look]:
-    """Let a look be not-run where no teacher is asked, or its signal cannot be read."""
-
-    def wrap(look: Look) -> Look:
-        def run(patient: Patient) -> Finding:
-            if not patient.is_taught:
-                return Finding(name, "not-run", "labels alone: no teacher is asked")
-            if signal(patient).verdict == "fail":
-                return Finding(name, "not-run", "the signal cannot be read")
-            return look(patient)
-
-        return run
-
-    return wrap
-
-
-@_asking("shift")
 def shift(patient: Patient) -> Finding:
     """Move the signal by a token: it must fit the labels best where it is."""
     moved = patient.tokens.shifted_log_p
@@ -65,13 +45,14 @@ def shift(patient: Patient) -> Finding:
     )
 
 
-@_asking("divergence")
 def divergence(patient: Patient) -> Finding:
-    """Take the divergence of each token: none may be below 0, or no number."""
+    """Take the divergence of each token: none is below 0, and each distribution adds up to 1."""
     found = patient.tokens.divergence
     assert found is not None
     lowest, mean = found.min().item(), found.mean().item()
+    mass = patient.tokens.mass
     is_sound = bool(torch.isfinite(found).all()) and lowest > -ROUNDING_NATS
+    is_sound = is_sound and (mass is None or bool((mass - 1).abs().max() < MASS_ERROR))
     return judged(
         "divergence",
         is_sound,
@@ -83,23 +64,20 @@ def divergence(patient: Patient) -> Finding:
     )
 
 
-@_asking("kept mass")
-def kept_mass(patient: Patient) -> Finding:
-    """Add up what was stored of each distribution."""
+def kept_mass(patient: Patient) -> Iterator[Finding]:
+    """Add up what was stored of each distribution; nothing to say of one that is whole or drawn."""
     found = patient.tokens.kept_mass
-    if found is None:
-        return Finding("kept mass", "not-run", "the signal has whole distributions, or drawn ids")
-    mean = found.mean().item()
-    return judged(
-        "kept mass",
-        mean >= LEAST_KEPT,
-        f"of the teacher's distribution {mean:.1%} is stored",
-        "the rest teaches as one token: raise cache_logits.k",
-        mean=mean,
-    )
+    if found is not None:
+        mean = found.mean().item()
+        yield judged(
+            "kept mass",
+            mean >= LEAST_KEPT,
+            f"of the teacher's distribution {mean:.1%} is stored",
+            "the rest teaches as one token: raise cache_logits.k",
+            mean=mean,
+        )
 
 
-@_asking("teacher")
 def better(patient: Patient) -> Finding:
     """Compare teacher and start on the labels; who knows less teaches nothing."""
     found = patient.tokens

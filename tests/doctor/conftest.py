@@ -1,0 +1,3 @@
+"""The rows that the stages are tested with."""
+
+from tests.stages.conftest import dataset, tokens  # noqa: F401 - fixtures
