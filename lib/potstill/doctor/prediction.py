@@ -34,7 +34,7 @@ def predict(patient: Patient, costs: Costs, loading_s: float) -> Finding:
     looked = looks * heldout["validation"] + sum(heldout.values())
     numbers = {
         "steps_s": _step_tokens(patient) * costs.per_token_s,
-        "looks_s": looked * costs.per_looked_token_s,
+        "looks_s": looked * costs.per_looked_token_s + (looks + 1) * costs.merge_s,
         "loading_s": loading_s,
         "memory_mb": _peak_mb(),
         "disk_mb": _disk_bytes(patient) / 1e6,

@@ -26,14 +26,16 @@ class Costs:
     """What was measured beside; seconds are of this machine as it is now.
 
     Attributes:
-        step_s: seconds of each step, of those after the first.
+        step_s: seconds of each step.
         step_tokens: tokens of its passes, padding counted.
+        merge_s: seconds of making the model what is measured, and of going on from there.
         look_s: seconds of measuring validation rows.
         look_tokens: of these.
     """
 
     step_s: list[float]
     step_tokens: list[int]
+    merge_s: float = 0.0
     look_s: float = 0.0
     look_tokens: int = 0
 
@@ -92,7 +94,8 @@ def rate(patient: Patient, costs: Costs) -> Finding:
         return Finding("rate", "not-run", "pairs and layers are not tried")
     count = sum(p.numel() for p in checkpoints.trained(patient.model).values())
     peak = max(optimisers.peak_rate(each, count) for each in phases.recipes(patient.recipe))
-    before = _look(patient, costs)
+    measure(patient, costs)
+    before = _look(patient)
     after = {factor: _after(patient, peak * factor, costs) for factor in FACTORS[:1]}
     limit = before * HARM
     if after[1.0] <= limit:
@@ -136,7 +139,7 @@ def _after(patient: Patient, peak: float, costs: Costs) -> float:
         _step(patient, optimiser, rows, patient.loss)
         costs.step_s.append(time.perf_counter() - started)
         costs.step_tokens.append(padded(rows, patient.recipe.pass_tokens))
-    nats = _look(patient, costs)
+    nats = _look(patient)
     with torch.no_grad():
         for name, weight in weights.items():
             weight.copy_(kept[name])
@@ -156,13 +159,27 @@ def _step(
     optimiser.zero_grad(set_to_none=True)
 
 
-def _look(patient: Patient, costs: Costs) -> float:
-    """Return the loss of held-out rows, nats a token; no number counts as infinitely bad."""
-    rows, size = patient.heldout, patient.recipe.batch_rows
+def measure(patient: Patient, costs: Costs) -> None:
+    """Time what a training does between steps: a few held-out rows by the exact model."""
+    rows, size = patient.heldout[:8], patient.recipe.batch_rows
     started = time.perf_counter()
-    found = likelihood.row_nlls(patient.model, rows, batch_rows=size).values()
-    costs.look_s += time.perf_counter() - started
-    costs.look_tokens += padded_looks(rows, size)
+    made = patient.begin.exact(patient.model)
+    assert made is not None, "one process looks"
+    merged = time.perf_counter()
+    likelihood.row_nlls(made, rows, batch_rows=size)
+    looked = time.perf_counter()
+    patient.begin.go_on(patient.model, made)
+    costs.merge_s = merged - started + time.perf_counter() - looked
+    costs.look_s, costs.look_tokens = looked - merged, padded_looks(rows, size)
+
+
+def _look(patient: Patient) -> float:
+    """Return the loss of held-out rows in the dtype of steps; no number is infinitely bad."""
+    place, dtype = patient.begin.place, patient.begin.dtype
+    with torch.autocast(place.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
+        found = likelihood.row_nlls(
+            patient.model, patient.heldout, batch_rows=patient.recipe.batch_rows
+        ).values()
     nats = sum(nll for nll, _ in found) / sum(tokens for _, tokens in found)
     return nats if math.isfinite(nats) else math.inf
 
