@@ -329,6 +329,62 @@ def combine(codec="topk"):
     return change
 
 
+def on_policy(live=True, **stated):
+    """Return a change that lets a student of its own answers go on from kd, and exports it."""
+
+    def change(tree):
+        tree["signals"]["live"] = {
+            "teacher": "teacher_adapted",
+            "codec": "live" if live else "topk",
+        }
+        own = {"model": "students/kd", "signal": "signals/live", "steps": 2}
+        tree["on_policy"]["own"] = own | stated
+        tree["export"]["own-q8_0"] = tree["export"]["kd-q8_0"] | {"checkpoint": "students/own"}
+        tree["compare"]["students"]["own"] = "own-q8_0"
+
+    return change
+
+
+SERVED = [{"url": "http://localhost:8000", "kind": "vllm", "model": "m"}]
+
+
+@needs_pipeline
+@pytest.mark.parametrize(
+    "stated", [{}, {"signal": "tokens", "served": SERVED}, {"model": "starts/pruned"}]
+)
+def test_a_student_may_be_taught_on_its_own_answers(stated, project):
+    assert project(on_policy(**stated)) == []
+
+
+@needs_pipeline
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (on_policy(live=False), "on_policy.own: signals/live has codec topk, and a text that"),
+        (on_policy(folds=[0, 1]), r"on_policy.own: folds are \[0, 1\], and the teachers of"),
+        (on_policy(model="students/kb"), "on_policy.own.model is 'students/kb', which no stage"),
+        (on_policy(model="students/own"), "circle: .*distill_on_policy@own"),
+        (on_policy(signal="signals/lve"), "on_policy.own.signal is 'signals/lve'"),
+        (on_policy(signal="tokens"), "on_policy.own: one teacher is needed"),
+        (on_policy(served=[SERVED[0] | {"kind": "vlm"}]), "served.0.kind: got 'vlm'"),
+        (on_policy(samples=3), "on_policy.own: batch_rows is 8, no multiple of samples"),
+        (on_policy(refresh=3), "unknown key on_policy.own.refresh; .*did you mean refresh_every"),
+    ],
+)
+def test_what_cannot_teach_a_student_on_its_own_answers_is_found(change, named, project):
+    problems = project(change)
+    assert [p for p in problems if re.search(named, p)], problems
+
+
+@needs_pipeline
+def test_both_kinds_of_students_share_their_names(project):
+    def change(tree):
+        on_policy()(tree)
+        tree["on_policy"]["kd"] = tree["on_policy"].pop("own") | {"model": "starts/pruned"}
+
+    assert [p for p in project(change) if "`on_policy` both have kd" in p]
+
+
 @needs_pipeline
 def test_teachers_of_the_other_half_serve_rows_of_both(project):
     assert project(combine()) == []

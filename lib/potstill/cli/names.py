@@ -75,8 +75,11 @@ def _circle(instances: list[Instance]) -> Iterator[str]:
         one.address: {
             other.address
             for other in instances
-            if other is not one
-            and any(_related(r.path, m.path) for r in one.reads for m in other.makes)
+            if any(
+                r.path == m.path if other is one else _related(r.path, m.path)
+                for r in one.reads
+                for m in other.makes
+            )
         }
         for one in instances
     }
