@@ -32,6 +32,7 @@ class Family:
         head_dim: a head's width where config.json says none; 0 for width / heads.
         window: tokens that a query sees where config.json says nothing of `sliding_window`.
         always_windowed: `sliding_window` holds without `use_sliding_window`.
+        free_heads: llama.cpp takes heads that together are not as wide as the model.
         lora_targets: the matrices that an adapter changes.
     """
 
@@ -45,6 +46,7 @@ class Family:
     head_dim: int = 0
     window: int | None = None
     always_windowed: bool = False
+    free_heads: bool = True
     lora_targets: tuple[str, ...] = _LINEAR
 
 
@@ -64,7 +66,9 @@ FAMILIES: dict[str, Family] = {
             window=4096,
             always_windowed=True,
         ),
-        Family("qwen2", "Qwen2ForCausalLM", "qwen2", qkv_bias=True),  # Qwen2 and Qwen2.5
+        Family(  # Qwen2 and Qwen2.5
+            "qwen2", "Qwen2ForCausalLM", "qwen2", qkv_bias=True, free_heads=False
+        ),
         Family("qwen3", "Qwen3ForCausalLM", "qwen3", qk_norms=True, head_dim=128),
     )
 }
