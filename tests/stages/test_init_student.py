@@ -6,7 +6,7 @@ from potstill import files
 from potstill.errors import InputError
 from potstill.loading import load
 from potstill.models import checkpoint
-from potstill.students import trimming
+from potstill.students import sizes, trimming
 from potstill.tokens import folds
 from pydantic import ValidationError
 
@@ -140,3 +140,46 @@ def test_a_start_has_learnt_what_its_source_has_and_a_new_model_nothing(tiny_lla
     ]:
         _, out = make(source, name=name, **changes)
         assert folds.trained_on(out) == learnt, name
+
+
+def test_fewer_channels_and_heads_than_the_source(tiny_llama, make):
+    metrics, out = make(tiny_llama, size=0, ffn_width=64, num_heads=2)
+    config = checkpoint.read_config(out)
+    assert (config["intermediate_size"], config["num_attention_heads"]) == (64, 2)
+    assert metrics["scored_by"] in ("measured", "weights")
+    best = min(metrics["nll_measured_nats"], metrics["nll_weights_nats"])
+    assert metrics["calibration_nll_after_nats"] == best
+    assert metrics["num_parameters"] < metrics["num_parameters_before"]
+    load.causal_lm(out, torch.float32, torch.device("cpu"))
+
+
+def test_layers_and_channels_go_by_a_budget_of_bytes(tiny_llama, tmp_path, make):
+    teacher = four_layers(tiny_llama, tmp_path / "teacher")
+    whole = sizes.file_bytes(checkpoint.read_config(teacher), "q8_0", teacher)
+    budget = {"bytes": int(0.9 * whole), "quantisation": "q8_0"}
+    metrics, out = make(teacher, size=0, budget=budget)
+    size = sizes.file_bytes(checkpoint.read_config(out), "q8_0", out)
+    assert size == metrics["predicted_bytes"] <= budget["bytes"]
+    assert metrics["budget_bytes"] == budget["bytes"]
+    assert metrics["predicted_nll_nats"] > 0
+    assert metrics["calibration_nll_after_nats"] > 0
+    with pytest.raises(InputError, match="the smallest shape that is tried has"):
+        make(teacher, size=0, name="tiny", budget={"bytes": 9, "quantisation": "q8_0"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"fresh": {}, "ffn_width": 64}, "ffn_width cuts a model, fresh makes a new one"),
+        ({"budget": {"bytes": 9, "quantisation": "q8_0"}, "num_layers": 2}, "budget finds num_la"),
+        ({"budget": {"bytes": 0, "quantisation": "q8_0"}}, "greater than or equal to 1"),
+    ],
+)
+def test_ways_to_cut_that_do_not_go_together_are_refused(changes, says):
+    with pytest.raises(ValidationError, match=says):
+        Params(**(SETTINGS | changes))
+
+
+def test_a_width_that_does_not_divide_is_refused_before_any_work(tiny_llama, make):
+    with pytest.raises(InputError, match="ffn_width is 50; allowed are multiples of 32"):
+        make(tiny_llama, size=0, ffn_width=50)

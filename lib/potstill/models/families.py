@@ -202,3 +202,33 @@ def without_window(config: Mapping[str, Any]) -> tuple[dict[str, Any], str | Non
         return changed, None
     changed["max_position_embeddings"] = window
     return changed, f"context capped from {context} to its sliding window of {window} tokens"
+
+
+def shapes(config: Mapping[str, Any]) -> dict[str, list[int]]:
+    """Return name -> shape of every tensor that a model of our families has, without a head.
+
+    A head is one more, [vocab_size, hidden_size], where it is not tied.
+    """
+    family, each = of(config), head_dim(config)
+    width, inner = config["hidden_size"], config["intermediate_size"]
+    q, k = config["num_attention_heads"] * each, num_key_heads(config) * each
+    block = {
+        "self_attn.q_proj": [q, width],
+        "self_attn.k_proj": [k, width],
+        "self_attn.v_proj": [k, width],
+        "self_attn.o_proj": [width, q],
+        "mlp.gate_proj": [inner, width],
+        "mlp.up_proj": [inner, width],
+        "mlp.down_proj": [width, inner],
+        "input_layernorm": [width],
+        "post_attention_layernorm": [width],
+    }
+    if family.qk_norms:
+        block |= {"self_attn.q_norm": [each], "self_attn.k_norm": [each]}
+    parts = {f"{part}.weight": shape for part, shape in block.items()}
+    if family.qkv_bias:
+        parts |= {f"self_attn.{n}_proj.bias": [k if n != "q" else q] for n in "qkv"}
+    layers = range(config["num_hidden_layers"])
+    found = {f"model.layers.{n}.{part}": shape for n in layers for part, shape in parts.items()}
+    top = {"model.embed_tokens.weight": [config["vocab_size"], width], "model.norm.weight": [width]}
+    return found | top

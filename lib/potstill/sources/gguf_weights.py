@@ -39,7 +39,7 @@ class Weights:
             gguf_names.stored_as(t.name): t for t in header.tensors if t.name != ROPE_FACTORS
         }
         self.shapes = {n: list(reversed(t.shape)) for n, t in self._stored.items()}
-        wanted = _expected(config)
+        wanted = families.shapes(config)
         wrong = [n for n, shape in self.shapes.items() if wanted.get(n) != shape and n != HEAD]
         missing = sorted(wanted.keys() - self.shapes.keys())
         if wrong or missing:
@@ -102,29 +102,3 @@ def _cosines(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     found: np.ndarray = (first * second).sum(1)[lengths > 0] / lengths[lengths > 0]
     return found
-
-
-def _expected(config: Mapping[str, Any]) -> dict[str, list[int]]:
-    """Return name -> shape of every tensor that the model must have, a head left out."""
-    family, head_dim = families.of(config), config["head_dim"]
-    width, inner = config["hidden_size"], config["intermediate_size"]
-    q, k = config["num_attention_heads"] * head_dim, config["num_key_value_heads"] * head_dim
-    block = {
-        "self_attn.q_proj": [q, width],
-        "self_attn.k_proj": [k, width],
-        "self_attn.v_proj": [k, width],
-        "self_attn.o_proj": [width, q],
-        "mlp.gate_proj": [inner, width],
-        "mlp.up_proj": [inner, width],
-        "mlp.down_proj": [width, inner],
-        "input_layernorm": [width],
-        "post_attention_layernorm": [width],
-    }
-    if family.qk_norms:
-        block |= {"self_attn.q_norm": [head_dim], "self_attn.k_norm": [head_dim]}
-    shapes = {f"{part}.weight": shape for part, shape in block.items()}
-    if family.qkv_bias:
-        shapes |= {f"self_attn.{n}_proj.bias": [k if n != "q" else q] for n in "qkv"}
-    layers = range(config["num_hidden_layers"])
-    found = {f"model.layers.{n}.{part}": shape for n in layers for part, shape in shapes.items()}
-    return found | {EMBEDDING: [config["vocab_size"], width], "model.norm.weight": [width]}

@@ -10,7 +10,7 @@ the greedy choice by likelihood.
 Dimensions: B rows, T tokens, D width.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -69,25 +69,43 @@ def choose_layers(
     layers = model.model.layers
     if not 2 <= keep <= len(layers):
         raise InputError(f"num_layers is {keep}; 2 to {len(layers)} (the teacher's) are allowed")
+    path = list(removals(model, batches, keep, candidates))
+    kept, after = path[-1]
+    if after is None:
+        model.model.layers = torch.nn.ModuleList(layers[i] for i in kept)
+        after = mean_nll(model, batches)
+        model.model.layers = layers
+    before = path[0][1]
+    assert before is not None, "the whole model is measured"
+    return kept, before, after
+
+
+def removals(
+    model: CausalLM, batches: list[Batch], keep: int, candidates: int
+) -> Iterator[tuple[list[int], float | None]]:
+    """Yield the layers that are kept and the loss with them, first all, then one fewer each time.
+
+    The loss is None where one candidate went unmeasured. The layer list is whole between two steps.
+    """
+    layers = model.model.layers
     influence = block_influence(model, batches[0][0])
     kept = list(range(len(layers)))
 
     def nll_without(index: int | None) -> float:
         model.model.layers = torch.nn.ModuleList(layers[i] for i in kept if i != index)
-        return mean_nll(model, batches)
+        try:
+            return mean_nll(model, batches)
+        finally:
+            model.model.layers = layers
 
-    after: float | None
-    before = after = nll_without(None)
+    yield list(kept), nll_without(None)
     while len(kept) > keep:
         # The first and last layers look redundant to no measure and to no published ablation.
         weakest = sorted(kept[1:-1], key=lambda index: influence[index])[:candidates]
         costs = {index: nll_without(index) for index in weakest} if len(weakest) > 1 else {}
         worst = min(weakest, key=lambda index: (costs.get(index, 0.0), index))
         kept.remove(worst)
-        after = costs.get(worst)
-    after = nll_without(None) if after is None else after
-    model.model.layers = layers
-    return kept, before, after
+        yield list(kept), costs.get(worst)
 
 
 def keep_layers(

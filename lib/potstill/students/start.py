@@ -1,7 +1,7 @@
-"""What students begin as: another model, fewer of its layers, or a new model of its kind."""
+"""What students begin as: another model, fewer of its layers or channels, or a new one."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,14 @@ from potstill.models import checkpoint
 from potstill.models.chat import ChatTokenizer
 from potstill.params import Section
 from potstill.students import trimming
+from potstill.students.budget import Budget, Shape
+
+if TYPE_CHECKING:
+    from potstill.loading.load import CausalLM
+    from potstill.students.depth import Batch
+
+Metrics = dict[str, float | str]
+CUTS = ("num_layers", "num_heads", "ffn_width")
 
 
 class Start(Section):
@@ -18,6 +26,9 @@ class Start(Section):
     source: Annotated[str, Field(alias="from")]  # folder below models/: fetched/NAME, starts/NAME
     vocabulary: Literal["trimmed", "whole"] = "trimmed"  # whole: the source's own tokenizer
     num_layers: Annotated[int, Field(ge=1)] | None = None  # layers to keep; None keeps all
+    num_heads: Annotated[int, Field(ge=1)] | None = None  # query heads of each; None keeps all
+    ffn_width: Annotated[int, Field(ge=1)] | None = None  # channels of each MLP; None keeps all
+    budget: Budget | None = None  # layers and channels by the size of the file that they make
     # A new model with random weights: config.json's keys that differ from the source's.
     fresh: dict[str, bool | int | float | str | None] | None = None
     candidates: Annotated[int, Field(ge=1)]  # least influential layers tried at each removal
@@ -27,9 +38,22 @@ class Start(Section):
 
     @model_validator(mode="after")
     def _one_way(self) -> "Start":
-        if self.fresh is not None and self.num_layers is not None:
-            raise ValueError("num_layers keeps layers of a model, fresh makes a new one: give one")
+        cuts = {name: getattr(self, name) for name in CUTS if getattr(self, name) is not None}
+        if self.fresh is not None and (cuts or self.budget):
+            named = ", ".join(cuts) or "budget"
+            raise ValueError(f"{named} cuts a model, fresh makes a new one: give one")
+        if self.budget is not None and cuts:
+            raise ValueError(f"budget finds {', '.join(cuts)}: give one of the two")
         return self
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the source stays as it is, but for its vocabulary."""
+        return (
+            self.fresh is None
+            and self.budget is None
+            and not any(getattr(self, name) is not None for name in CUTS)
+        )
 
 
 def make(
@@ -46,53 +70,93 @@ def make(
         scratch: folder for what is made on the way.
 
     Raises:
-        InputError: another tokenizer than the teacher's, more layers than there are, or a config
-            that is no model.
+        InputError: another tokenizer than the teacher's, more layers than there are, a width that
+            the model cannot have, a budget that nothing meets, or a config that is no model.
     """
-    is_plain = start.fresh is None and start.num_layers is None
-    cut = out if is_plain else scratch / "cut"
+    cut = out if start.is_plain else scratch / "cut"
     files.remove(cut)  # a killed run may have left a half
     if start.vocabulary == "trimmed":
         trimming.apply(vocabulary, source, cut)
     else:
         trimming.link(source, cut)
-    metrics: dict[str, float | str] = {
+    metrics: Metrics = {
         "source": start.source,
         "num_layers_before": checkpoint.read_config(cut)["num_hidden_layers"],
         "num_parameters_before": checkpoint.count_parameters(cut),
     }
-    if start.num_layers is not None:
-        metrics |= _prune(start, start.num_layers, cut, rows, out, scratch)
-    elif start.fresh is not None:
+    if start.fresh is not None:
         _initialise(start.fresh, start.seed, cut, out)
+    elif not start.is_plain:
+        metrics |= _prune(start, cut, rows, out, scratch)
     return metrics | {
         "num_layers_after": checkpoint.read_config(out)["num_hidden_layers"],
         "num_parameters": checkpoint.count_parameters(out),
     }
 
 
-def _prune(
-    start: Start, num_layers: int, source: Path, rows: Path, out: Path, scratch: Path
-) -> dict[str, float | str]:
+def _prune(start: Start, source: Path, rows: Path, out: Path, scratch: Path) -> Metrics:
+    """Write a model with fewer layers, heads or channels; see `Start`."""
+    import torch
+
     from potstill.loading import device, load
-    from potstill.students import depth
+    from potstill.students import depth, width
     from potstill.tokens import examples, table
 
+    state, config = checkpoint.read_state(source), checkpoint.read_config(source)
+    wanted = width.Widths(start.num_heads, start.ffn_width)
+    wanted.check(config)
     device.make_deterministic(start.seed, start.threads)
     place = device.pick_device()
     model = load.trainable(source, place)
     found, _ = table.fit(rows, ChatTokenizer(source), scratch / "rows.arrow")
     batches = examples.calibration(found, start.calibration_rows, start.seed, place)
-    kept, before, after = depth.choose_layers(model, batches, num_layers, start.candidates)
-    state, config = depth.keep_layers(
-        checkpoint.read_state(source), checkpoint.read_config(source), kept
-    )
+    num_layers, metrics = start.num_layers, dict[str, float | str]()
+    if start.budget is not None:
+        shape = _solve(start.budget, model, batches, start.candidates, source)
+        num_layers, wanted = shape.num_layers, width.Widths(None, shape.ffn_width)
+        metrics |= {
+            "budget_bytes": start.budget.bytes,
+            "predicted_bytes": shape.num_bytes,
+            "predicted_nll_nats": shape.nll_nats,
+        }
+    before = depth.mean_nll(model, batches)
+    if num_layers is not None:
+        kept, before, after = depth.choose_layers(model, batches, num_layers, start.candidates)
+        state, config = depth.keep_layers(state, config, kept)
+        model.model.layers = torch.nn.ModuleList(model.model.layers[i] for i in kept)
+        metrics |= {"kept_layers": ",".join(map(str, kept))}
+        metrics |= {"calibration_nll_after_nats": after}
+    if wanted != width.Widths():
+        parts, losses, way = width.choose(model, batches, wanted)
+        state, config = width.cut(state, config, parts)
+        metrics |= {**{f"{name}_nats": nats for name, nats in losses.items()}, "scored_by": way}
+        metrics |= {"calibration_nll_after_nats": losses[f"nll_{way}"]}
+        metrics |= {"num_heads": config["num_attention_heads"]}
+        metrics |= {"ffn_width": config["intermediate_size"]}
     checkpoint.write(out, state, config, beside=source)
-    return {
-        "kept_layers": ",".join(map(str, kept)),
-        "calibration_nll_before_nats": before,
-        "calibration_nll_after_nats": after,
-    }
+    return metrics | {"calibration_nll_before_nats": before}
+
+
+def _solve(
+    budget: Budget, model: "CausalLM", batches: "list[Batch]", candidates: int, source: Path
+) -> Shape:
+    """Measure single cuts and return the shape that fits with the lowest foreseen loss."""
+    from potstill.students import budget as solver
+    from potstill.students import depth, width
+
+    config = checkpoint.read_config(source)
+    layers = config["num_hidden_layers"]
+    fewest = min(layers, max(solver.FEWEST_LAYERS, layers // 3))
+    # two candidates at least, so that each removal is measured
+    path = depth.removals(model, batches, fewest, max(2, candidates))
+    by_layers = {len(kept): nll for kept, nll in path if nll is not None}
+    whole = by_layers[layers]
+    by_width = {config["intermediate_size"]: whole}
+    for channels in solver.widths(config["intermediate_size"]):
+        if channels not in by_width:
+            _, losses, way = width.choose(model, batches, width.Widths(None, channels))
+            by_width[channels] = losses[f"nll_{way}"]
+    return solver.solve(list(solver.shapes(config, budget, source, by_layers, by_width)), budget)
 
 
 def _initialise(changes: dict[str, Any], seed: int, source: Path, out: Path) -> None:
