@@ -1,11 +1,12 @@
-"""Make a start of students: another model, fewer of its layers, or a new model of its kind.
+"""Make a start of students: another model, fewer of its layers or channels, or a new one of its kind.
 
 Reads   source      checkpoint that it is made from
         vocabulary  folder of the vocabulary that teacher and students share
         rows        table of the training rows, which redundancy of layers is measured on
 Writes  out         checkpoint
-        metrics     source, layers and parameters before and after; with pruning the kept layers and
-                    the likelihood before and after
+        metrics     source, layers and parameters before and after; with pruning the kept layers,
+                    heads and channels, the likelihood before and after, that of both ways of
+                    scoring; with a budget the file's foreseen size and the foreseen likelihood
 """
 
 from pathlib import Path

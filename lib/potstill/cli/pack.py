@@ -8,6 +8,7 @@ from typing import Any
 from potstill import params
 from potstill.errors import InputError
 from potstill.recipes import recipe
+from potstill.students.start import CUTS
 
 MODELS, VOCABULARY = Path("models"), Path("data/vocabulary")
 FETCHED = "fetched/"
@@ -40,10 +41,11 @@ def _parts(export: str, tree: dict[str, Any]) -> recipe.Parts:
     if name == place or name not in students:
         raise InputError(f"{export} is an export of {place}: a recipe is of a student")
     start = params.section(tree, "starts")[students[name]["start"]]
-    if not start["from"].startswith(FETCHED) or start.get("num_layers") or start.get("fresh"):
+    is_cut = any(start.get(name) for name in (*CUTS, "budget", "fresh"))
+    if not start["from"].startswith(FETCHED) or is_cut:
         raise InputError(
             f"{name} starts as {students[name]['start']}, whose weights nobody else has: a recipe "
-            f"needs a start from {FETCHED}NAME with all its layers"
+            f"needs a start from {FETCHED}NAME with all its layers and channels"
         )
     whole = start.get("vocabulary") == "whole"
     return recipe.Parts(
