@@ -1,4 +1,4 @@
-"""Make a start of students: another model, fewer of its layers or channels, or a new one of its kind.
+"""Make a start of students: another model, fewer of its layers or channels, or a new one.
 
 Reads   source      checkpoint that it is made from
         vocabulary  folder of the vocabulary that teacher and students share
