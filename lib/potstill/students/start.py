@@ -110,22 +110,22 @@ def _prune(start: Start, source: Path, rows: Path, out: Path, scratch: Path) -> 
     model = load.trainable(source, place)
     found, _ = table.fit(rows, ChatTokenizer(source), scratch / "rows.arrow")
     batches = examples.calibration(found, start.calibration_rows, start.seed, place)
-    num_layers, metrics = start.num_layers, dict[str, float | str]()
+    metrics: Metrics = {"calibration_nll_before_nats": depth.mean_nll(model, batches)}
+    kept = list(range(config["num_hidden_layers"]))
     if start.budget is not None:
-        shape = _solve(start.budget, model, batches, start.candidates, source)
-        num_layers, wanted = shape.num_layers, width.Widths(None, shape.ffn_width)
+        shape, kept = _solve(start.budget, model, batches, start.candidates, source)
+        wanted = width.Widths(None, shape.ffn_width)
         metrics |= {
             "budget_bytes": start.budget.bytes,
             "predicted_bytes": shape.num_bytes,
             "predicted_nll_nats": shape.nll_nats,
         }
-    before = depth.mean_nll(model, batches)
-    if num_layers is not None:
-        kept, before, after = depth.choose_layers(model, batches, num_layers, start.candidates)
-        state, config = depth.keep_layers(state, config, kept)
-        model.model.layers = torch.nn.ModuleList(model.model.layers[i] for i in kept)
-        metrics |= {"kept_layers": ",".join(map(str, kept))}
-        metrics |= {"calibration_nll_after_nats": after}
+    elif start.num_layers is not None:
+        kept, _, _ = depth.choose_layers(model, batches, start.num_layers, start.candidates)
+    state, config = depth.keep_layers(state, config, kept)
+    model.model.layers = torch.nn.ModuleList(model.model.layers[i] for i in kept)
+    metrics["kept_layers"] = ",".join(map(str, kept))
+    metrics["calibration_nll_after_nats"] = depth.mean_nll(model, batches)
     if wanted != width.Widths():
         parts, losses, way = width.choose(model, batches, wanted)
         state, config = width.cut(state, config, parts)
@@ -134,13 +134,13 @@ def _prune(start: Start, source: Path, rows: Path, out: Path, scratch: Path) -> 
         metrics |= {"num_heads": config["num_attention_heads"]}
         metrics |= {"ffn_width": config["intermediate_size"]}
     checkpoint.write(out, state, config, beside=source)
-    return metrics | {"calibration_nll_before_nats": before}
+    return metrics
 
 
 def _solve(
     budget: Budget, model: "CausalLM", batches: "list[Batch]", candidates: int, source: Path
-) -> Shape:
-    """Measure single cuts and return the shape that fits with the lowest foreseen loss."""
+) -> tuple[Shape, list[int]]:
+    """Measure single cuts; return the shape that fits with the lowest foreseen loss, its layers."""
     from potstill.students import budget as solver
     from potstill.students import depth, width
 
@@ -148,7 +148,7 @@ def _solve(
     layers = config["num_hidden_layers"]
     fewest = min(layers, max(solver.FEWEST_LAYERS, layers // 3))
     # two candidates at least, so that each removal is measured
-    path = depth.removals(model, batches, fewest, max(2, candidates))
+    path = list(depth.removals(model, batches, fewest, max(2, candidates)))
     by_layers = {len(kept): nll for kept, nll in path if nll is not None}
     whole = by_layers[layers]
     by_width = {config["intermediate_size"]: whole}
@@ -156,7 +156,9 @@ def _solve(
         if channels not in by_width:
             _, losses, way = width.choose(model, batches, width.Widths(None, channels))
             by_width[channels] = losses[f"nll_{way}"]
-    return solver.solve(list(solver.shapes(config, budget, source, by_layers, by_width)), budget)
+    made = list(solver.shapes(config, budget, source, by_layers, by_width))
+    found = solver.solve(made, budget)
+    return found, next(kept for kept, _ in path if len(kept) == found.num_layers)
 
 
 def _initialise(changes: dict[str, Any], seed: int, source: Path, out: Path) -> None:
