@@ -1,5 +1,7 @@
 """A narrower model is its source with the parts that go masked, in every family and runtime."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -53,10 +55,12 @@ def test_the_cut_model_is_the_masked_one_here_and_in_llama_cpp(family, tiny_chec
     assert (other - want).abs().max() > 1e-3, "nothing was cut"
     families.check(checkpoint.read_config(tmp_path / "cut"))
     build.build(tmp_path / "cut", tmp_path / "gguf", format="gguf", quantisation="f16")
-    model = runtime.load(tmp_path / "gguf")
-    scores = model.logits(ids[0].tolist())
-    model.close()
-    assert np.abs(scores - found[0].numpy()).max() < 0.05
+    build.build(tmp_path / "cut", tmp_path / "onnx", format="onnx", quantisation="fp32")
+    for made, most in (("gguf", 0.05), ("onnx", 1e-3)):
+        model = runtime.load(tmp_path / made)
+        scores = model.logits(ids[0].tolist())
+        model.close()
+        assert np.abs(scores - found[0].numpy()).max() < most, made
 
 
 def test_a_family_whose_heads_must_fill_its_width_keeps_them(tiny_qwen2):
@@ -64,6 +68,15 @@ def test_a_family_whose_heads_must_fill_its_width_keeps_them(tiny_qwen2):
     with pytest.raises(InputError, match="cut ffn_width and num_layers instead"):
         Widths(num_heads=config["num_key_value_heads"]).check(config)
     Widths(num_heads=config["num_attention_heads"]).check(config)
+    Widths(ffn_width=50).check(config | {"intermediate_size": 50})  # its own
+
+
+def test_heads_whose_rows_would_not_be_quantised_are_refused(tiny_llama):
+    config = checkpoint.read_config(tiny_llama) | {"num_attention_heads": 8, "head_dim": 16}
+    Widths(num_heads=4).check(config)
+    config |= {"num_attention_heads": 12, "head_dim": 8, "num_key_value_heads": 3}
+    with pytest.raises(InputError, match="num_heads is 9, 72 channels: rows that are no multiple"):
+        Widths(num_heads=9).check(config)
 
 
 def test_keeping_all_changes_nothing(tiny_llama, tmp_path):
@@ -103,6 +116,27 @@ def test_scores_are_what_the_papers_say(tiny_llama):
     norms = parts["d"].weight.detach().norm(dim=0)
     torch.testing.assert_close(scores.heads_LH[1], heads, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(scores.channels_LF[1], used * norms, rtol=1e-4, atol=1e-5)
+
+
+def test_heads_and_channels_may_be_scored_differently(tiny_llama):
+    """Heads that write much but change nothing; channels whose weights say what their use hides."""
+    model = load.trainable(tiny_llama, CPU)
+    kept, losses, way = width.choose(model, BATCHES, sizes(tiny_llama))
+    ways = {"_".join(pair) for pair in itertools.product(width.WAYS, width.WAYS)}
+    assert {name.removeprefix("nll_") for name in losses} == ways
+    assert losses[f"nll_{way}"] == min(losses.values())
+    heads, channels = (
+        width._best(scores, model.config.to_dict(), sizes(tiny_llama))
+        for scores in (
+            {
+                "measured": width._measured,
+                "weights": lambda m, _: width._of_weights(m, m.config.to_dict()),
+            }[one](model, BATCHES)
+            for one in way.split("_")
+        )
+    )
+    assert [one.heads for one in kept] == [one.heads for one in heads]
+    assert [one.channels for one in kept] == [one.channels for one in channels]
 
 
 def test_parts_that_write_nothing_go_first_and_the_better_way_is_taken(tiny_llama):

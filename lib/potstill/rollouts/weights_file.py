@@ -14,9 +14,8 @@ import torch
 from gguf import GGMLQuantizationType
 
 from potstill.errors import InputError
-from potstill.models import families, gguf_header
+from potstill.models import families, gguf_header, gguf_names
 from potstill.models.gguf_header import Tensor
-from potstill.sources import gguf_names
 
 _PLAIN = (GGMLQuantizationType.F32, GGMLQuantizationType.F16, GGMLQuantizationType.BF16)
 _PAIRED = ("q_proj.weight", "q_proj.bias", "k_proj.weight", "k_proj.bias")

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from potstill.errors import InputError
-from potstill.models import families
+from potstill.models import families, gguf_names
 from potstill.models.gguf_header import Header, Tensor
-from potstill.sources import gguf_names
 from potstill.sources.gguf_config import ROPE_FACTORS
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"

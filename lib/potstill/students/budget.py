@@ -1,14 +1,15 @@
 """The shape of a student that fits a number of bytes, by the loss that it is foreseen to have.
 
-Layers are left out one by one, each time the one whose absence costs least, and channels of the MLP
-by their scores; the loss after each cut is measured on calibration rows by itself. Of a shape that
-has both the increases are added, which is an assumption: two cuts hurt each other. What the built
-start really loses is measured and stands beside.
+For each number of layers the widest MLP that fits follows from the sizes alone. Layers are then left
+out one by one, each time the one whose absence costs least, and channels by their scores; the loss
+after each cut is measured on calibration rows by itself. Of a shape that has both the increases are
+added, which is an assumption: two cuts hurt each other. What the built start really loses is
+measured and stands beside.
 
 Dimensions: none of tensors.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +20,7 @@ from potstill.errors import InputError
 from potstill.params import Section
 from potstill.students import sizes
 
-FEWEST_LAYERS = 4
+FEWEST_LAYERS = 2  # first and last are never left out
 
 
 class Budget(Section):
@@ -31,65 +32,80 @@ class Budget(Section):
 
 @dataclass(frozen=True)
 class Shape:
-    """A shape with what is foreseen of it.
+    """A shape that fits, with the size of its file.
 
     Attributes:
         num_layers: layers.
         ffn_width: channels of the MLP.
         num_bytes: of its file.
-        nll_nats: its loss on the calibration rows, nats a token.
     """
 
     num_layers: int
     ffn_width: int
     num_bytes: int
-    nll_nats: float
 
 
-def shapes(
-    config: Mapping[str, Any],
-    budget: Budget,
-    tokenizer: Path,
-    by_layers: Mapping[int, float],
-    by_width: Mapping[int, float],
-) -> Iterator[Shape]:
-    """Yield every shape that was measured, with its size and its foreseen loss.
+def frontier(config: Mapping[str, Any], budget: Budget, tokenizer: Path) -> list[Shape]:
+    """Return for each number of layers the widest shape that fits, the deepest first.
+
+    It ends with the first that needs no narrower MLP: fewer layers of that width are only less.
+    Nothing is measured for this.
 
     Args:
         config: of the source.
-        budget: for its quantisation.
+        budget: bytes and quantisation.
         tokenizer: folder of the tokenizer that the file will hold.
-        by_layers: number of layers -> loss; the source's number is among them.
-        by_width: channels -> loss; the source's number is among them.
-    """
-    whole = by_layers[config["num_hidden_layers"]]
-    for layers, deep in by_layers.items():
-        for width, wide in by_width.items():
-            own = {**config, "num_hidden_layers": layers, "intermediate_size": width}
-            size = sizes.file_bytes(own, budget.quantisation, tokenizer)
-            yield Shape(layers, width, size, deep + wide - whole)
-
-
-def solve(candidates: Sequence[Shape], budget: Budget) -> Shape:
-    """Return the shape of the lowest foreseen loss that fits; of equals the smaller.
 
     Raises:
-        InputError: none fits; names the smallest.
+        InputError: no shape fits; names the smallest. A quantisation without a rule.
     """
-    fitting = [one for one in candidates if one.num_bytes <= budget.bytes]
-    if not fitting:
-        smallest = min(candidates, key=lambda one: one.num_bytes)
+    full = config["intermediate_size"]
+    vocabulary = sizes.vocabulary_bytes(tokenizer, config["vocab_size"])
+    found: list[Shape] = []
+    for layers in range(config["num_hidden_layers"], FEWEST_LAYERS - 1, -1):
+        for width in reversed(widths(full)):
+            own = {**config, "num_hidden_layers": layers, "intermediate_size": width}
+            size = sizes.file_bytes(own, budget.quantisation, vocabulary)
+            shape = Shape(layers, width, size)
+            if shape.num_bytes <= budget.bytes:
+                found.append(shape)
+                break
+        if found and found[-1].ffn_width == full:
+            return found
+    if not found:
         raise InputError(
-            f"budget.bytes is {budget.bytes:,}: the smallest shape that is tried has "
-            f"{smallest.num_bytes:,} ({smallest.num_layers} layers, {smallest.ffn_width} channels, "
-            f"{budget.quantisation}): raise it, take a smaller source, another quantisation or a "
-            "smaller build_vocabulary.size"
+            f"budget.bytes is {budget.bytes:,}: the smallest shape has {shape.num_bytes:,} "
+            f"({shape.num_layers} layers, {shape.ffn_width} channels, {budget.quantisation}): "
+            "raise it, take a smaller source, another quantisation or a smaller "
+            "build_vocabulary.size"
         )
-    return min(fitting, key=lambda one: (one.nll_nats, one.num_bytes))
+    return found
+
+
+def best(
+    shapes: Sequence[Shape],
+    whole: tuple[int, int],
+    by_layers: Mapping[int, float],
+    by_width: Mapping[int, float],
+) -> tuple[Shape, float]:
+    """Return the shape of the lowest foreseen loss, of equals the smaller, and that loss.
+
+    Args:
+        shapes: what fits.
+        whole: layers and channels of the source.
+        by_layers: number of layers -> measured loss, nats a token.
+        by_width: channels -> measured loss.
+    """
+
+    def foreseen(shape: Shape) -> float:
+        return by_layers[shape.num_layers] + by_width[shape.ffn_width] - by_layers[whole[0]]
+
+    found = min(shapes, key=lambda one: (foreseen(one), one.num_bytes))
+    return found, foreseen(found)
 
 
 def widths(full: int) -> list[int]:
-    """Return the numbers of channels that are tried: eighths down to a half, as quantisers like."""
+    """Return the numbers of channels that are tried: eighths, as quantisers like them."""
     block = 256 if full >= 2048 else 32
-    found = {full * eighth // 8 // block * block for eighth in (4, 5, 6, 7)}
+    found = {full * eighth // 8 // block * block for eighth in range(1, 8)}
     return sorted({width for width in found if width} | {full})

@@ -14,7 +14,8 @@ from typing import Any
 
 from potstill import files
 from potstill.errors import InputError
-from potstill.models import families
+from potstill.models import families, gguf_names, rotary
+from potstill.models.chat import template_of
 from potstill.params import closest
 
 # name -> (values of a block, its bytes)
@@ -23,26 +24,30 @@ TYPES = {
     "F16": (1, 2),
     "BF16": (1, 2),
     "Q8_0": (32, 34),
+    "Q5_1": (32, 24),
     "Q5_0": (32, 22),
     "Q4_0": (32, 18),
     "Q6_K": (256, 210),
+    "Q5_K": (256, 176),
     "Q4_K": (256, 144),
 }
 # What a row that is no whole number of blocks becomes
-_FALLBACK = {"Q6_K": "Q8_0", "Q4_K": "Q5_0", "Q4_0": "F16", "Q5_0": "F16", "Q8_0": "F16"}
+_FALLBACK = {"Q6_K": "Q8_0", "Q5_K": "Q5_1", "Q4_K": "Q5_0"} | dict.fromkeys(
+    ("Q4_0", "Q5_0", "Q5_1", "Q8_0"), "F16"
+)
 _PLAIN = {"f16": "F16", "bf16": "BF16", "q8_0": "Q8_0", "q4_0": "Q4_0", "q4_k_m": "Q4_K"}
 _ALIGNMENT = 32
-_INFO_BYTES = 40  # of a tensor in the header, besides its name
-_FIXED_BYTES = 2048  # of the other keys
+_INFO_BYTES = 24  # of a tensor in the header, besides its name and its dimensions
+_KEYS_BYTES = 2048  # of all keys but the vocabulary's; about half of it is used
 
 
-def file_bytes(config: Mapping[str, Any], quantisation: str, tokenizer: Path) -> int:
-    """Return the size of the file, within half a per cent.
+def file_bytes(config: Mapping[str, Any], quantisation: str, vocabulary: int) -> int:
+    """Return the size of the file or up to 2 KB more, never less.
 
     Args:
         config: config.json.
         quantisation: f16, bf16, q8_0, q4_0, q4_k_m, or with a head of its own: q4_k_m_head_q5_0.
-        tokenizer: the folder whose tokenizer the file will hold.
+        vocabulary: what its tokenizer takes; see `vocabulary_bytes`.
 
     Raises:
         InputError: another quantisation.
@@ -53,11 +58,16 @@ def file_bytes(config: Mapping[str, Any], quantisation: str, tokenizer: Path) ->
     shapes = families.shapes(config)
     if not families.is_tied(config):
         shapes["lm_head.weight"] = shapes["model.embed_tokens.weight"]
+    if rotary.read(config).kind == "llama3":
+        shapes["rope_freqs.weight"] = [families.head_dim(config) // 2]
     total = sum(
         _aligned(_bytes(shape, _type(name, shape, config, mixture, head)))
         for name, shape in shapes.items()
     )
-    return total + _header_bytes(len(shapes), tokenizer)
+    infos = sum(
+        _INFO_BYTES + len(gguf_names.named(name)) + 8 * len(shape) for name, shape in shapes.items()
+    )
+    return total + _aligned(infos + vocabulary + _KEYS_BYTES)
 
 
 def _bytes(shape: list[int], kind: str) -> int:
@@ -80,9 +90,14 @@ def _type(name: str, shape: list[int], config: Mapping[str, Any], mixture: str, 
     elif is_head and mixture in ("q4_0", "q4_k_m"):
         kind = "Q6_K"
     elif mixture == "q4_k_m" and ("v_proj" in name or "down_proj" in name):
-        layer = int(name.split(".")[2])
-        kind = "Q6_K" if _more_bits(layer, config["num_hidden_layers"]) else kind
-    return kind if shape[-1] % TYPES[kind][0] == 0 else _FALLBACK[kind]
+        layer, count = int(name.split(".")[2]), config["num_hidden_layers"]
+        if _more_bits(layer, count):
+            kind = "Q6_K"
+        elif "v_proj" in name and count == 80 and config["model_type"] != "qwen3":
+            kind = "Q5_K"  # LLM_TYPE_70B: many heads share each value
+    while shape[-1] % TYPES[kind][0]:
+        kind = _FALLBACK[kind]
+    return kind
 
 
 def _more_bits(layer: int, count: int) -> bool:
@@ -91,13 +106,22 @@ def _more_bits(layer: int, count: int) -> bool:
     return layer < eighth or layer >= 7 * count // 8 or (layer - eighth) % 3 == 2
 
 
-def _header_bytes(num_tensors: int, tokenizer: Path) -> int:
-    """Return the bytes of keys, vocabulary and tensors' names."""
+def vocabulary_bytes(tokenizer: Path, vocab_size: int) -> int:
+    """Return what a tokenizer takes in the header: its words, their kinds, merges, the template.
+
+    Args:
+        tokenizer: its folder.
+        vocab_size: rows of the embedding; each that has no word gets one, "[PAD7]".
+    """
     found = files.read_json(tokenizer / "tokenizer.json")
-    texts = [*found["model"]["vocab"], *(entry["content"] for entry in found["added_tokens"])]
-    merges = found["model"].get("merges", [])
-    words = sum(len(text.encode()) + 8 for text in set(texts)) + 4 * len(set(texts))
-    pairs = sum(len(" ".join(pair).encode()) + 8 for pair in merges)
-    template = tokenizer / "chat_template.jinja"
-    said = template.stat().st_size if template.exists() else 0
-    return words + pairs + said + num_tensors * (_INFO_BYTES + 24) + _FIXED_BYTES
+    model = found["model"]
+    vocab = model["vocab"] if isinstance(model["vocab"], dict) else dict(model["vocab"])
+    texts = {**{index: text for text, index in vocab.items()},
+             **{entry["id"]: entry["content"] for entry in found["added_tokens"]}}  # fmt: skip
+    words = [texts.get(index, f"[PAD{index}]") for index in range(vocab_size)]
+    merges = [m if isinstance(m, str) else " ".join(m) for m in model.get("merges", [])]
+    numbers = 4 * vocab_size  # their kinds
+    if model.get("byte_fallback"):  # scores stand for merges
+        merges, numbers = [], 2 * numbers
+    strings = [*words, *merges, template_of(tokenizer)]
+    return sum(8 + len(text.encode()) for text in strings) + numbers

@@ -10,7 +10,7 @@ from potstill.models import checkpoint
 from potstill.models.chat import ChatTokenizer
 from potstill.params import Section
 from potstill.students import trimming
-from potstill.students.budget import Budget, Shape
+from potstill.students.budget import Budget, Shape, frontier
 
 if TYPE_CHECKING:
     from potstill.loading.load import CausalLM
@@ -105,6 +105,7 @@ def _prune(start: Start, source: Path, rows: Path, out: Path, scratch: Path) -> 
     state, config = checkpoint.read_state(source), checkpoint.read_config(source)
     wanted = width.Widths(start.num_heads, start.ffn_width)
     wanted.check(config)
+    shapes = frontier(config, start.budget, source) if start.budget else []
     device.make_deterministic(start.seed, start.threads)
     place = device.pick_device()
     model = load.trainable(source, place)
@@ -113,12 +114,12 @@ def _prune(start: Start, source: Path, rows: Path, out: Path, scratch: Path) -> 
     metrics: Metrics = {"calibration_nll_before_nats": depth.mean_nll(model, batches)}
     kept = list(range(config["num_hidden_layers"]))
     if start.budget is not None:
-        shape, kept = _solve(start.budget, model, batches, start.candidates, source)
+        shape, nll, kept = _solve(shapes, model, batches, start.candidates)
         wanted = width.Widths(None, shape.ffn_width)
         metrics |= {
             "budget_bytes": start.budget.bytes,
             "predicted_bytes": shape.num_bytes,
-            "predicted_nll_nats": shape.nll_nats,
+            "predicted_nll_nats": nll,
         }
     elif start.num_layers is not None:
         kept, _, _ = depth.choose_layers(model, batches, start.num_layers, start.candidates)
@@ -138,27 +139,21 @@ def _prune(start: Start, source: Path, rows: Path, out: Path, scratch: Path) -> 
 
 
 def _solve(
-    budget: Budget, model: "CausalLM", batches: "list[Batch]", candidates: int, source: Path
-) -> tuple[Shape, list[int]]:
-    """Measure single cuts; return the shape that fits with the lowest foreseen loss, its layers."""
-    from potstill.students import budget as solver
-    from potstill.students import depth, width
+    shapes: list[Shape], model: "CausalLM", batches: "list[Batch]", candidates: int
+) -> tuple[Shape, float, list[int]]:
+    """Measure single cuts; return the shape of the lowest foreseen loss, that loss, its layers."""
+    from potstill.students import budget, depth, width
 
-    config = checkpoint.read_config(source)
-    layers = config["num_hidden_layers"]
-    fewest = min(layers, max(solver.FEWEST_LAYERS, layers // 3))
+    whole = (model.config.num_hidden_layers, model.config.intermediate_size)
     # two candidates at least, so that each removal is measured
-    path = list(depth.removals(model, batches, fewest, max(2, candidates)))
+    path = list(depth.removals(model, batches, shapes[-1].num_layers, max(2, candidates)))
     by_layers = {len(kept): nll for kept, nll in path if nll is not None}
-    whole = by_layers[layers]
-    by_width = {config["intermediate_size"]: whole}
-    for channels in solver.widths(config["intermediate_size"]):
-        if channels not in by_width:
-            _, losses, way = width.choose(model, batches, width.Widths(None, channels))
-            by_width[channels] = losses[f"nll_{way}"]
-    made = list(solver.shapes(config, budget, source, by_layers, by_width))
-    found = solver.solve(made, budget)
-    return found, next(kept for kept, _ in path if len(kept) == found.num_layers)
+    by_width = {whole[1]: by_layers[whole[0]]}
+    for channels in sorted({shape.ffn_width for shape in shapes} - {whole[1]}):
+        _, losses, way = width.choose(model, batches, width.Widths(None, channels))
+        by_width[channels] = losses[f"nll_{way}"]
+    found, nll = budget.best(shapes, whole, by_layers, by_width)
+    return found, nll, next(kept for kept, _ in path if len(kept) == found.num_layers)
 
 
 def _initialise(changes: dict[str, Any], seed: int, source: Path, out: Path) -> None:

@@ -15,9 +15,10 @@ for the attribution; Sun et al. 2024 (Wanda, arXiv:2306.11695) for activation ti
 Dimensions: B rows, T tokens, H query heads, K key heads, W a head's width, F channels, D width.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import torch
@@ -50,7 +51,7 @@ class Widths:
             InputError: says what is allowed.
         """
         heads, groups = config["num_attention_heads"], families.num_key_heads(config)
-        step = 1 if groups == heads else groups
+        step, each = 1 if groups == heads else groups, families.head_dim(config)
         if self.num_heads not in (None, heads) and not families.of(config).free_heads:
             raise InputError(
                 f"num_heads: llama.cpp reads a {config['model_type']} with heads that fill its "
@@ -63,8 +64,13 @@ class Widths:
                 f"num_heads is {self.num_heads}; allowed are multiples of {step} up to {heads}: of "
                 f"each of the {groups} key and value groups as many heads stay"
             )
+        if self.num_heads is not None and heads * each % BLOCK == 0 < self.num_heads * each % BLOCK:
+            raise InputError(
+                f"num_heads is {self.num_heads}, {self.num_heads * each} channels: rows that are "
+                f"no multiple of {BLOCK} are not quantised: take another number"
+            )
         width = config["intermediate_size"]
-        if self.ffn_width is not None and not (
+        if self.ffn_width not in (None, width) and not (
             BLOCK <= self.ffn_width <= width and self.ffn_width % BLOCK == 0
         ):
             raise InputError(
@@ -97,16 +103,25 @@ def choose(
         widths: what is wanted; see `Widths.check`.
 
     Returns:
-        The layers' parts; "nll_<way>" in nats a token of the masked model; the way of the lower.
+        The layers' parts; "nll_<way>" in nats a token of the masked model; the way of the lowest:
+        "measured" or "weights" and, where heads and channels are cut, one of each, the heads' first
+        ("weights_measured").
     """
     config = model.config.to_dict()
     tables = {"measured": _measured(model, batches), "weights": _of_weights(model, config)}
-    found = {way: _best(scores, config, widths) for way, scores in tables.items()}
+    found = {}
+    for pair in itertools.product(WAYS, WAYS):
+        ways = [
+            way for way, wanted in zip(pair, astuple(widths), strict=True) if wanted is not None
+        ]
+        heads, channels = (tables[way] for way in pair)
+        scores = _Scores(heads.heads_LH, channels.channels_LF)
+        found["_".join(ways) or WAYS[0]] = _best(scores, config, widths)
     losses = {}
     for way, kept in found.items():
         with masked(model, kept):
             losses[f"nll_{way}"] = mean_nll(model, list(batches))
-    way = min(WAYS, key=lambda name: (losses[f"nll_{name}"], name))
+    way = min(found, key=lambda name: (losses[f"nll_{name}"], name))
     return found[way], losses, way
 
 

@@ -23,6 +23,8 @@ _BLOCK = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
+_TOP_NAMES = {theirs: ours for ours, theirs in _TOP.items()}
+_BLOCK_NAMES = {theirs: ours for ours, theirs in _BLOCK.items()}
 
 
 def stored_as(name: str) -> str:
@@ -36,6 +38,21 @@ def stored_as(name: str) -> str:
         return f"model.layers.{parts[1]}.{_BLOCK[parts[2]]}.{parts[3]}"
     if parts[0] in _TOP and len(parts) == 2:
         return f"{_TOP[parts[0]]}.{parts[1]}"
+    return name
+
+
+def named(name: str) -> str:
+    """Return GGUF's name of a tensor, the inverse of `stored_as`.
+
+    >>> named("model.layers.3.self_attn.q_proj.weight")
+    'blk.3.attn_q.weight'
+    """
+    whole, _, kind = name.rpartition(".")
+    if whole in _TOP_NAMES:
+        return f"{_TOP_NAMES[whole]}.{kind}"
+    parts = whole.split(".", 3)
+    if parts[:2] == ["model", "layers"] and parts[-1] in _BLOCK_NAMES:
+        return f"blk.{parts[2]}.{_BLOCK_NAMES[parts[-1]]}.{kind}"
     return name
 
 
