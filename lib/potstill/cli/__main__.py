@@ -34,6 +34,10 @@ PACKAGES = {
         "potstill.cli.rebuild",
         "build a recipe's artefact again, from the base model",
     ),
+    "draft": (
+        "potstill.cli.draft",
+        "write the map by which a student drafts for its teacher",
+    ),
     "round": (
         "potstill.cli.round",
         "find what a student fails at, to ask its teacher for more of it",

@@ -1,10 +1,10 @@
 """The shape of a student that fits a number of bytes, by the loss that it is foreseen to have.
 
-For each number of layers the widest MLP that fits follows from the sizes alone. Layers are then left
-out one by one, each time the one whose absence costs least, and channels by their scores; the loss
-after each cut is measured on calibration rows by itself. Of a shape that has both the increases are
-added, which is an assumption: two cuts hurt each other. What the built start really loses is
-measured and stands beside.
+For each number of layers the widest MLP that fits follows from the sizes alone. Layers are then
+left out one by one, each time the one whose absence costs least, and channels by their scores; the
+loss after each cut is measured on calibration rows by itself. Of a shape that has both the
+increases are added, which is an assumption: two cuts hurt each other. What the built start really
+loses is measured and stands beside.
 
 Dimensions: none of tensors.
 """
