@@ -171,6 +171,17 @@ def test_layers_and_channels_go_by_a_budget_of_bytes(tiny_llama, tmp_path, make)
     )
 
 
+def test_of_several_quantisations_the_one_of_the_lowest_loss_is_taken(tiny_llama, tmp_path, make):
+    """With room for all of it at each, it costs no more than float16, which costs nothing."""
+    teacher = four_layers(tiny_llama, tmp_path / "teacher")
+    names = ["q4_0", "f16", "q8_0"]
+    metrics, _ = make(teacher, size=0, budget={"bytes": 10**9, "quantisation": names})
+    assert metrics["quantisation"] in names
+    assert metrics["rounding_nats"] < 1e-4
+    assert metrics["num_layers_after"] == 4
+    assert metrics["calibration_nll_after_nats"] == metrics["calibration_nll_before_nats"]
+
+
 @pytest.mark.parametrize(
     ("budget", "says"),
     [
@@ -190,6 +201,7 @@ def test_a_budget_is_refused_before_any_work(budget, says, tiny_llama, make, mon
         ({"fresh": {}, "ffn_width": 64}, "ffn_width cuts a model, fresh makes a new one"),
         ({"budget": {"bytes": 9, "quantisation": "q8_0"}, "num_layers": 2}, "budget finds num_la"),
         ({"budget": {"bytes": 0, "quantisation": "q8_0"}}, "greater than or equal to 1"),
+        ({"budget": {"bytes": 9, "quantisation": []}}, "at least 1 item"),
     ],
 )
 def test_ways_to_cut_that_do_not_go_together_are_refused(changes, says):

@@ -20,9 +20,9 @@ def config(tiny_llama):
     }
 
 
-def size_of(config, folder, layers, width):
+def size_of(config, folder, layers, width, quantisation="q8_0"):
     own = config | {"num_hidden_layers": layers, "intermediate_size": width}
-    return sizes.file_bytes(own, "q8_0", sizes.vocabulary_bytes(folder, config["vocab_size"]))
+    return sizes.file_bytes(own, quantisation, sizes.vocabulary_bytes(folder, config["vocab_size"]))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -40,15 +40,18 @@ def test_the_shape_is_that_of_brute_force(share, seed, config, tiny_llama):
         by_width[width] = loss
         loss += draw.random()
     low, high = size_of(config, tiny_llama, 2, widths[0]), size_of(config, tiny_llama, *WHOLE)
-    wanted = Budget(bytes=int(low + share * (high - low)), quantisation="q8_0")
+    by_rounding = {name: 1.0 + draw.random() / 4 for name in ("q8_0", "q4_0", "f16")}
+    wanted = Budget(bytes=int(low + share * (high - low)), quantisation=list(by_rounding))
     fitting = [
-        (by_layers[layers] + by_width[width] - 1.0, size, layers, width)
-        for layers, width in itertools.product(by_layers, widths)
-        if (size := size_of(config, tiny_llama, layers, width)) <= wanted.bytes
+        (by_layers[layers] + by_width[width] - 1.0 + by_rounding[kind], size, layers, width, kind)
+        for layers, width, kind in itertools.product(by_layers, widths, by_rounding)
+        if (size := size_of(config, tiny_llama, layers, width, kind)) <= wanted.bytes
     ]
     shapes = budget.frontier(config, wanted, tiny_llama)
-    found, foreseen = budget.best(shapes, WHOLE, by_layers, by_width)
-    assert (foreseen, found.num_bytes, found.num_layers, found.ffn_width) == min(fitting)
+    found, nll = budget.best(shapes, WHOLE, by_layers, by_width, by_rounding)
+    lowest, *shape = min(fitting)
+    assert shape == [found.num_bytes, found.num_layers, found.ffn_width, found.quantisation]
+    assert nll + by_rounding[found.quantisation] == lowest
     assert all(shape.num_bytes <= wanted.bytes for shape in shapes)
 
 

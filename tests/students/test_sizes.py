@@ -18,10 +18,9 @@ SLACK = 2048  # what the docstring allows, above and not below
 def check(path, folder, quantisation):
     """Hold every tensor's type and the file's size against what was foreseen."""
     config, header = checkpoint.read_config(folder), read_header(path)
-    mixture, _, head = quantisation.partition("_head_")
     for tensor in header.tensors:
         name, shape = gguf_names.stored_as(tensor.name), list(reversed(tensor.shape))
-        assert sizes._type(name, shape, config, mixture, head) == tensor.type.name, name
+        assert sizes.stored_type(name, shape, config, quantisation) == tensor.type.name, name
     vocabulary = sizes.vocabulary_bytes(folder, config["vocab_size"])
     foreseen = sizes.file_bytes(config, quantisation, vocabulary)
     assert 0 <= foreseen - path.stat().st_size <= SLACK

@@ -27,7 +27,13 @@ class Budget(Section):
     """What a start may weigh once it is exported."""
 
     bytes: Annotated[int, Field(ge=1)]  # of the GGUF file
-    quantisation: str  # of that file: q4_k_m, q4_0, q8_0, ...
+    # Of that file: q4_k_m, q4_0, q8_0, ...; of several the one of the lowest loss
+    quantisation: str | Annotated[list[str], Field(min_length=1)]
+
+    @property
+    def quantisations(self) -> list[str]:
+        """What the file may be."""
+        return [self.quantisation] if isinstance(self.quantisation, str) else self.quantisation
 
 
 @dataclass(frozen=True)
@@ -37,49 +43,65 @@ class Shape:
     Attributes:
         num_layers: layers.
         ffn_width: channels of the MLP.
+        quantisation: of its file.
         num_bytes: of its file.
     """
 
     num_layers: int
     ffn_width: int
+    quantisation: str
     num_bytes: int
 
 
 def frontier(config: Mapping[str, Any], budget: Budget, tokenizer: Path) -> list[Shape]:
-    """Return for each number of layers the widest shape that fits, the deepest first.
+    """Return for each quantisation and number of layers the widest shape that fits.
 
-    It ends with the first that needs no narrower MLP: fewer layers of that width are only less.
-    Nothing is measured for this.
+    The deepest come first; each quantisation ends with the first that needs no narrower MLP: fewer
+    layers of that width are only less. Nothing is measured for this.
 
     Args:
         config: of the source.
-        budget: bytes and quantisation.
+        budget: bytes and quantisations.
         tokenizer: folder of the tokenizer that the file will hold.
 
     Raises:
         InputError: no shape fits; names the smallest. A quantisation without a rule.
     """
-    full = config["intermediate_size"]
     vocabulary = sizes.vocabulary_bytes(tokenizer, config["vocab_size"])
     found: list[Shape] = []
-    for layers in range(config["num_hidden_layers"], FEWEST_LAYERS - 1, -1):
-        for width in reversed(widths(full)):
-            own = {**config, "num_hidden_layers": layers, "intermediate_size": width}
-            size = sizes.file_bytes(own, budget.quantisation, vocabulary)
-            shape = Shape(layers, width, size)
-            if shape.num_bytes <= budget.bytes:
-                found.append(shape)
-                break
-        if found and found[-1].ffn_width == full:
-            return found
+    smallest: list[Shape] = []
+    for quantisation in budget.quantisations:
+        fitting, least = _widest(config, budget.bytes, quantisation, vocabulary)
+        found += fitting
+        smallest.append(least)
     if not found:
+        least = min(smallest, key=lambda shape: shape.num_bytes)
         raise InputError(
-            f"budget.bytes is {budget.bytes:,}: the smallest shape has {shape.num_bytes:,} "
-            f"({shape.num_layers} layers, {shape.ffn_width} channels, {budget.quantisation}): "
+            f"budget.bytes is {budget.bytes:,}: the smallest shape has {least.num_bytes:,} "
+            f"({least.num_layers} layers, {least.ffn_width} channels, {least.quantisation}): "
             "raise it, take a smaller source, another quantisation or a smaller "
             "build_vocabulary.size"
         )
     return found
+
+
+def _widest(
+    config: Mapping[str, Any], most: int, quantisation: str, vocabulary: int
+) -> tuple[list[Shape], Shape]:
+    """Return the frontier of one quantisation, and the last shape that was tried."""
+    full = config["intermediate_size"]
+    found: list[Shape] = []
+    for layers in range(config["num_hidden_layers"], FEWEST_LAYERS - 1, -1):
+        for width in reversed(widths(full)):
+            own = {**config, "num_hidden_layers": layers, "intermediate_size": width}
+            size = sizes.file_bytes(own, quantisation, vocabulary)
+            shape = Shape(layers, width, quantisation, size)
+            if size <= most:
+                found.append(shape)
+                break
+        if found and found[-1].ffn_width == full:
+            break
+    return found, shape
 
 
 def best(
@@ -87,20 +109,24 @@ def best(
     whole: tuple[int, int],
     by_layers: Mapping[int, float],
     by_width: Mapping[int, float],
+    by_rounding: Mapping[str, float],
 ) -> tuple[Shape, float]:
-    """Return the shape of the lowest foreseen loss, of equals the smaller, and that loss.
+    """Return the shape of the lowest foreseen loss, of equals the smaller, and its loss unrounded.
 
     Args:
         shapes: what fits.
         whole: layers and channels of the source.
         by_layers: number of layers -> measured loss, nats a token.
         by_width: channels -> measured loss.
+        by_rounding: quantisation -> measured loss; counts in the choice alone.
     """
 
     def foreseen(shape: Shape) -> float:
         return by_layers[shape.num_layers] + by_width[shape.ffn_width] - by_layers[whole[0]]
 
-    found = min(shapes, key=lambda one: (foreseen(one), one.num_bytes))
+    found = min(
+        shapes, key=lambda one: (foreseen(one) + by_rounding[one.quantisation], one.num_bytes)
+    )
     return found, foreseen(found)
 
 

@@ -52,16 +52,13 @@ def file_bytes(config: Mapping[str, Any], quantisation: str, vocabulary: int) ->
     Raises:
         InputError: another quantisation.
     """
-    mixture, _, head = quantisation.partition("_head_")
-    if mixture not in _PLAIN or (head and head.upper() not in TYPES):
-        raise InputError(f"no rule for {quantisation!r}; {closest(mixture, _PLAIN)}")
     shapes = families.shapes(config)
     if not families.is_tied(config):
         shapes["lm_head.weight"] = shapes["model.embed_tokens.weight"]
     if rotary.read(config).kind == "llama3":
         shapes["rope_freqs.weight"] = [families.head_dim(config) // 2]
     total = sum(
-        _aligned(_bytes(shape, _type(name, shape, config, mixture, head)))
+        _aligned(_bytes(shape, stored_type(name, shape, config, quantisation)))
         for name, shape in shapes.items()
     )
     infos = sum(
@@ -79,7 +76,21 @@ def _aligned(size: int) -> int:
     return -(-size // _ALIGNMENT) * _ALIGNMENT
 
 
-def _type(name: str, shape: list[int], config: Mapping[str, Any], mixture: str, head: str) -> str:
+def stored_type(name: str, shape: list[int], config: Mapping[str, Any], quantisation: str) -> str:
+    """Return ggml's name of the type that a tensor will have in the file ("Q4_K").
+
+    Args:
+        name: in the checkpoint.
+        shape: rows, values of one.
+        config: config.json.
+        quantisation: see `file_bytes`.
+
+    Raises:
+        InputError: another quantisation.
+    """
+    mixture, _, head = quantisation.partition("_head_")
+    if mixture not in _PLAIN or (head and head.upper() not in TYPES):
+        raise InputError(f"no rule for {quantisation!r}; {closest(mixture, _PLAIN)}")
     if len(shape) == 1:
         return "F32"
     kind, tied = _PLAIN[mixture], families.is_tied(config)

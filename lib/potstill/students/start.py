@@ -114,13 +114,9 @@ def _prune(start: Start, source: Path, rows: Path, out: Path, scratch: Path) -> 
     metrics: Metrics = {"calibration_nll_before_nats": depth.mean_nll(model, batches)}
     kept = list(range(config["num_hidden_layers"]))
     if start.budget is not None:
-        shape, nll, kept = _solve(shapes, model, batches, start.candidates)
+        shape, kept, said = _solve(start.budget, shapes, model, batches, start.candidates)
         wanted = width.Widths(None, shape.ffn_width)
-        metrics |= {
-            "budget_bytes": start.budget.bytes,
-            "predicted_bytes": shape.num_bytes,
-            "predicted_nll_nats": nll,
-        }
+        metrics |= said
     elif start.num_layers is not None:
         kept, _, _ = depth.choose_layers(model, batches, start.num_layers, start.candidates)
     state, config = depth.keep_layers(state, config, kept)
@@ -139,21 +135,41 @@ def _prune(start: Start, source: Path, rows: Path, out: Path, scratch: Path) -> 
 
 
 def _solve(
-    shapes: list[Shape], model: "CausalLM", batches: "list[Batch]", candidates: int
-) -> tuple[Shape, float, list[int]]:
-    """Measure single cuts; return the shape of the lowest foreseen loss, that loss, its layers."""
-    from potstill.students import budget, depth, width
+    budget: Budget,
+    shapes: list[Shape],
+    model: "CausalLM",
+    batches: "list[Batch]",
+    candidates: int,
+) -> tuple[Shape, list[int], Metrics]:
+    """Measure single cuts; return the shape of the lowest foreseen loss, its layers, metrics."""
+    from potstill.students import budget as solver
+    from potstill.students import depth, rounding, width
 
     whole = (model.config.num_hidden_layers, model.config.intermediate_size)
     # two candidates at least, so that each removal is measured
-    path = list(depth.removals(model, batches, shapes[-1].num_layers, max(2, candidates)))
+    fewest = min(shape.num_layers for shape in shapes)
+    path = list(depth.removals(model, batches, fewest, max(2, candidates)))
     by_layers = {len(kept): nll for kept, nll in path if nll is not None}
     by_width = {whole[1]: by_layers[whole[0]]}
     for channels in sorted({shape.ffn_width for shape in shapes} - {whole[1]}):
         _, losses, way = width.choose(model, batches, width.Widths(None, channels))
         by_width[channels] = losses[f"nll_{way}"]
-    found, nll = budget.best(shapes, whole, by_layers, by_width)
-    return found, nll, next(kept for kept, _ in path if len(kept) == found.num_layers)
+    by_rounding = dict.fromkeys(budget.quantisations, by_layers[whole[0]])
+    for quantisation in budget.quantisations if len(by_rounding) > 1 else []:
+        with rounding.rounded(model, quantisation):
+            by_rounding[quantisation] = depth.mean_nll(model, batches)
+    found, nll = solver.best(shapes, whole, by_layers, by_width, by_rounding)
+    return (
+        found,
+        next(kept for kept, _ in path if len(kept) == found.num_layers),
+        {
+            "budget_bytes": budget.bytes,
+            "quantisation": found.quantisation,
+            "predicted_bytes": found.num_bytes,
+            "predicted_nll_nats": nll,
+            "rounding_nats": by_rounding[found.quantisation] - by_layers[whole[0]],
+        },
+    )
 
 
 def _initialise(changes: dict[str, Any], seed: int, source: Path, out: Path) -> None:

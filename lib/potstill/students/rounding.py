@@ -1,0 +1,83 @@
+"""What a quantised file will lose, before there is one: each tensor as llama.cpp would store it.
+
+The numbers are ggml's own: its quantiser is called on every tensor with the type that
+`sizes.stored_type` foresees, so a model that was rounded here computes what its file will.
+
+Source: ggml `include/ggml.h`, ggml_quantize_chunk.
+
+Dimensions: R rows, X values of one.
+"""
+
+import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from gguf import GGMLQuantizationType
+
+from potstill.loading.load import CausalLM
+from potstill.students import sizes
+
+
+@contextmanager
+def rounded(model: CausalLM, quantisation: str) -> Iterator[None]:
+    """Let a model compute with the weights that its file of a quantisation would hold.
+
+    Args:
+        model: float32; it has its own weights again at the end.
+        quantisation: see `sizes.file_bytes`.
+    """
+    config = model.config.to_dict()
+    kept = {name: tensor.detach().clone() for name, tensor in model.named_parameters()}
+    try:
+        with torch.no_grad():
+            for name, tensor in model.named_parameters():
+                kind = sizes.stored_type(name, list(tensor.shape), config, quantisation)
+                tensor.copy_(torch.from_numpy(round_trip(tensor.cpu().numpy(), kind)))
+        yield
+    finally:
+        with torch.no_grad():
+            for name, tensor in model.named_parameters():
+                tensor.copy_(kept[name])
+
+
+def round_trip(values_RX: np.ndarray, kind: str) -> np.ndarray:
+    """Return float32 values as a tensor of one of ggml's types gives them back.
+
+    The converter writes float16 first, so that is where it begins.
+    """
+    if kind == "F32":
+        return values_RX
+    half_RX = values_RX.astype(np.float16).astype(np.float32)
+    if kind == "F16":
+        return half_RX
+    from gguf.quants import dequantize
+
+    type_ = GGMLQuantizationType[kind]
+    rows, length = half_RX.shape
+    block, size = sizes.TYPES[kind]
+    data = np.empty((rows, length // block * size), dtype=np.uint8)
+    source = np.ascontiguousarray(half_RX)
+    written = _library().ggml_quantize_chunk(
+        int(type_), source.ctypes.data, data.ctypes.data, 0, rows, length, None
+    )
+    assert written == data.nbytes, f"ggml wrote {written} bytes of {kind}, not {data.nbytes}"
+    found: np.ndarray = dequantize(data, type_)
+    return found.reshape(rows, length)
+
+
+@cache
+def _library() -> Any:  # noqa: ANN401 - ctypes.CDLL
+    import llama_cpp
+    from llama_cpp._ctypes_extensions import load_shared_library
+
+    library = load_shared_library("ggml-base", Path(llama_cpp.__file__).parent / "lib")
+    call, number = library.ggml_quantize_chunk, ctypes.c_int64
+    call.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p,
+                     number, number, number, ctypes.c_void_p]  # fmt: skip
+    call.restype = ctypes.c_size_t
+    return library
