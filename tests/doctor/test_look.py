@@ -1,6 +1,7 @@
 """A sound training passes every look; each planted fault fails its own, with what to do."""
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -8,11 +9,14 @@ import pytest
 import torch
 from potstill import files
 from potstill.distill.recipe import Recipe
-from potstill.doctor.look import look
+from potstill.distill.start import Start
+from potstill.doctor import rows, steps
+from potstill.doctor.look import _patient, look
 from potstill.loading import load
 from potstill.logits.store import LogitStore
 from potstill.logits.topk import TopK
 from potstill.models import checkpoint
+from potstill.models.chat import ChatTokenizer
 from potstill.tokens import examples, table
 
 from stages import cache_logits
@@ -60,8 +64,18 @@ def signal(teacher, tokens, tmp_path):
     return cache(teacher, tokens, tmp_path / "signal")
 
 
+def recipe_of(**changes):
+    return Recipe(**(SETTINGS | {"temperature": 1.0, "learning_rate": 1e-3} | changes))
+
+
+def patient_of(start, tokens, folder, where=None, **changes):
+    folder = folder / "patient"
+    folder.mkdir()
+    return _patient("kd", recipe_of(**changes), start, tokens, where or tokens, folder)
+
+
 def found(start, tokens, where, folder, **changes):
-    recipe = Recipe(**(SETTINGS | {"temperature": 1.0, "learning_rate": 1e-3} | changes))
+    recipe = recipe_of(**changes)
     scratch = folder / "doctor"
     scratch.mkdir(exist_ok=True)
     return {
@@ -213,3 +227,104 @@ def test_nothing_is_changed(tiny_llama, tokens, signal, tmp_path):
     before = {path: files.sha256_tree(path) for path in (tiny_llama, tokens, signal)}
     found(tiny_llama, tokens, signal, tmp_path)
     assert before == {path: files.sha256_tree(path) for path in before}
+
+
+def test_a_file_that_changed_after_it_was_written_is_seen(tiny_llama, tokens, signal, tmp_path):
+    path = next(signal.glob("data-*"))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    told = found(tiny_llama, tokens, signal, tmp_path)
+    assert assert_only(told, "signal", "is not what was written") == ["signal"]
+
+
+def test_an_id_that_no_embedding_has_is_a_finding(tiny_llama, tokens, tmp_path):
+    def change(columns):
+        values = np.asarray(columns["ids"].values).copy()
+        values[0] = 40_000
+        return {"ids": lists(columns["ids"], values)}
+
+    other = rewritten(tokens, tmp_path, change)
+    begin = Start.of(tiny_llama, recipe_of(signal="tokens", alpha=1.0))
+    patient = SimpleNamespace(
+        begin=begin, model=begin.model(), table=table.Table(other / "train.arrow")
+    )
+    assert rows.ids(patient).verdict == rows.mask(patient).verdict == "fail"
+    assert rows.ids(patient).numbers["wrong"] == 1
+
+
+def test_a_template_that_writes_more_and_accents_that_are_composed_pass(
+    tiny_qwen2, dataset, tmp_path
+):
+    """Qwen3 opens an answer with an empty thought; Qwen2's tokenizer composes what is written."""
+    start = shutil.copytree(tiny_qwen2, tmp_path / "start")
+    template = ChatTokenizer(start).template.replace(
+        "message['content']",
+        "(('<think>\n\n</think>\n\n' if message['role'] == 'assistant' and loop.last else '')"
+        " + message['content'])",
+    )
+    (start / "chat_template.jinja").write_text(template)
+    lines = list(files.read_jsonl(dataset / "train.jsonl"))
+    for line in lines:
+        line["messages"][-1]["content"] += "\n# cafe\u0301"
+    files.write_jsonl(dataset / "train.jsonl", lines)
+    tokens = tokens_of(dataset, start, tmp_path / "thoughtful")
+    told = found(start, tokens, tokens, tmp_path, signal="tokens", alpha=1.0)
+    assert (told["ids"].verdict, told["mask"].verdict) == ("pass", "pass"), told
+    assert told["mask"].numbers["rows"] > 0
+
+
+def test_top_tokens_do_not_speak_against_a_teacher(tiny_llama, tokens, tmp_path):
+    """The start as its own teacher by 8 of 509 ids: no better, and no worse either."""
+    same = cache(tiny_llama, tokens, tmp_path / "same", k=8)
+    told = found(tiny_llama, tokens, same, tmp_path)
+    assert abs(told["teacher"].numbers["nats"]) < 0.01
+    drawn = cache(tiny_llama, tokens, tmp_path / "drawn", codec="sampled", k=8)
+    told = found(tiny_llama, tokens, drawn, tmp_path)
+    assert told["teacher"].verdict == "not-run"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"adapter": {"kind": "lora", "r": 4, "alpha": 8}},
+        {"adapter": {"kind": "vectors"}},
+        {"gradient_checkpointing": True},
+        {"alpha": 0.0},
+        {"margin": 0.1},
+        {"checkpoint_every": 0},
+    ],
+)
+def test_sound_trainings_of_other_kinds_pass(changes, tiny_llama, tokens, signal, tmp_path):
+    told = found(tiny_llama, tokens, signal, tmp_path, **changes)
+    assert list(told) == LOOKS
+    assert {one.verdict for one in told.values()} == {"pass"}, told
+    saves = told["prediction"].numbers["saves_s"]
+    assert (saves > 0) == (changes.get("checkpoint_every") != 0)
+
+
+def test_the_rows_are_those_that_the_phases_read(tiny_llama, tokens, tmp_path):
+    def of(phase):
+        return {"signal": "tokens", "alpha": 1.0, "phases": [{"steps": 4, "rows": phase}]}
+
+    language = {"format": ["code"]}
+    patient = patient_of(tiny_llama, tokens, tmp_path, **of(language))
+    assert {row.format for row in patient.rows} == {"code"}
+    told = found(tiny_llama, tokens, tokens, tmp_path, **of({"teacher": ["nobody"]}))
+    assert list(told) == ["rows"]
+    assert assert_only(told, "rows", "rows has {'teacher'") == ["rows"]
+
+
+def test_what_is_not_trained_is_not_tried(tiny_llama, tokens, tmp_path):
+    told = found(tiny_llama, tokens, tokens, tmp_path, signal="tokens", alpha=1.0, steps=0)
+    assert told["rate"].verdict == told["prediction"].verdict == "not-run"
+    assert not [one for one in told.values() if one.verdict == "fail"]
+
+
+@pytest.mark.parametrize("adapter", [None, {"kind": "vectors"}])
+def test_the_weights_are_put_back(adapter, tiny_llama, tokens, signal, tmp_path):
+    patient = patient_of(tiny_llama, tokens, tmp_path, where=signal, adapter=adapter)
+    before = {name: tensor.clone() for name, tensor in patient.model.state_dict().items()}
+    assert steps.rate(patient, steps.Costs([], [])).verdict == "pass"
+    after = patient.model.state_dict()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())

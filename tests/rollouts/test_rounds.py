@@ -3,12 +3,14 @@
 from collections import Counter
 
 import pytest
+from potstill import files
 from potstill.models.chat import ChatTokenizer
 from potstill.rollouts import tasks
 from potstill.rollouts.rounds import Rounds
 from potstill.rollouts.student import end_id
 from potstill.rollouts.verdicts import Judge
 from potstill.runtime import Answer
+from potstill.tokens import examples
 
 from tests.rollouts.runs import curated, recipe
 
@@ -39,13 +41,15 @@ class Scripted:
 
 @pytest.fixture
 def rounds(tiny_llama, tmp_path):
-    def make(policy, **changes):
+    def make(policy, knows_end=False, **changes):
         how = recipe(**{"samples": 4, "batch_rows": 8, "formats": ["code"], **changes})
         chat = ChatTokenizer(tiny_llama)
         found = tasks.read(
             curated(tmp_path / "c") / "accepted.jsonl", how.formats, how.folds, 9, chat
         )
-        return Rounds(found, how, policy, lambda model: model, JUDGE, END, tmp_path / "rounds")
+        return Rounds(
+            found, how, policy, lambda model: model, JUDGE, END, knows_end, tmp_path / "rounds"
+        )
 
     return make
 
@@ -70,6 +74,24 @@ def test_only_an_answer_that_came_to_its_end_is_taught_to_end(rounds):
             assert row.log_probs == (-0.5, -1.0, -0.25)
         for path in made.folder.iterdir():
             path.unlink()
+
+
+@pytest.mark.parametrize("knows_end", [True, False])
+def test_an_end_that_may_not_be_what_was_sampled_is_not_rewarded(knows_end, rounds):
+    made = rounds(Scripted(), knows_end=knows_end)
+    made.tasks = [task for task in made.tasks if task.row["entry_point"] == "f0"]
+    known, advantages = examples.spoken(made.rows(0, None))
+    assert advantages[:4].tolist() == [0.75, 0.75, 0.75, 0.75 if knows_end else 0.0]
+    assert known[:4].isnan().tolist() == [False, False, False, True]
+
+
+def test_tasks_whose_prompts_are_equal_are_one(tiny_llama, tmp_path):
+    path = curated(tmp_path / "c") / "accepted.jsonl"
+    rows = list(files.read_jsonl(path))
+    files.write_jsonl(path, [*rows, rows[0] | {"id": "task-9", "task": rows[0]["task"] + " "}])
+    chat = ChatTokenizer(tiny_llama)
+    found = tasks.read(path, ["code", "complete"], [0, 1], 9, chat)
+    assert len({task.ids for task in found}) == len(found)
 
 
 def test_a_round_asks_for_all_its_steps_at_once_and_each_step_draws_anew(rounds):

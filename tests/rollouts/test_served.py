@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from potstill.distill.objective import Objective
 from potstill.errors import InputError
 from potstill.loading import load
+from potstill.logits.routed import Routed
 from potstill.logits.topk import truncate
 from potstill.rollouts import endpoint
 from potstill.rollouts.served import ServedTeacher
@@ -51,22 +53,57 @@ def test_the_top_tokens_are_those_of_the_loaded_teacher(kind, tiny_llama):
     assert len(model.calls) == 5
 
 
-def test_a_trimmed_student_is_scored_in_the_teachers_own_ids(tiny_llama):
+def test_a_trimmed_student_is_taught_what_is_left_without_the_ids_that_it_lacks(tiny_llama):
+    """Asked for all ids, a server teaches as the teacher whose logits are cut to the student's."""
     order = list(range(0, 508, 2))  # the student's id n is the teacher's 2n
     rows = [replace(row, ids=tuple(i // 2 for i in row.ids)) for row in ROWS[:3]]
     theirs = [replace(row, ids=tuple(2 * i for i in row.ids)) for row in rows]
-    with serve(tiny_llama) as (url, model):
-        found = asked(url, top=20, kept=order).signal_of(rows)
+    with serve(tiny_llama, max_logprobs=600) as (url, model):
+        found = asked(url, top=509, kept=order).signal_of(rows)
     prompts = sorted(call["prompt"] for _, call in model.calls)
     assert prompts == sorted(list(row.ids) for row in theirs)
-    wanted = [expected(tiny_llama, [row], 20)[0] for row in theirs]
-    ids = torch.cat([one.ids_NK for one in wanted])
-    first = [next(i // 2 for i in row if i % 2 == 0) for row in ids.tolist()]
-    assert found.ids_NK[:, 0].tolist() == first
+    teacher = load.causal_lm(tiny_llama, torch.float32, CPU)
+    wanted = []
+    for row in theirs:
+        with torch.no_grad():
+            logits = teacher(torch.tensor([row.ids])).logits[0]
+        places = [p - 1 for start, end, _ in row.spans for p in range(start, end)]
+        wanted.append(torch.log_softmax(logits[places][:, order], -1))
+    told = torch.full((len(found.log_tail_N), len(order)), -torch.inf)
+    told.scatter_(1, found.ids_NK, found.log_probs_NK)
+    torch.testing.assert_close(told, torch.cat(wanted), rtol=1e-4, atol=1e-4)
+
+
+def test_places_with_fewer_of_the_students_ids_share_their_tail(tiny_llama):
+    order = list(range(0, 508, 2))
+    rows = [replace(row, ids=tuple(i // 2 for i in row.ids)) for row in ROWS[:3]]
+    with serve(tiny_llama) as (url, _):
+        found = asked(url, top=20, kept=order).signal_of(rows)
     total = found.log_probs_NK.exp().sum(-1) + found.log_tail_N.exp()
     torch.testing.assert_close(total, torch.ones(len(total)))
+    assert all(len(set(ids)) == found.ids_NK.shape[1] for ids in found.ids_NK.tolist())
     with serve(tiny_llama) as (url, _), pytest.raises(InputError, match="none of the student's"):
         asked(url, top=1, kept=[508, *order[1:]]).signal_of(rows)
+
+
+def test_where_a_teacher_is_sure_the_rest_is_no_cliff(tiny_llama):
+    """What float32 leaves of 1 is rounding: reverse KL of a doubting student stays a few nats."""
+
+    def sure(_, reply):
+        for place in reply["choices"][0]["prompt_logprobs"][1:]:
+            for said in place.values():
+                said["logprob"] = -40.0
+            next(iter(place.values()))["logprob"] = 0.0
+        return reply
+
+    with serve(tiny_llama) as (url, model):
+        model.spoil = sure
+        found = asked(url).signal_of(ROWS[:2])
+    assert found.log_tail_N.exp().tolist() == pytest.approx([1e-6] * len(found.log_tail_N), rel=0.1)
+    logits = torch.zeros(len(found.log_tail_N), 509)
+    labels = torch.zeros(len(logits), dtype=torch.int64)
+    doubt = Objective("reverse_kl", alpha=0.0).terms(logits, labels, found).divergence_B
+    assert doubt.max() < 16  # -log(1e-6) of all its mass, and no 1e4
 
 
 @pytest.mark.parametrize("kind", ["vllm", "sglang"])
@@ -99,7 +136,7 @@ def test_a_server_that_dies_is_named_with_what_to_do(fault, tiny_llama):
     with serve(tiny_llama) as (url, model):
         model.spoil = lambda path, reply: fault
         with pytest.raises(
-            InputError, match=rf"{url} does not answer as a vllm server .*run again"
+            InputError, match=rf"{url} does not answer as a vllm server .*with the same settings"
         ):
             asked(url).signal_of(ROWS[:3])
 
@@ -110,3 +147,15 @@ def test_more_ids_than_the_server_gives_are_refused_with_its_setting(tiny_llama)
         pytest.raises(InputError, match="above max_logprobs"),
     ):
         asked(url).signal_of(ROWS[:1])
+
+
+def test_two_servers_of_other_tops_teach_each_its_language(tiny_llama):
+    """Their parts are cut to the narrower one, what is cut joins the tail."""
+    rows = [replace(row, language=("python", "javascript")[n % 2]) for n, row in enumerate(ROWS)]
+    with serve(tiny_llama) as (url, _):
+        teachers = [asked(url, top=9), asked(url, top=4)]
+        found = Routed(teachers, {"python": 0, "javascript": 1}, None).signal_of(rows)
+    wanted = expected(tiny_llama, rows, 4)
+    for name in ("ids_NK", "log_probs_NK", "log_tail_N"):
+        want = torch.cat([getattr(one, name) for one in wanted])
+        torch.testing.assert_close(getattr(found, name), want, rtol=1e-4, atol=1e-4)

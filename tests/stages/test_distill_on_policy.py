@@ -9,12 +9,14 @@ from potstill import files
 from potstill.errors import InputError
 from potstill.logits import caching, live
 from potstill.rollouts import endpoint, policy, rounds
+from potstill.rollouts.verdicts import Judge, Verdict
 from potstill.tokens import folds
 
 from stages import cache_logits
 from tests.model_server import serve
 from tests.rollouts.runs import FAMILIES, curated, recipe, train
 
+SERVED, PYTHON = {"url": "u", "kind": "vllm", "model": "m"}, {"languages": ["python"]}
 LORA = {"kind": "lora", "r": 4, "alpha": 8.0}
 
 
@@ -72,7 +74,7 @@ class KilledError(Exception):
     """Raised where a run is stopped."""
 
 
-@pytest.mark.parametrize("asked", [2, 5])  # at a round's first step, and between its steps
+@pytest.mark.parametrize("asked", [3, 5])  # at a round's first step, and between its steps
 def test_a_killed_training_goes_on_to_the_same_bytes(
     asked, tiny_llama, tokens, tmp_path, monkeypatch
 ):
@@ -138,11 +140,70 @@ def test_a_server_answers_with_the_weights_of_each_step(kind, tiny_llama, tokens
     with serve(tiny_llama) as (url, model):
         server = {"url": url, "kind": kind, "model": "m", "folder": str(tmp_path / "shared")}
         train(tiny_llama, tokens, tmp_path, kind, server=server, **how)
-    reloads = [path for path, _ in model.calls if "reload" in str(_) or "update" in path]
+    reloads = [str(asked) for path, asked in model.calls if "rpc" in path or "update" in path]
     assert len(reloads) == 4
+    assert all(str(tmp_path / "shared/student") in asked for asked in reloads)
+    drawn = [asked for path, asked in model.calls if path in ("/generate", "/v1/completions")]
+    seeds = [asked.get("seed") or asked["sampling_params"]["sampling_seed"] for asked in drawn]
+    assert len(set(seeds)) == len(seeds), "two answers are drawn with the same numbers"
     # bfloat16 weights answer: more than float16's, and nothing of what stale weights show
     assert max(map(abs, column(tmp_path, "staleness", kind))) < 0.05
     assert {row["finish"] for row in answers(tmp_path, kind)} <= {"length", "stop_id"}
+
+
+def test_a_server_that_gives_up_an_answer_is_named(tiny_llama, tokens, tmp_path):
+    def aborts(_, reply):
+        for choice in reply.get("choices", ()):
+            choice["finish_reason"] = "abort"
+        return reply
+
+    with serve(tiny_llama) as (url, model):
+        model.spoil = aborts
+        server = {"url": url, "kind": "vllm", "model": "m", "folder": str(tmp_path / "shared")}
+        with pytest.raises(InputError, match="ended an answer by 'abort'"):
+            train(tiny_llama, tokens, tmp_path, "a", steps=1, server=server)
+
+
+def test_a_folder_that_is_shared_keeps_what_else_is_in_it(tiny_llama, tokens, tmp_path):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "others.txt").write_text("precious")
+    start = shutil.copytree(tiny_llama, shared / "student")
+    before = files.sha256_tree(shared)
+    with serve(tiny_llama) as (url, _):
+        server = {"url": url, "kind": "vllm", "model": "m", "folder": str(shared)}
+        with pytest.raises(InputError, match="is what the student goes on from"):
+            train(start, tokens, tmp_path, "a", steps=1, server=server)
+        assert files.sha256_tree(shared) == before
+        train(tiny_llama, tokens, tmp_path, "b", steps=1, server=server)
+    assert (shared / "others.txt").read_text() == "precious"
+
+
+def test_verdicts_count_where_they_differ_and_by_the_rewards_weight(
+    tiny_llama, tokens, tmp_path, monkeypatch
+):
+    """One step: answers that are all as good as another change nothing, whatever the weight."""
+
+    def weights(name, good, reward):
+        monkeypatch.setattr(
+            Judge,
+            "verdicts",
+            lambda _, asked, said: [Verdict(good(n), True) for n in range(len(said))],
+        )
+        train(tiny_llama, tokens, tmp_path, name, steps=1, samples=4, reward=reward)
+        return (tmp_path / name / "model.safetensors").read_bytes()
+
+    plain = weights("plain", lambda n: n % 2 == 0, 0.0)
+    assert weights("equal", lambda _: True, 9.0) == plain
+    mixed = [weights(f"mixed{w}", lambda n: n % 2 == 0, w) for w in (1.0, 9.0)]
+    assert len({plain, *mixed}) == 3
+
+
+def test_a_student_whose_ids_mean_other_tokens_is_refused(tiny_llama, tiny_qwen2, tokens, tmp_path):
+    train(tiny_llama, tokens, tmp_path, "a", steps=1)  # for the vocabulary's folder
+    served = [{"url": "http://localhost:9", "kind": "vllm", "model": "m"}]
+    with pytest.raises(InputError, match="its ids mean other tokens"):
+        train(tiny_qwen2, tokens, tmp_path, "b", steps=1, signal="tokens", served=served)
 
 
 def test_what_cannot_teach_a_students_own_text_is_refused(tiny_llama, tokens, tmp_path):
@@ -180,6 +241,15 @@ def test_tasks_without_tests_leave_nothing_to_ask(tiny_llama, tokens, tmp_path):
         ({"signal": "tokens"}, "one teacher is needed"),
         ({"served": [{"url": "u", "kind": "vllm", "model": "m"}]}, "one teacher is needed"),
         ({"reward": 0.5}, "raise samples"),
+        ({"signal": "tokens", "served": [SERVED, SERVED]}, "two of served have no languages"),
+        (
+            {"signal": "tokens", "served": [SERVED | PYTHON, SERVED | PYTHON]},
+            "two of served have languages: python",
+        ),
+        (
+            {"server": SERVED | {"kind": "sglang", "folder": "f"}, "sampling_temperature": 0.7},
+            "SGLang tells log-probabilities after the temperature",
+        ),
         ({"samples": 3}, "no multiple of samples"),
         ({"objective": "cross_entropy"}, "need a teacher: "),
         ({"processes": 2}, "set processes to 1"),

@@ -2,10 +2,10 @@
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from potstill.distill import student
+from potstill.distill import phases, student
 from potstill.distill.recipe import Recipe
 from potstill.distill.start import Start
 from potstill.distill.training import Loss
@@ -18,6 +18,10 @@ from potstill.tokens import examples, table
 from potstill.tokens.examples import Example
 
 ROWS, HELD_OUT = 64, 24
+
+
+class _PhaseError(InputError):
+    """A phase has no rows."""
 
 
 def look(
@@ -38,8 +42,15 @@ def look(
     """
     device.make_deterministic(recipe.seed, recipe.threads)
     started = time.perf_counter()
-    patient = _patient(name, recipe, start, tokens, signal, scratch)
+    try:
+        patient = _patient(name, recipe, start, tokens, signal, scratch)
+    except _PhaseError as error:
+        yield Finding("rows", "fail", str(error))
+        return
     loading_s = time.perf_counter() - started
+    if recipe.preference:
+        yield Finding("rows", "not-run", "pairs of answers are not looked at")
+        return
     yield from (rows.ids(patient), rows.mask(patient), rows.end(patient))
     asked = teacher.signal(patient)
     yield asked
@@ -63,29 +74,42 @@ def _patient(
 ) -> Patient:
     begin = Start.of(start, recipe)
     chat = begin.chat()
-    found, _ = table.fit(tokens / "train.arrow", chat, scratch / "train.arrow")
-    every = found.of_folds(recipe.folds)[: recipe.max_rows]
-    heldout, _ = table.fit(tokens / "validation.arrow", chat, scratch / "validation.arrow")
+    splits = ("train", "validation", "test")
+    found = {
+        split: table.fit(tokens / f"{split}.arrow", chat, scratch / f"{split}.arrow")[0]
+        for split in splits
+    }
+    every = found.pop("train").of_folds(recipe.folds)[: recipe.max_rows]
+    try:
+        parts = phases.parts(recipe, every)
+    except InputError as error:
+        raise _PhaseError(str(error)) from None
     loss: Loss | None = None
     complaint = ""
     try:
         loss = student.distillation_loss(recipe, start, signal)
     except InputError as error:
         complaint = str(error)
+    model = begin.model()
+    if recipe.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
     return Patient(
         name=name,
         recipe=recipe,
         begin=begin,
-        model=begin.model(),
+        model=model,
         loss=loss,
         complaint=complaint,
-        rows=_drawn(every, ROWS, recipe.seed),
+        rows=[row for part in parts for row in _drawn(part.rows, ROWS // len(parts), recipe.seed)],
         all_rows=every,
-        heldout=_drawn(heldout, HELD_OUT, recipe.seed),
-        folder=tokens,
+        parts=parts,
+        heldout=_drawn(found["validation"], HELD_OUT, recipe.seed),
+        measured=found,
+        table=table.Table(tokens / "train.arrow"),
+        scratch=scratch,
     )
 
 
-def _drawn(found: table.MappedRows, count: int, seed: int) -> list[Example]:
+def _drawn(found: Sequence[Example], count: int, seed: int) -> list[Example]:
     numbers = itertools.chain.from_iterable(examples.order(found, 1, seed, 0))
     return [found[number] for number in itertools.islice(numbers, count)]

@@ -1,23 +1,28 @@
 """A training as it is about to begin, with a few of its rows and what its teacher says of them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from potstill.distill.objectives.margin import correct, correct_top
 from potstill.distill.objectives.tokens import Signal
+from potstill.distill.phases import Part
 from potstill.distill.recipe import Recipe
 from potstill.distill.start import Start
 from potstill.distill.training import Loss
 from potstill.loading.head import map_logits
 from potstill.loading.load import CausalLM
+from potstill.logits.dense import Dense
 from potstill.logits.sampled import Sampled
 from potstill.logits.topk import TopK
 from potstill.tokens import examples
 from potstill.tokens.examples import Example
+from potstill.tokens.table import Table
 
 OFFSETS = (-1, 0, 1)
 LEAST = 1e-4  # a label's probability by drawn ids that do not have it
@@ -29,10 +34,13 @@ class Tokens:
 
     Attributes:
         rows: the number of each token's row, int64.
-        student_nll: of the labels by the start, nats.
+        student_nll: of the labels by the start, nats; by top tokens, of the outcomes that these
+            tell apart.
         teacher_log_p: of the labels by the teacher; None without one.
         shifted_log_p: by how many tokens its word is moved -> mean log-probability of the labels.
-        divergence: from the teacher, nats; None without one.
+        divergence: from the teacher, nats, by the objective; None without one.
+        plain_kl: KL(teacher || start) of top tokens and their rest as they are stored, nats; None
+            of other signals.
         kept_mass: of the teacher's distribution what is stored; None where that is all, or drawn.
         mass: of that with its tail.
     """
@@ -42,6 +50,7 @@ class Tokens:
     teacher_log_p: torch.Tensor | None = None
     shifted_log_p: dict[int, float] | None = None
     divergence: torch.Tensor | None = None
+    plain_kl: torch.Tensor | None = None
     kept_mass: torch.Tensor | None = None
     mass: torch.Tensor | None = None
 
@@ -57,10 +66,13 @@ class Patient:
         model: as its training begins.
         loss: what it is taught by; None where that could not be made, and `complaint` says why.
         complaint: see there.
-        rows: a few of its training rows.
-        all_rows: all of them.
+        rows: a few of those that its steps read.
+        all_rows: all of the training's.
+        parts: its phases.
         heldout: a few validation rows.
-        folder: of the tokens.
+        measured: split -> all rows that are measured.
+        table: of the training rows, as `tokenise` wrote it.
+        scratch: a folder.
     """
 
     name: str
@@ -71,8 +83,11 @@ class Patient:
     complaint: str
     rows: Sequence[Example]
     all_rows: Sequence[Example]
+    parts: Sequence[Part]
     heldout: Sequence[Example]
-    folder: Path
+    measured: Mapping[str, Sequence[Example]]
+    table: Table
+    scratch: Path
 
     @property
     def is_taught(self) -> bool:
@@ -91,14 +106,22 @@ class Patient:
         Raises:
             InputError: the teacher's signal of a row is missing or damaged.
         """
-        parts = [self._look(batch) for batch in examples.by_length(self.rows, 8)]
+        batches = list(examples.by_length(self.rows, 8))
+        parts = [self._look(batch) for batch in batches]
         rows, first = [], 0
-        for part in parts:
+        for batch, part in zip(batches, parts, strict=True):
             rows.append(part.rows + first)
-            first += int(part.rows.max()) + 1
+            first += len(batch)
         joined = {
             name: _joined([getattr(part, name) for part in parts])
-            for name in ("student_nll", "teacher_log_p", "divergence", "kept_mass", "mass")
+            for name in (
+                "student_nll",
+                "teacher_log_p",
+                "divergence",
+                "plain_kl",
+                "kept_mass",
+                "mass",
+            )
         }
         shifts = [part.shifted_log_p for part in parts if part.shifted_log_p]
         shifted = {o: sum(s[o] for s in shifts) / len(shifts) for o in OFFSETS} if shifts else None
@@ -116,6 +139,7 @@ class Patient:
         rows_N = torch.arange(len(batch)).repeat_interleave(torch.tensor(sizes))
         signal = self.loss.source.signal_of(batch) if self.loss.source else None
         signal = signal.to(self.begin.place) if signal is not None else None
+        told = self._corrected(signal, labels_N)
         with torch.autocast(self.begin.place.type, torch.bfloat16, enabled=self._is_half):
             output = self.model.model(input_ids=ids_BT, use_cache=False)
             hidden_ND = examples.predicting(output.last_hidden_state, answer_BT)
@@ -123,14 +147,24 @@ class Patient:
             def terms(logits_CV: torch.Tensor, part: slice) -> torch.Tensor:
                 own = signal.rows(part) if signal is not None else None
                 assert self.loss is not None
-                found = self.loss.objective.terms(logits_CV.float(), labels_N[part], own)
-                return torch.stack([found.cross_entropy_B, found.divergence_B]).cpu()
+                logits_CV = logits_CV.float()
+                found = self.loss.objective.terms(logits_CV, labels_N[part], own)
+                each = [found.cross_entropy_B, found.divergence_B]
+                if isinstance(own, TopK):
+                    assert isinstance(told, TopK)
+                    log_q_CV = torch.log_softmax(logits_CV, -1)
+                    shown = _of_start(log_q_CV, told.rows(part))
+                    each[0] = -_log_p(shown, labels_N[part], log_q_CV.shape[-1])
+                    each.append(_plain_kl(own, _of_start(log_q_CV, own)))
+                return torch.stack(each).cpu()
 
-            ce_N, div_N = torch.cat(map_logits(terms, hidden_ND, self.model.lm_head), -1)
+            ce_N, div_N, *kl = torch.cat(map_logits(terms, hidden_ND, self.model.lm_head), -1)
         if signal is None:
             return Tokens(rows_N, ce_N)
         num_ids = self.model.lm_head.out_features
         moved = {o: _moved(signal, labels_N, rows_N, o, num_ids) for o in OFFSETS}
+        # at its own place the signal as the loss corrects it: what is followed is judged
+        own_N = _moved(told, labels_N, rows_N, 0, num_ids)
         kept = mass = None
         if isinstance(signal, TopK):
             kept = signal.log_probs_NK.exp().sum(-1).cpu()
@@ -138,12 +172,25 @@ class Patient:
         return Tokens(
             rows_N,
             ce_N,
-            moved[0],
+            own_N,
             {o: value.mean().item() for o, value in moved.items()},
             div_N,
+            kl[0] if kl else None,
             kept,
             mass,
         )
+
+    def _corrected(self, signal: Signal | None, labels_N: torch.Tensor) -> Any:  # noqa: ANN401
+        """Return a signal with the objective's margin, where it has one."""
+        assert self.loss is not None
+        margin = self.loss.objective.margin
+        if margin is None or signal is None:
+            return signal
+        if isinstance(signal, TopK):
+            return correct_top(signal, labels_N, margin)
+        assert not isinstance(signal, Sampled), "drawn ids and a margin do not go together"
+        log_p_NV = torch.log_softmax(signal.logits(self.model.lm_head.out_features).float(), -1)
+        return Dense(correct(log_p_NV, labels_N, margin))
 
     @property
     def _is_half(self) -> bool:
@@ -181,6 +228,19 @@ def _log_p(signal: Signal, labels_N: torch.Tensor, num_ids: int) -> torch.Tensor
         return torch.where(drawn, signal.weights_NS, 0.0).sum(-1).clamp(min=LEAST).log()
     logits_NV = signal.logits(num_ids).float()
     return torch.log_softmax(logits_NV, -1).gather(1, labels_N[:, None]).squeeze(1)
+
+
+def _of_start(log_q_NV: torch.Tensor, teacher: TopK) -> TopK:
+    """Return the start's distribution over the outcomes that a store of top tokens tells apart."""
+    log_q_NK = log_q_NV.gather(1, teacher.ids_NK)
+    rest_N = (1 - log_q_NK.double().exp().sum(-1)).clamp(min=torch.finfo(torch.float64).tiny)
+    return TopK(teacher.ids_NK, log_q_NK, rest_N.log().float())
+
+
+def _plain_kl(p: TopK, q: TopK) -> torch.Tensor:
+    """Return KL(p || q) of the outcomes as they are: below 0 where p adds up to less than 1."""
+    log_p, log_q = (torch.cat([s.log_probs_NK, s.log_tail_N[:, None]], -1).double() for s in (p, q))
+    return (log_p.exp() * (log_p - log_q)).sum(-1).float()
 
 
 def _joined(parts: Sequence[torch.Tensor | None]) -> torch.Tensor | None:

@@ -1,19 +1,24 @@
 """How long a training will take, how much memory and disk, from a few of its steps.
 
 Seconds a token of a step and of a measurement are taken from `steps`; how many of both a training
-has follows from the lengths of its rows and its seed, exactly.
+has follows from the lengths of its rows and its seed, exactly. What `patience` saves is not known
+before, so a training may end earlier than it is told here.
 """
 
 import resource
+from collections.abc import Sequence
 
 import numpy as np
+import torch
 
-from potstill.distill import checkpoints, phases, stopping
+from potstill.distill import checkpoints, stopping
+from potstill.distill.recipe import Recipe
 from potstill.doctor.finding import Finding
 from potstill.doctor.patient import Patient
 from potstill.doctor.steps import Costs
 from potstill.models import checkpoint
-from potstill.tokens import examples, table
+from potstill.tokens import examples
+from potstill.tokens.examples import Example
 
 _MOMENTS = 2  # of AdamW, float32 as the weights
 
@@ -26,37 +31,50 @@ def predict(patient: Patient, costs: Costs, loading_s: float) -> Finding:
         costs: of the steps that `steps.rate` made.
         loading_s: seconds in which tokenizer, model and teacher were loaded.
     """
+    recipe = patient.recipe
     if not costs.step_s[1:]:
         return Finding("prediction", "not-run", "no step was made")
-    recipe = patient.recipe
+    if recipe.processes > 1:
+        return Finding("prediction", "not-run", "of several processes nothing is foreseen")
     looks = sum(stopping.is_evaluated(recipe, step + 1) for step in range(recipe.steps))
-    heldout = {split: _heldout_tokens(patient, split) for split in ("validation", "test")}
+    heldout = {name: _looked_tokens(rows, recipe) for name, rows in patient.measured.items()}
     looked = looks * heldout["validation"] + sum(heldout.values())
+    saves = (recipe.steps - 1) // recipe.checkpoint_every if recipe.checkpoint_every else 0
     numbers = {
         "steps_s": _step_tokens(patient) * costs.per_token_s,
         "looks_s": looked * costs.per_looked_token_s + (looks + 1) * costs.merge_s,
+        "saves_s": saves * costs.save_s,
         "loading_s": loading_s,
         "memory_mb": _peak_mb(),
         "disk_mb": _disk_bytes(patient) / 1e6,
     }
-    numbers["seconds"] = sum(numbers[name] for name in ("steps_s", "looks_s", "loading_s"))
+    numbers["seconds"] = sum(
+        numbers[name] for name in ("steps_s", "looks_s", "saves_s", "loading_s")
+    )
     words = (
         f"{recipe.steps} steps take about {_span(numbers['seconds'])} on this machine, "
         f"{numbers['memory_mb'] / 1e3:.1f} GB of memory, {numbers['disk_mb'] / 1e3:.1f} GB of disk"
     )
+    if torch.cuda.is_available():
+        numbers["gpu_memory_mb"] = torch.cuda.max_memory_reserved() / 1e6
+        words += f", {numbers['gpu_memory_mb'] / 1e3:.1f} GB on the GPU"
+    if recipe.inside:
+        words += "; the answers that `inside` asks for come on top"
     return Finding("prediction", "pass", words, numbers)
 
 
 def _step_tokens(patient: Patient) -> int:
     """Return the tokens of all steps' passes, padding counted: rows stand for their lengths."""
     total = 0
-    for part in phases.parts(patient.recipe, patient.all_rows):
+    for part in patient.parts:
         lengths = examples.lengths(part.rows)
         size, seed = part.recipe.batch_rows, part.recipe.seed
-        per_epoch = -(-len(lengths) // size)
+        per_epoch, plan = -(-len(lengths) // size), (-1, examples.order(part.rows, size, seed, 0))
         for step in range(part.seen, part.seen + part.recipe.steps):
             epoch, offset = divmod(step, per_epoch)
-            batch = examples.order(part.rows, size, seed, epoch)[offset]
+            if plan[0] != epoch:
+                plan = (epoch, examples.order(part.rows, size, seed, epoch))
+            batch = plan[1][offset]
             total += _padded(sorted(lengths[batch].tolist(), reverse=True), part.recipe.pass_tokens)
     return total
 
@@ -72,19 +90,24 @@ def _padded(lengths: list[int], tokens: int) -> int:
     return total + longest * count
 
 
-def _heldout_tokens(patient: Patient, split: str) -> int:
-    stored = table.Table(patient.folder / f"{split}.arrow")
-    lengths = np.sort(stored.lengths)[::-1]
-    size = patient.recipe.batch_rows
+def _looked_tokens(rows: Sequence[Example], recipe: Recipe) -> int:
+    """Return the tokens of the batches in which rows are measured, padding counted."""
+    lengths = np.sort(examples.lengths(rows))[::-1]
+    size = recipe.batch_rows
     return int(sum(lengths[n] * len(lengths[n : n + size]) for n in range(0, len(lengths), size)))
 
 
 def _disk_bytes(patient: Patient) -> int:
-    """Return what is written: a checkpoint and, while the next is written, the one before."""
+    """Return what is written: the student, and checkpoints while the next one is written.
+
+    With patience the best step's weights are kept beside.
+    """
     trained = sum(p.numel() for p in checkpoints.trained(patient.model).values())
     delivered = 4 * checkpoint.count_parameters(patient.begin.path)
-    kept = 2 * 4 * trained * (1 + _MOMENTS) if patient.recipe.checkpoint_every else 0
-    return delivered + kept
+    recipe = patient.recipe
+    has_any = bool(recipe.checkpoint_every or recipe.patience)
+    best = 4 * trained if recipe.patience else 0
+    return delivered + best + (2 * 4 * trained * (1 + _MOMENTS) if has_any else 0)
 
 
 def _peak_mb() -> float:

@@ -1,12 +1,14 @@
 """The rows: are they what the student reads, and is what it shall say what is trained."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 from potstill.doctor.finding import Finding, judged
 from potstill.doctor.patient import Patient
-from potstill.tokens import spans, table
+from potstill.errors import InputError
+from potstill.models.chat import ChatTokenizer
+from potstill.tokens import spans
 from potstill.tokens.examples import Example
 
 AGAIN = "run `dvc repro tokenise`"
@@ -14,41 +16,45 @@ AGAIN = "run `dvc repro tokenise`"
 
 def ids(patient: Patient) -> Finding:
     """Tokenise rows again: ids and spans must be the table's, and ids those of the embedding."""
-    chat = patient.begin.chat()
-    stored = table.Table(patient.folder / "train.arrow")
-    if difference := stored.differs_from(chat):
+    if difference := patient.table.differs_from(patient.begin.chat()):
         words = f"the rows are tokenised again for this student: {difference}"
-        return Finding("ids", "pass", words)
-    num_rows = patient.model.lm_head.out_features
-    wrong, largest, count = 0, 0, 0
-    for number, source in enumerate(islice(stored.sources(), 64)):
-        row = stored.example(number, chat.vocab_size)
-        made, places = spans.tokenise(chat, source)
-        wrong += tuple(made) != row.ids or tuple(places) != row.spans
-        largest, count = max(largest, *row.ids), count + 1
+        return Finding("ids", "not-run", words)
+    wrong, count = 0, 0
+    for row, source in _with_sources(patient):
+        wrong += row is None or _tokenised(patient, source) != (row.ids, row.spans)
+        count += 1
     return judged(
         "ids",
-        not wrong and largest < num_rows,
-        f"{wrong} of {count} rows have other ids or spans than their text; largest id {largest} of "
-        f"{num_rows}",
+        not wrong,
+        f"{wrong} of {count} rows have other ids or spans than their text",
         f"the table or the tokenizer was changed by hand, {AGAIN}",
         rows=count,
         wrong=wrong,
     )
 
 
+def _tokenised(patient: Patient, source: dict[str, Any]) -> object:
+    try:
+        made, places = spans.tokenise(patient.begin.chat(), source)
+    except spans.RejectedError:
+        return None
+    return tuple(made), tuple(places)
+
+
 def mask(patient: Patient) -> Finding:
-    """Read what the loss is taken on: it must be the assistant's words, and its end."""
+    """Read what the loss is taken on: the assistant's words as the template has them, to the end.
+
+    Rows of which parts are weighed are left to `ids`.
+    """
     chat = patient.begin.chat()
+    if patient.table.differs_from(chat):
+        return Finding("mask", "not-run", "the rows are tokenised again for this student")
     wrong, count = 0, 0
-    for row, source in _with_sources(patient, 64):
-        message = source["messages"][-1]
-        if "weights" in message or message.get("tool_calls") or not row.spans:
-            continue  # parts of it are weighed, which `ids` looks at
-        start, end, _ = row.spans[0]
-        said = chat.decode(row.ids[start:end])
-        wrong += said.strip() != message["content"].strip() or start == 0
+    for row, source in _with_sources(patient):
+        if any("weights" in message for message in source["messages"]):
+            continue
         count += 1
+        wrong += row is None or len(row.spans) != 1 or not _says(chat, row, source)
     if not count:
         return Finding("mask", "not-run", "all rows weigh parts of their answers")
     return judged(
@@ -61,29 +67,48 @@ def mask(patient: Patient) -> Finding:
     )
 
 
+def _says(chat: ChatTokenizer, row: Example, source: dict[str, Any]) -> bool:
+    """Say whether a row's span is what the template writes behind its prompt, up to its end token.
+
+    Both are compared as the tokenizer gives them back: it may compose accents.
+    """
+    start, stop, _ = row.spans[0]
+    messages, tools = source["messages"], source.get("tools")
+    prompt = chat.render(messages[:-1], tools=tools)
+    whole = chat.render(messages, tools=tools, add_generation_prompt=False)
+    said = _text(chat, row.ids[start:stop])
+    turn = _text(chat, chat.encode(whole.removeprefix(prompt)))
+    content = _text(chat, chat.encode(str(messages[-1].get("content") or "").strip()))
+    return said.strip() == turn.strip() and content in said
+
+
+def _text(chat: ChatTokenizer, ids: Sequence[int]) -> str:
+    text: str = chat.tokenizer.decode(list(ids), skip_special_tokens=False)
+    return text
+
+
 def end(patient: Patient) -> Finding:
     """Ask whether a student is ever shown how to end."""
     stops = patient.begin.chat().stop_ids
-    ending = sum(
-        any(row.ids[stop - 1] in stops and weight > 0 for _, stop, weight in row.spans)
-        for row in patient.rows
-    )
+    trained = [row for row in patient.rows if row.spans]  # `span_weights` may leave a format out
+    ending = sum(any(row.ids[stop - 1] in stops for _, stop, _ in row.spans) for row in trained)
     return judged(
         "end",
-        ending == len(patient.rows),
-        f"{ending} of {len(patient.rows)} rows are trained on an end token",
+        ending == len(trained),
+        f"{ending} of {len(trained)} rows are trained on an end token",
         "the template writes none behind an answer, or generation_config.json names another: "
         "correct eos_token_id, else the student never stops",
-        rows=len(patient.rows),
+        rows=len(trained),
         ending=ending,
     )
 
 
-def _with_sources(patient: Patient, count: int) -> Iterator[tuple[Example, dict[str, Any]]]:
-    """Yield rows of the table with the messages that they were made of."""
-    chat = patient.begin.chat()
-    stored = table.Table(patient.folder / "train.arrow")
-    if stored.differs_from(chat):
-        return
-    for number, source in enumerate(islice(stored.sources(), count)):
-        yield stored.example(number, chat.vocab_size), source
+def _with_sources(patient: Patient) -> Iterator[tuple[Example | None, dict[str, Any]]]:
+    """Yield rows of the table with what they were made of; None for one that no embedding reads."""
+    num_ids = min(patient.begin.chat().vocab_size, patient.model.lm_head.out_features)
+    for number, source in enumerate(islice(patient.table.sources(), 64)):
+        try:
+            row = patient.table.example(number, num_ids)
+        except InputError:
+            row = None
+        yield row, source

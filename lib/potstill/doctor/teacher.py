@@ -8,6 +8,8 @@ from potstill import statistics
 from potstill.doctor.finding import Finding, judged
 from potstill.doctor.patient import Patient
 from potstill.errors import InputError
+from potstill.logits.sampled import Sampled
+from potstill.logits.store import LogitStore
 
 ROUNDING_NATS = 1e-3  # by which float16 and bfloat16 let a divergence of 0 come out below
 MASS_ERROR = 0.01  # by which what is stored with its rest may miss 1
@@ -15,12 +17,14 @@ LEAST_KEPT = 0.9  # mean share of the distribution that is stored
 
 
 def signal(patient: Patient) -> Finding:
-    """Open the signal and read it for the rows."""
+    """Hash what is stored of the signal, and read it for the rows."""
     if patient.loss is None:
         return Finding("signal", "fail", patient.complaint)
-    if not patient.is_taught or patient.loss.source is None:
+    if patient.loss.source is None:
         return Finding("signal", "not-run", "labels alone: no teacher is asked")
     try:
+        if isinstance(patient.loss.source, LogitStore):
+            patient.loss.source.verify()
         patient.loss.source.require(patient.all_rows)
         found = patient.tokens
     except InputError as error:
@@ -46,11 +50,17 @@ def shift(patient: Patient) -> Finding:
 
 
 def divergence(patient: Patient) -> Finding:
-    """Take the divergence of each token: none is below 0, and each distribution adds up to 1."""
+    """Take the divergence of each token: none is below 0, and each distribution adds up to 1.
+
+    What the objective gives is normalised before; of top tokens the divergence is therefore taken
+    of what is stored, as it is.
+    """
     found = patient.tokens.divergence
     assert found is not None
-    lowest, mean = found.min().item(), found.mean().item()
-    mass = patient.tokens.mass
+    mean = found.mean().item()
+    plain = patient.tokens.plain_kl
+    plain = found if plain is None else plain
+    lowest, mass = plain.min().item(), patient.tokens.mass
     is_sound = bool(torch.isfinite(found).all()) and lowest > -ROUNDING_NATS
     is_sound = is_sound and (mass is None or bool((mass - 1).abs().max() < MASS_ERROR))
     return judged(
@@ -79,9 +89,16 @@ def kept_mass(patient: Patient) -> Iterator[Finding]:
 
 
 def better(patient: Patient) -> Finding:
-    """Compare teacher and start on the labels; who knows less teaches nothing."""
+    """Compare teacher and start on the labels; who knows less teaches nothing.
+
+    By top tokens both are asked of the same outcomes; a margin has corrected the teacher before.
+    """
     found = patient.tokens
     assert found.teacher_log_p is not None
+    assert patient.loss is not None
+    assert patient.loss.source is not None
+    if patient.loss.source.signal is Sampled:
+        return Finding("teacher", "not-run", "drawn ids tell too little of a label's probability")
     groups = [row.group for row in patient.rows_by_length]
     each = [groups[row] for row in found.rows.tolist()]
     gap = (-found.teacher_log_p - found.student_nll).tolist()

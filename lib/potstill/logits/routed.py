@@ -96,6 +96,8 @@ class Routed:
         if live:
             return Several(live, which, places)
         tops = [part for part in parts if isinstance(part, TopK)]
+        width = min(top.ids_NK.shape[-1] for top in tops)
+        tops = [top.narrowed(width) for top in tops]
         firsts = torch.tensor([0, *(len(top.log_tail_N) for top in tops)]).cumsum(0)
         chosen = firsts[which] + places
         return TopK(

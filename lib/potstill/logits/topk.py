@@ -31,6 +31,19 @@ class TopK:
         """Return the distribution of some of the tokens."""
         return TopK(self.ids_NK[chosen], self.log_probs_NK[chosen], self.log_tail_N[chosen])
 
+    def narrowed(self, k: int) -> "TopK":
+        """Return the distribution with only the k most probable ids; the others join the tail."""
+        if k >= self.ids_NK.shape[-1]:
+            return self
+        order_NK = self.log_probs_NK.argsort(dim=-1, descending=True, stable=True)
+        kept_NK, cut_NK = order_NK[:, :k], order_NK[:, k:]
+        cut_N = self.log_probs_NK.gather(1, cut_NK).logsumexp(-1)
+        return TopK(
+            self.ids_NK.gather(1, kept_NK),
+            self.log_probs_NK.gather(1, kept_NK),
+            torch.logaddexp(self.log_tail_N, cut_N),
+        )
+
     def to(self, device: torch.device) -> "TopK":
         """Return the distribution on a device."""
         return TopK(

@@ -68,8 +68,8 @@ class Client:
             except (OpenAIError, ValueError) as error:
                 raise InputError(
                     f"{self.endpoint.url} does not answer as a {self.endpoint.kind} server "
-                    f"({type(error).__name__}: {error}): start it again and run again, what was "
-                    "finished is kept"
+                    f"({type(error).__name__}: {error}): start it again and run again; with "
+                    "the same settings, its address among them, what was finished is kept"
                 ) from None
             finally:
                 threads.shutdown(cancel_futures=True)

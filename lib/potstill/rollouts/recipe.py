@@ -24,7 +24,7 @@ class Served(Endpoint):
 class Server(Endpoint):
     """An endpoint that answers as the student, and takes its weights when they have changed."""
 
-    folder: str  # where the weights are written, a path that both sides see
+    folder: str  # the weights are written to its folder `student`; a path that both sides see
 
 
 class OnPolicy(Training):
@@ -67,6 +67,16 @@ class OnPolicy(Training):
         if (self.signal == "tokens") == (self.served is None):
             raise ValueError(
                 "one teacher is needed: name a live signal, or set signal to tokens and give served"
+            )
+        spoken = [name for one in self.served or () for name in (one.languages or ("",))]
+        twice = sorted({name for name in spoken if spoken.count(name) > 1})
+        if twice:
+            said = f"languages: {twice[0]}" if twice[0] else "no languages"
+            raise ValueError(f"two of served have {said}: a row has one teacher")
+        if self.server and self.server.kind == "sglang" and self.sampling_temperature != 1:
+            raise ValueError(
+                "SGLang tells log-probabilities after the temperature: set sampling_temperature to "
+                "1, or serve the student with vLLM"
             )
         if self.reward and self.samples == 1:
             raise ValueError("reward compares the answers to one prompt: raise samples")

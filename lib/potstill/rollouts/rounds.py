@@ -4,6 +4,7 @@ A round serves `refresh_every` steps. It is on the disk before a step is made wi
 that goes on after a kill reads the same answers as one that ran through.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +48,7 @@ class Rounds:
         current: what the weights are by now, of a model that is trained.
         judge: what the tests say.
         end_id: the token that ends an answer.
+        knows_end: no other ends one, so that it is what was sampled and may be rewarded.
         folder: of the rounds, one JSONL file each: a row an answer, with step,
             sample, prompt and text as a person reads them, ids, log_probs (nats), finish, passed,
             inside.
@@ -58,6 +60,7 @@ class Rounds:
     current: Callable[[CausalLM], Weights]
     judge: Judge
     end_id: int
+    knows_end: bool
     folder: Path
     _read: dict[int, list[Row]] = field(default_factory=dict)  # the last round that was read
 
@@ -166,7 +169,10 @@ class Rounds:
                     row["group"],
                     row["language"],
                     format=row["format"],
-                    log_probs=tuple(row["log_probs"]),
+                    log_probs=(
+                        *row["log_probs"],
+                        *([math.nan] if ended and self.knows_end else []),
+                    ),
                     advantage=float(row["passed"] and row["inside"]) - sum(others) / len(others),
                 )
             )

@@ -1,7 +1,9 @@
 """The student at a server, which takes its weights and answers: of a GPU, where llama.cpp is slow.
 
-vLLM needs VLLM_SERVER_DEV_MODE=1 for new weights (`/collective_rpc`), SGLang nothing. The server
-was started on the model that the student goes on from, and sees its folder under the same path.
+vLLM needs VLLM_SERVER_DEV_MODE=1 for new weights (`/collective_rpc`). SGLang heeds seeds only with
+`--enable-deterministic-inference`, and tells log-probabilities after the temperature, so it is
+asked at 1 only. The server was started on the model that the student goes on from, and sees the
+shared folder under the same path.
 
 Sources: vLLM `entrypoints/serve/dev` (collective_rpc, reset_prefix_cache) and `gpu_worker.py`
 (reload_weights); SGLang `entrypoints/http_server.py` (update_weights_from_disk).
@@ -25,6 +27,15 @@ if TYPE_CHECKING:
     from openai import OpenAI
 
 
+FOLDER = "student"  # below the shared one: nothing else there is touched
+
+
+def _seed(request: Request) -> int:
+    """Return a seed of this prompt, sample and round: two prompts draw independently."""
+    named = (str(request.sampling.seed), str(request.sample), str(list(request.prompt)))
+    return int(files.row_id("served", *named), 16)
+
+
 class ServerPolicy:
     """Answers of a server that holds the student's weights; see `rounds.Policy`."""
 
@@ -44,7 +55,9 @@ class ServerPolicy:
         Raises:
             InputError: the server refuses it.
         """
-        folder = Path(self._server.folder)
+        folder = Path(self._server.folder).resolve() / FOLDER
+        if folder.resolve() == self._start.resolve():
+            raise InputError(f"server.folder: {folder} is what the student goes on from")
         changed = {name: weight.cpu() for name, weight in weights}
         state = {
             name: changed.get(name, tensor).to(torch.bfloat16)
@@ -54,7 +67,7 @@ class ServerPolicy:
         files.remove(partial)
         checkpoint.write(partial, state, checkpoint.read_config(self._start), beside=self._start)
         files.publish(partial, folder)
-        self._client.each([self._server.folder], self._reload)
+        self._client.each([str(folder)], self._reload)
 
     def answer(self, requests: Sequence[Request]) -> list[Answer]:
         """Return the answers in order, with the log-probability of each id.
@@ -84,6 +97,11 @@ class ServerPolicy:
                 f"{self._server.url} does not tell the ids of its answers ({error!r}): use a "
                 f"newer {self._server.kind}"
             ) from None
+        if finish not in ("stop", "length") or len(ids) != len(log_probs):
+            raise InputError(
+                f"{self._server.url} ended an answer by {finish!r} with {len(ids)} ids: look at "
+                "its log, and run again"
+            )
         ended = finish == "stop" and bool(ids) and ids[-1] in self._chat.stop_ids
         ids, log_probs = (ids[:-1], log_probs[:-1]) if ended else (ids, log_probs)
         return Answer(
@@ -101,7 +119,13 @@ class ServerPolicy:
             "max_tokens": request.max_tokens,
             "temperature": how.temperature,
             "top_p": how.top_p,
-            "seed": (how.seed + request.sample) % 2**63,
+            "seed": _seed(request) % 2**63,
+            # a server takes what is not said from generation_config.json
+            "top_k": 0,
+            "min_p": 0.0,
+            "repetition_penalty": 1.0,
+            "presence_penalty": 0.0,
+            "frequency_penalty": 0.0,
             "stop_token_ids": sorted(self._chat.stop_ids),
             "add_special_tokens": False,
             "logprobs": 0,
@@ -118,7 +142,10 @@ class ServerPolicy:
             "max_new_tokens": request.max_tokens,
             "temperature": how.temperature,
             "top_p": how.top_p,
-            "sampling_seed": (how.seed + request.sample) % 2**31,
+            "sampling_seed": _seed(request) % 2**31,
+            "top_k": -1,
+            "min_p": 0.0,
+            "repetition_penalty": 1.0,
             "stop_token_ids": sorted(self._chat.stop_ids),
         }
         body = {

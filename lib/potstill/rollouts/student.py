@@ -108,8 +108,7 @@ def _teacher(recipe: OnPolicy, start: Path, signal: Path, vocabulary: Path) -> s
 
 def _served(served: Sequence[Served], start: Path, vocabulary: Path) -> source.Source:
     """Return the teachers at endpoints; of a trimmed vocabulary they are asked in their own ids."""
-    trimmed = ChatTokenizer(start).hashes() == ChatTokenizer(vocabulary).hashes()
-    kept = trimming.kept_ids(vocabulary) if trimmed else None
+    kept = trimming.shared_ids(vocabulary, start)
     teachers = [ServedTeacher(one, one.top, kept) for one in served]
     languages: dict[str, int] = {
         name: n for n, one in enumerate(served) for name in one.languages or ()
@@ -151,6 +150,7 @@ def _rounds(recipe: OnPolicy, begin: Start, curated: Path, scratch: Path) -> Rou
         current=begin.current,
         judge=Judge(recipe.policy, recipe.cpu_s, recipe.sandbox, recipe.workers),
         end_id=end_id(chat),
+        knows_end=len(chat.stop_ids) == 1,
         folder=scratch / "rounds",
     )
 

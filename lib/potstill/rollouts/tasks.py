@@ -72,7 +72,8 @@ def read(
             continue
         found[key] = row
         num_mined += is_mined
-    made = [task for row in found.values() for task in _asked(row, asking, chat)]
+    asked = [task for row in found.values() for task in _asked(row, asking, chat)]
+    made = list({task.ids: task for task in reversed(asked)}.values())[::-1]  # of equals the first
     if not made:
         raise InputError(
             f"{path} has no task with tests of the folds {sorted(wanted)}: name others"

@@ -80,6 +80,24 @@ def kept_ids(folder: Path) -> list[int]:
     return found
 
 
+def shared_ids(folder: Path, student: Path) -> list[int] | None:
+    """Return a student's ids in the teacher's numbering; None where they are the same.
+
+    Args:
+        folder: of the vocabulary that teacher and students share.
+        student: a checkpoint.
+
+    Raises:
+        InputError: the student has neither that vocabulary nor the teacher's whole one.
+    """
+    own = numbering(files.read_json(student / "tokenizer.json"))
+    if own == numbering(files.read_json(folder / "tokenizer.json")):
+        return kept_ids(folder)
+    if own == files.read_json(folder / NAME)["source"]:
+        return None
+    raise InputError(f"{student} has another tokenizer than the teacher: its ids mean other tokens")
+
+
 def apply(folder: Path, source: Path, out: Path) -> None:
     """Write the checkpoint `source` with the vocabulary of a folder; a model that has it is linked.
 

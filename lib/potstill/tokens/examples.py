@@ -221,7 +221,8 @@ def weights(rows: Iterable[Example]) -> "torch.Tensor | None":
 def spoken(rows: Iterable[Example]) -> "tuple[torch.Tensor, torch.Tensor] | None":
     """Return of each answer token [N] its log-probability when it was given, and its advantage.
 
-    NaN stands for a log-probability that nobody knows. None: the student gave none of the rows.
+    NaN stands for a log-probability that nobody knows; what stands behind those of a row was not
+    sampled, and has no advantage. None: the student gave none of the rows.
     """
     import torch
 
@@ -232,8 +233,8 @@ def spoken(rows: Iterable[Example]) -> "tuple[torch.Tensor, torch.Tensor] | None
     advantages, begin = torch.zeros_like(known), 0
     for row in rows:
         end = begin + row.num_answer_tokens
-        known[begin : begin + len(row.log_probs)] = torch.tensor(row.log_probs)
-        advantages[begin:end] = row.advantage
+        given = slice(begin, begin + len(row.log_probs))
+        known[given], advantages[given] = torch.tensor(row.log_probs), row.advantage
         begin = end
     return known, advantages
 
