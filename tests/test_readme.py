@@ -6,18 +6,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from potstill.cli import preflight, presets
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_results_are_those_of_the_published_run():
+@pytest.mark.parametrize("folder", ["docs/results", "docs/results/qwen-coder"])
+def test_the_results_are_those_of_the_published_runs(folder):
     """Not those of the last run here, which is another machine's or another preset's."""
-    block = re.search(r"<!-- results -->\n(.*?)<!-- /results -->", README, re.S)[1]
-    assert block == (ROOT / "docs/results/table.md").read_text(encoding="utf-8")
+    name = Path(folder).name
+    block = re.search(rf"<!-- {name} -->\n(.*?)<!-- /{name} -->", README, re.S)[1]
+    assert block == (ROOT / folder / "table.md").read_text(encoding="utf-8")
     assert len(block.splitlines()) <= 2 + 6
-    assert "(docs/results/quality.svg)" in README
+    assert f"({folder}/quality.svg)" in README
 
 
 def test_the_tutorials_preset_applies(tmp_path):

@@ -471,3 +471,16 @@ def test_a_benchmarks_file_that_is_named_and_missing_is_found(tmp_path):
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree))
     found = list(preflight.check_machine(tmp_path / "params.yaml"))
     assert any("benchmarks.sources.mbpp: problems/no-such.jsonl is missing" in x for x in found)
+
+
+def test_an_archive_of_source_code_that_is_missing_is_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOURCES", str(tmp_path))
+    tree = yaml.safe_load((ROOT / "params.yaml").read_text())
+    tree["mine_functions"]["sources"].append({"from": "archive:$SOURCES/toolz-1.2.0.tar.gz"})
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(tree))
+    number = len(tree["mine_functions"]["sources"]) - 1
+    wanted = f"mine_functions.sources.{number}: no source code at 'archive:$SOURCES/toolz"
+    assert any(wanted in found for found in preflight.check_machine(path))
+    (tmp_path / "toolz-1.2.0.tar.gz").write_bytes(b"")
+    assert not any("mine_functions" in found for found in preflight.check_machine(path))

@@ -7,6 +7,8 @@ from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from potstill.report import figure, labels, plots, shown
 
 from tests.report.fake_tree import answer, change, not_run
@@ -129,3 +131,12 @@ def test_names_cover_neither_each_other_nor_points_nor_bars():
     for a, b in itertools.combinations(boxes, 2):
         assert labels._overlap(a, b) == 0
     assert all(labels._overlap(box, frame) > 0 for box in boxes)
+
+
+@given(st.lists(st.floats(0, 600), min_size=1, max_size=9).map(sorted))
+def test_points_of_one_size_stand_apart_around_it(pixels):
+    moved = plots._apart(pixels)
+    assert all(b - a > plots.APART_PX - 1e-6 for a, b in itertools.pairwise(moved))
+    assert sum(moved) == pytest.approx(sum(pixels))  # a crowd keeps its middle
+    clear = all(b - a >= plots.APART_PX for a, b in itertools.pairwise(pixels))
+    assert not clear or moved == pytest.approx(pixels)

@@ -86,9 +86,10 @@ def check_packages(lock: Path) -> list[str]:
 
 
 def check_machine(params_file: Path) -> Iterator[str]:
-    """Yield what is not here for these settings: models, converter, sandbox, benchmarks' files."""
+    """Yield what is not here for these settings: models, code, sandbox, benchmarks' files."""
     from potstill import sandbox
     from potstill.export import converter
+    from potstill.mining import places
     from potstill.params import read_params
     from potstill.sources import fetch
     from potstill.tasks.where import Where, below, read_rows
@@ -97,6 +98,10 @@ def check_machine(params_file: Path) -> Iterator[str]:
     checks: list[tuple[str, Callable[[], object]]] = [
         (f"models.{name}", partial(fetch.look, model["source"], model["revision"]))
         for name, model in tree["models"].items()
+    ]
+    checks += [
+        (f"mine_functions.sources.{n}", partial(places.find, one["from"], one.get("licence")))
+        for n, one in enumerate(tree["mine_functions"]["sources"])
     ]
     if any(item["format"] == "gguf" for item in tree["export"].values()):
         checks.append(("export", converter.check))

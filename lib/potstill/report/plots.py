@@ -1,6 +1,5 @@
 """The plots: quality against size and speed, loss curves, rejections, levels."""
 
-import math
 import re
 import textwrap
 from typing import Any
@@ -12,6 +11,7 @@ from potstill.report.labels import Box, Label, fix_layout, place
 from potstill.report.results import Estimate, Latency, Variant
 
 MOST_REASONS = 12
+APART_PX = 7.0  # an interval has caps of five
 
 
 def all_plots(view: View) -> list[Plot]:
@@ -129,9 +129,9 @@ def _draw_points(figure_: Any, axes: Any, points: list[Any]) -> None:  # noqa: A
     fix_layout(figure_)
     labels: list[Label] = []
     avoid: list[Box] = []
-    last = -math.inf
-    for x, y, low, high, name, paint in sorted(points):
-        pixel = last = max(axes.transData.transform((x, y))[0], last + 7)
+    points = sorted(points)
+    true = [axes.transData.transform((x, 0))[0] for x, *_ in points]
+    for pixel, (_, y, low, high, name, paint) in zip(_apart(true), points, strict=True):
         at = axes.transData.inverted().transform((pixel, 0))[0]
         axes.errorbar(
             at, y, yerr=[[max(0.0, y - low)], [max(0.0, high - y)]], fmt="o", markersize=6,
@@ -141,6 +141,23 @@ def _draw_points(figure_: Any, axes: Any, points: list[Any]) -> None:  # noqa: A
         avoid.append((pixel - 3, bottom, pixel + 3, top))
         labels.append(Label(at, y, name, paint))
     place(axes, labels, avoid)
+
+
+def _apart(pixels: list[float]) -> list[float]:
+    """Return ascending places at least a few pixels apart, those of a crowd around its middle."""
+    crowds: list[list[float]] = []
+    for pixel in pixels:
+        crowds.append([pixel])
+        while len(crowds) > 1 and _span(crowds[-1])[0] - _span(crowds[-2])[1] < APART_PX:
+            last = crowds.pop()
+            crowds[-1] += last
+    return [_span(crowd)[0] + n * APART_PX for crowd in crowds for n in range(len(crowd))]
+
+
+def _span(crowd: list[float]) -> tuple[float, float]:
+    """Return where a crowd begins and ends once its members stand apart."""
+    middle, half = sum(crowd) / len(crowd), (len(crowd) - 1) / 2 * APART_PX
+    return middle - half, middle + half
 
 
 def loss_curves(view: View) -> Plot:
