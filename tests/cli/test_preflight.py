@@ -451,7 +451,11 @@ def test_a_live_teacher_has_no_limit_of_rows(project, codec):
 @needs_pipeline
 @pytest.mark.parametrize(
     "names",
-    [*([path.stem] for path in PRESETS), ["qwen-coder-cpu", "qwen-coder"]],
+    [
+        *([path.stem] for path in PRESETS if path.stem != "qwen-coder-on-policy"),
+        ["qwen-coder-cpu", "qwen-coder"],
+        ["qwen-coder-cpu", "qwen-coder-on-policy"],  # its names are of the other
+    ],
     ids="-".join,
 )
 def test_every_preset_loads_into_every_stages_settings(tmp_path, monkeypatch, names):
