@@ -1,10 +1,15 @@
 """`potstill doctor` on a project: its lines, its codes, and what it says of what is not there."""
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
+from potstill import params
 from potstill.cli.__main__ import main
 from potstill.doctor.finding import Finding
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -12,6 +17,7 @@ def project(tmp_path, monkeypatch):
     (tmp_path / "params.yaml").write_text(
         "seed: 0\ntraining: {batch_rows: 2}\n"
         "students: {kd: {start: small, signal: signals/a, steps: 3}, untrained: {steps: 0}}\n"
+        "on_policy: {}\n"
     )
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -43,3 +49,14 @@ def test_a_failure_is_its_code_and_each_finding_a_line(verdict, code, project, c
     row = json.loads(capsys.readouterr().out)
     assert row == {"student": "kd", "name": "rate", "verdict": verdict,
                    "words": "too high: lower it", "numbers": {"rate": 0.5}}  # fmt: skip
+
+
+def test_a_student_whose_start_is_yet_to_be_trained_is_told(project, capsys):
+    tree = params.read_params(ROOT / "params.yaml")
+    tree["on_policy"] = {"own": {"model": "students/kd", "signal": "signals/live", "steps": 3}}
+    (project / "params.yaml").write_text(yaml.safe_dump(tree))
+    assert main(["doctor", "own"]) == 0
+    said = "start       models/students/kd is not there yet: ask again once it is trained"
+    assert said in capsys.readouterr().out
+    assert main(["doctor", "owm"]) == 2
+    assert "did you mean own?" in capsys.readouterr().err

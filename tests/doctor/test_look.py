@@ -246,11 +246,10 @@ def test_an_id_that_no_embedding_has_is_a_finding(tiny_llama, tokens, tmp_path):
 
     other = rewritten(tokens, tmp_path, change)
     begin = Start.of(tiny_llama, recipe_of(signal="tokens", alpha=1.0))
-    patient = SimpleNamespace(
-        begin=begin, model=begin.model(), table=table.Table(other / "train.arrow")
-    )
-    assert rows.ids(patient).verdict == rows.mask(patient).verdict == "fail"
-    assert rows.ids(patient).numbers["wrong"] == 1
+    patient = SimpleNamespace(begin=begin, model=begin.model())
+    stored = table.Table(other / "train.arrow")
+    assert rows.ids(patient, stored).verdict == rows.mask(patient, stored).verdict == "fail"
+    assert rows.ids(patient, stored).numbers["wrong"] == 1
 
 
 def test_a_template_that_writes_more_and_accents_that_are_composed_pass(

@@ -4,7 +4,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,10 @@ MARKS = {"pass": "ok", "fail": "FAIL", "not-run": "--"}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument(
-        "students", nargs="*", metavar="STUDENT", help="names in `students`; all that are trained"
+        "students",
+        nargs="*",
+        metavar="STUDENT",
+        help="names in `students` and `on_policy`; all that are trained",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a finding")
 
@@ -48,7 +51,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _names(wanted: list[str], tree: dict[str, Any]) -> list[str]:
-    students = params.section(tree, "students")
+    students = {**params.section(tree, "students"), **params.section(tree, "on_policy")}
     for name in wanted:
         if name not in students:
             raise InputError(
@@ -58,8 +61,11 @@ def _names(wanted: list[str], tree: dict[str, Any]) -> list[str]:
 
 
 def _look(name: str, tree: dict[str, Any]) -> Iterator[Any]:
+    if name in params.section(tree, "on_policy"):
+        yield from _look_at_answers(name, tree)
+        return
     from potstill.distill.recipe import Recipe
-    from potstill.doctor.look import look
+    from potstill.doctor import look
 
     recipe = params.build(Recipe, tree, "training", f"students.{name}")
     places = {
@@ -67,11 +73,37 @@ def _look(name: str, tree: dict[str, Any]) -> Iterator[Any]:
         "tokens": Path("data/tokens"),
         "signal": Path("data") / recipe.signal,
     }
+    _require(places)
+    with tempfile.TemporaryDirectory() as scratch:
+        yield from look.look(name, recipe, **places, scratch=Path(scratch))
+
+
+def _look_at_answers(name: str, tree: dict[str, Any]) -> Iterator[Any]:
+    from potstill.doctor import answers
+    from potstill.doctor.finding import Finding
+    from potstill.rollouts.recipe import OnPolicy
+
+    recipe = params.build(OnPolicy, tree, "training", "rollouts", f"on_policy.{name}")
+    places = {
+        "start": Path("models") / recipe.model,
+        "signal": Path("data") / recipe.signal,
+        "curated": Path("data/curated"),
+        "tokens": Path("data/tokens"),
+        "vocabulary": Path("data/vocabulary"),
+    }
+    if not places["start"].exists():
+        words = f"{places['start']} is not there yet: ask again once it is trained"
+        yield Finding("start", "not-run", words)
+        return
+    _require(places)
+    with tempfile.TemporaryDirectory() as scratch:
+        yield from answers.look(name, recipe, **places, scratch=Path(scratch))
+
+
+def _require(places: Mapping[str, Path]) -> None:
     for path in places.values():
         if not path.exists():
             raise InputError(f"{path} is missing: run `dvc repro` up to it, or `dvc pull {path}`")
-    with tempfile.TemporaryDirectory() as scratch:
-        yield from look(name, recipe, **places, scratch=Path(scratch))
 
 
 def _text(finding: Any) -> str:  # noqa: ANN401 - a Finding, whose module is imported late

@@ -51,7 +51,8 @@ def look(
     if recipe.preference:
         yield Finding("rows", "not-run", "pairs of answers are not looked at")
         return
-    yield from (rows.ids(patient), rows.mask(patient), rows.end(patient))
+    stored = table.Table(tokens / "train.arrow")
+    yield from (rows.ids(patient, stored), rows.mask(patient, stored), rows.end(patient))
     asked = teacher.signal(patient)
     yield asked
     if asked.verdict == "fail":
@@ -100,16 +101,16 @@ def _patient(
         model=model,
         loss=loss,
         complaint=complaint,
-        rows=[row for part in parts for row in _drawn(part.rows, ROWS // len(parts), recipe.seed)],
+        rows=[row for part in parts for row in drawn(part.rows, ROWS // len(parts), recipe.seed)],
         all_rows=every,
         parts=parts,
-        heldout=_drawn(found["validation"], HELD_OUT, recipe.seed),
+        heldout=drawn(found["validation"], HELD_OUT, recipe.seed),
         measured=found,
-        table=table.Table(tokens / "train.arrow"),
         scratch=scratch,
     )
 
 
-def _drawn(found: Sequence[Example], count: int, seed: int) -> list[Example]:
+def drawn(found: Sequence[Example], count: int, seed: int) -> list[Example]:
+    """Return a few rows, drawn without return."""
     numbers = itertools.chain.from_iterable(examples.order(found, 1, seed, 0))
     return [found[number] for number in itertools.islice(numbers, count)]

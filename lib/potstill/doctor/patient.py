@@ -20,9 +20,9 @@ from potstill.loading.load import CausalLM
 from potstill.logits.dense import Dense
 from potstill.logits.sampled import Sampled
 from potstill.logits.topk import TopK
+from potstill.rollouts.recipe import OnPolicy
 from potstill.tokens import examples
 from potstill.tokens.examples import Example
-from potstill.tokens.table import Table
 
 OFFSETS = (-1, 0, 1)
 LEAST = 1e-4  # a label's probability by drawn ids that do not have it
@@ -71,12 +71,11 @@ class Patient:
         parts: its phases.
         heldout: a few validation rows.
         measured: split -> all rows that are measured.
-        table: of the training rows, as `tokenise` wrote it.
         scratch: a folder.
     """
 
     name: str
-    recipe: Recipe
+    recipe: Recipe | OnPolicy
     begin: Start
     model: CausalLM
     loss: Loss | None
@@ -86,13 +85,16 @@ class Patient:
     parts: Sequence[Part]
     heldout: Sequence[Example]
     measured: Mapping[str, Sequence[Example]]
-    table: Table
     scratch: Path
 
     @property
     def is_taught(self) -> bool:
         """Whether a teacher's distributions are part of the loss."""
-        return self.loss is not None and self.loss.source is not None and self.recipe.alpha != 1
+        return (
+            self.loss is not None
+            and self.loss.source is not None
+            and self.loss.objective.alpha != 1
+        )
 
     @property
     def rows_by_length(self) -> list[Example]:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from potstill.distill import checkpoints, stopping
-from potstill.distill.recipe import Recipe
+from potstill.distill.recipe import Training
 from potstill.doctor.finding import Finding
 from potstill.doctor.patient import Patient
 from potstill.doctor.steps import Costs
@@ -23,13 +23,22 @@ from potstill.tokens.examples import Example
 _MOMENTS = 2  # of AdamW, float32 as the weights
 
 
-def predict(patient: Patient, costs: Costs, loading_s: float) -> Finding:
+def predict(
+    patient: Patient,
+    costs: Costs,
+    loading_s: float,
+    *,
+    step_tokens: int | None = None,
+    answers_s: float | None = None,
+) -> Finding:
     """Foresee a training.
 
     Args:
         patient: the training.
         costs: of the steps that `steps.rate` made.
         loading_s: seconds in which tokenizer, model and teacher were loaded.
+        step_tokens: of all steps' passes, padding counted; None counts those of the rows.
+        answers_s: seconds in which the student answers; None where it is not asked.
     """
     recipe = patient.recipe
     if not costs.step_s[1:]:
@@ -41,16 +50,15 @@ def predict(patient: Patient, costs: Costs, loading_s: float) -> Finding:
     looked = looks * heldout["validation"] + sum(heldout.values())
     saves = (recipe.steps - 1) // recipe.checkpoint_every if recipe.checkpoint_every else 0
     numbers = {
-        "steps_s": _step_tokens(patient) * costs.per_token_s,
+        "steps_s": (step_tokens or _step_tokens(patient)) * costs.per_token_s,
         "looks_s": looked * costs.per_looked_token_s + (looks + 1) * costs.merge_s,
         "saves_s": saves * costs.save_s,
         "loading_s": loading_s,
         "memory_mb": _peak_mb(),
         "disk_mb": _disk_bytes(patient) / 1e6,
     }
-    numbers["seconds"] = sum(
-        numbers[name] for name in ("steps_s", "looks_s", "saves_s", "loading_s")
-    )
+    numbers |= {"answers_s": answers_s} if answers_s is not None else {}
+    numbers["seconds"] = sum(value for name, value in numbers.items() if name.endswith("_s"))
     words = (
         f"{recipe.steps} steps take about {_span(numbers['seconds'])} on this machine, "
         f"{numbers['memory_mb'] / 1e3:.1f} GB of memory, {numbers['disk_mb'] / 1e3:.1f} GB of disk"
@@ -90,7 +98,7 @@ def _padded(lengths: list[int], tokens: int) -> int:
     return total + longest * count
 
 
-def _looked_tokens(rows: Sequence[Example], recipe: Recipe) -> int:
+def _looked_tokens(rows: Sequence[Example], recipe: Training) -> int:
     """Return the tokens of the batches in which rows are measured, padding counted."""
     lengths = np.sort(examples.lengths(rows))[::-1]
     size = recipe.batch_rows

@@ -10,17 +10,18 @@ from potstill.errors import InputError
 from potstill.models.chat import ChatTokenizer
 from potstill.tokens import spans
 from potstill.tokens.examples import Example
+from potstill.tokens.table import Table
 
 AGAIN = "run `dvc repro tokenise`"
 
 
-def ids(patient: Patient) -> Finding:
+def ids(patient: Patient, table: Table) -> Finding:
     """Tokenise rows again: ids and spans must be the table's, and ids those of the embedding."""
-    if difference := patient.table.differs_from(patient.begin.chat()):
+    if difference := table.differs_from(patient.begin.chat()):
         words = f"the rows are tokenised again for this student: {difference}"
         return Finding("ids", "not-run", words)
     wrong, count = 0, 0
-    for row, source in _with_sources(patient):
+    for row, source in _with_sources(patient, table):
         wrong += row is None or _tokenised(patient, source) != (row.ids, row.spans)
         count += 1
     return judged(
@@ -41,16 +42,16 @@ def _tokenised(patient: Patient, source: dict[str, Any]) -> object:
     return tuple(made), tuple(places)
 
 
-def mask(patient: Patient) -> Finding:
+def mask(patient: Patient, table: Table) -> Finding:
     """Read what the loss is taken on: the assistant's words as the template has them, to the end.
 
     Rows of which parts are weighed are left to `ids`.
     """
     chat = patient.begin.chat()
-    if patient.table.differs_from(chat):
+    if table.differs_from(chat):
         return Finding("mask", "not-run", "the rows are tokenised again for this student")
     wrong, count = 0, 0
-    for row, source in _with_sources(patient):
+    for row, source in _with_sources(patient, table):
         if any("weights" in message for message in source["messages"]):
             continue
         count += 1
@@ -103,12 +104,14 @@ def end(patient: Patient) -> Finding:
     )
 
 
-def _with_sources(patient: Patient) -> Iterator[tuple[Example | None, dict[str, Any]]]:
+def _with_sources(
+    patient: Patient, table: Table
+) -> Iterator[tuple[Example | None, dict[str, Any]]]:
     """Yield rows of the table with what they were made of; None for one that no embedding reads."""
     num_ids = min(patient.begin.chat().vocab_size, patient.model.lm_head.out_features)
-    for number, source in enumerate(islice(patient.table.sources(), 64)):
+    for number, source in enumerate(islice(table.sources(), 64)):
         try:
-            row = patient.table.example(number, num_ids)
+            row = table.example(number, num_ids)
         except InputError:
             row = None
         yield row, source

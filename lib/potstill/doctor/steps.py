@@ -61,8 +61,8 @@ class Costs:
 
 def gradient(patient: Patient) -> Finding:
     """Measure which share of the gradient is the teacher's, which the labels'."""
-    alpha = patient.recipe.alpha
     assert patient.loss is not None, patient.complaint
+    alpha = patient.loss.objective.alpha
     rows = list(patient.rows[: patient.recipe.batch_rows])
     parts = {
         "teacher": _norm(patient, rows, replace(patient.loss.objective, alpha=0.0)) * (1 - alpha),

@@ -67,21 +67,18 @@ class Rounds:
     def rows(self, step: int, model: CausalLM) -> list[Example]:
         """Return the answers that a step is made with; a round that is not there is made."""
         number = step // self.recipe.refresh_every
-        if number not in self._read:
-            path = self._path(number)
-            if not path.exists():
-                self.policy.take(self.current(model))
-                partial = files.partial_path(path)
-                partial.parent.mkdir(parents=True, exist_ok=True)
-                files.write_jsonl(partial, self._ask(number))
-                files.publish(partial, path)
-            self._read = {number: list(files.read_jsonl(path))}
-        return self._examples([row for row in self._read[number] if row["step"] == step + 1])
+        path = self._path(number)
+        if not path.exists():
+            self.policy.take(self.current(model))
+            partial = files.partial_path(path)
+            partial.parent.mkdir(parents=True, exist_ok=True)
+            files.write_jsonl(partial, self._ask(number))
+            files.publish(partial, path)
+        return self._examples(self._answered(step))
 
     def columns(self, step: int) -> dict[str, float]:
-        """Return of a step's answers: mean tokens, and shares cut off, passed and inside."""
-        number = step // self.recipe.refresh_every
-        rows = [row for row in self._read[number] if row["step"] == step + 1]
+        """Return of an answered step: mean tokens, and shares cut off, passed and inside."""
+        rows = self._answered(step)
         shares = {
             "cut_share": [row["finish"] != "stop_id" for row in rows],
             "passed_share": [row["passed"] for row in rows],
@@ -103,6 +100,13 @@ class Rounds:
                 for row in files.read_jsonl(self._path(number))
             ),
         )
+
+    def _answered(self, step: int) -> list[Row]:
+        """Return the rows of a step whose round is there."""
+        number = step // self.recipe.refresh_every
+        if number not in self._read:
+            self._read = {number: list(files.read_jsonl(self._path(number)))}
+        return [row for row in self._read[number] if row["step"] == step + 1]
 
     def _path(self, number: int) -> Path:
         return self.folder / f"round-{number:06d}.jsonl"

@@ -62,20 +62,11 @@ def distil(  # noqa: PLR0913 - what is read, and what is written
         InputError: the signal is of another tokenizer or stored, no task is left, or see
             `distill.student.train`.
     """
-    teacher = _teacher(recipe, start, signal, vocabulary)
-    objective = Objective(
-        recipe.objective,
-        alpha=0.0,
-        temperature=recipe.temperature,
-        beta=recipe.beta,
-        chunk_tokens=recipe.chunk_tokens,
-    )
-    objective.check(teacher.signal)
-    loss = training.Loss(objective, teacher, reward=recipe.reward)
+    loss = loss_of(recipe, start, signal, vocabulary)
     rolled: list[Rounds] = []
 
     def roll(begin: Start, scratch: Path) -> tuple[list[Example], Rounds]:
-        rolled.append(_rounds(recipe, begin, curated, scratch))
+        rolled.append(rounds_of(recipe, begin, curated, scratch))
         return [task.example() for task in rolled[0].tasks], rolled[0]
 
     measured = student.train(
@@ -89,7 +80,27 @@ def distil(  # noqa: PLR0913 - what is read, and what is written
         scratch=scratch,
     )
     rolled[0].collect(measures_out / "rollouts.jsonl", recipe.steps)
-    return {"signals": ",".join(teacher.names), **measured}
+    assert loss.source is not None, "a student's own answers need a teacher"
+    return {"signals": ",".join(loss.source.names), **measured}
+
+
+def loss_of(recipe: OnPolicy, start: Path, signal: Path, vocabulary: Path) -> training.Loss:
+    """Return the loss over a student's own answers, its teacher loaded; for the paths see `distil`.
+
+    Raises:
+        InputError: the signal is of another tokenizer or stored, or tells too little for the
+            objective.
+    """
+    teacher = _teacher(recipe, start, signal, vocabulary)
+    objective = Objective(
+        recipe.objective,
+        alpha=0.0,
+        temperature=recipe.temperature,
+        beta=recipe.beta,
+        chunk_tokens=recipe.chunk_tokens,
+    )
+    objective.check(teacher.signal)
+    return training.Loss(objective, teacher, reward=recipe.reward)
 
 
 def _teacher(recipe: OnPolicy, start: Path, signal: Path, vocabulary: Path) -> source.Source:
@@ -136,7 +147,12 @@ def policy_of(recipe: OnPolicy, start: Path, folder: Path, context: int) -> Poli
     return policy
 
 
-def _rounds(recipe: OnPolicy, begin: Start, curated: Path, scratch: Path) -> Rounds:
+def rounds_of(recipe: OnPolicy, begin: Start, curated: Path, scratch: Path) -> Rounds:
+    """Return the rounds of answers of a student that begins so; for the folders see `distil`.
+
+    Raises:
+        InputError: no task is left, or the student cannot answer.
+    """
     chat = begin.chat()
     asked = tasks.read(
         curated / "accepted.jsonl", recipe.formats, recipe.folds, recipe.max_mined, chat
