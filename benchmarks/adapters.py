@@ -23,8 +23,8 @@ from unittest.mock import patch
 
 from potstill.models.chat import ChatTokenizer
 from potstill.sources import fetch as sources
-from potstill.students import trimming
 from potstill.tokens import table
+from potstill.vocabulary import trimming
 
 from benchmarks.resident import Peak, memory_mb
 

@@ -21,8 +21,9 @@ from unittest.mock import patch
 import numpy as np
 from potstill.models.chat import ChatTokenizer
 from potstill.sources import fetch as sources
-from potstill.students import start, trimming
+from potstill.students import start
 from potstill.tokens import spans, table
+from potstill.vocabulary import trimming
 
 from benchmarks.resident import Peak, memory_mb
 

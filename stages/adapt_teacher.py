@@ -34,7 +34,7 @@ def main(
     """Train, measure on validation and test, and save."""
     from potstill.distill import ranks, student, training
     from potstill.distill.objective import Objective
-    from potstill.students import trimming
+    from potstill.vocabulary import trimming
 
     start = scratch / "cut"
     files.remove(start)  # a killed run may have left a half

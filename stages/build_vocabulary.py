@@ -15,7 +15,7 @@ from pathlib import Path
 from potstill import files, stage
 from potstill.models.chat import ChatTokenizer
 from potstill.params import Section
-from potstill.students import trimming
+from potstill.vocabulary import trimming
 
 
 class Params(Section):

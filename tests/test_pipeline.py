@@ -24,7 +24,7 @@ ROOMS = """
 models katas subset sandbox
 sources loading tokens
 runtime data mining rounds tasks
-students logits testing
+vocabulary students logits testing
 curation distill
 export
 rollouts

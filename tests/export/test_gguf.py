@@ -129,15 +129,16 @@ def test_types_that_rows_do_not_fit_are_reported(tiny_gguf):
 
 
 def test_quantised_weights_are_smaller(tiny_gguf):
-    sizes = [
-        sum(
+    sizes = {
+        q: sum(
             t.num_bytes
             for t in gguf_header.read_header(tiny_gguf("llama", q) / "model.gguf").tensors
         )
         for q in gguf.QUANTISATIONS
-    ]
-    assert sizes == sorted(sizes, reverse=True)
-    assert sizes[1] < sizes[0] * 34 / 64 * 1.05  # 34 bytes instead of 64 for 32 weights
+    }
+    assert list(sizes.values()) == sorted(sizes.values(), reverse=True)
+    assert sizes["bf16"] == sizes["f16"]
+    assert sizes["q8_0"] < sizes["f16"] * 34 / 64 * 1.05  # 34 bytes instead of 64 for 32 weights
 
 
 def test_export_is_the_same_bytes_twice(tiny_gguf, tiny_llama, tmp_path):

@@ -15,7 +15,7 @@ from potstill.models import checkpoint, gguf_header
 from potstill.models.chat import ChatTokenizer
 from potstill.models.pre_tokenizers import PRE_TOKENIZERS
 from potstill.runtime.llama_cpp import LlamaCpp
-from potstill.students import trimming
+from potstill.vocabulary import trimming
 from transformers import AutoModelForCausalLM
 
 from tests.export.test_gguf import TEXTS

@@ -10,7 +10,7 @@ from potstill import files, runtime
 from potstill.export import build
 from potstill.models import checkpoint
 from potstill.models.chat import ChatTokenizer
-from potstill.students import vocabulary
+from potstill.vocabulary import bpe
 from transformers import AutoModelForCausalLM
 
 from tests.export.test_gguf import TEXTS
@@ -74,8 +74,8 @@ def test_a_trimmed_vocabulary_tokenizes_alike(smollm2, tmp_path):
     tokenizer = json.loads((smollm2 / "tokenizer.json").read_text(encoding="utf-8"))
     chat = ChatTokenizer(smollm2)
     words = re.findall(r"\w+|\s+|\W", (QUESTION + ANSWER) * 2)
-    counts = vocabulary.count_tokens([chat.encode(text) for text in [*TEXTS, *words]])
-    kept = vocabulary.trim(tokenizer, [counts], 601)
+    counts = bpe.count_tokens([chat.encode(text) for text in [*TEXTS, *words]])
+    kept = bpe.trim(tokenizer, [counts], 601)
     state = {
         name: weight[kept] if name == "model.embed_tokens.weight" else weight
         for name, weight in checkpoint.read_state(smollm2).items()
@@ -83,9 +83,9 @@ def test_a_trimmed_vocabulary_tokenizes_alike(smollm2, tmp_path):
     }
     config = {**checkpoint.read_config(smollm2), "num_hidden_layers": 2}
     trimmed = tmp_path / "trimmed"
-    checkpoint.write(trimmed, state, vocabulary.renumber_config(config, kept), beside=smollm2)
+    checkpoint.write(trimmed, state, bpe.renumber_config(config, kept), beside=smollm2)
     # a new file under the name: the old one is a link to the teacher's
-    files.write_json(trimmed / "tokenizer.json", vocabulary.rewrite(tokenizer, kept))
+    files.write_json(trimmed / "tokenizer.json", bpe.rewrite(tokenizer, kept))
     (trimmed / "generation_config.json").unlink()
     build.build(trimmed, tmp_path / "artefact", format="gguf", quantisation="q8_0")
     loaded = runtime.load(tmp_path / "artefact")

@@ -15,8 +15,9 @@ from potstill.export import build, decoder
 from potstill.loading import load
 from potstill.models import checkpoint, families
 from potstill.models.chat import ChatTokenizer
-from potstill.students import depth, trimming
+from potstill.students import depth
 from potstill.tokens import spans
+from potstill.vocabulary import trimming
 from transformers import AutoTokenizer
 
 from tests.tiny_models import CASES

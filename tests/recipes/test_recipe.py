@@ -17,7 +17,7 @@ from potstill.loading import load
 from potstill.models import checkpoint
 from potstill.recipes import recipe
 from potstill.sources import fetch
-from potstill.students import trimming
+from potstill.vocabulary import trimming
 
 from tests.distill.runs import schedule
 

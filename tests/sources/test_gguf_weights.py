@@ -6,8 +6,8 @@ from gguf import GGMLQuantizationType as Kind
 from gguf import GGUFReader
 from gguf.quants import dequantize
 from potstill.errors import InputError
-from potstill.models import gguf_header, gguf_names
-from potstill.sources import gguf_config, gguf_weights
+from potstill.models import gguf_header
+from potstill.sources import gguf_config, gguf_names, gguf_weights
 
 from tests import gguf_files
 

@@ -5,7 +5,7 @@ import csv
 import torch
 from potstill.distill.recipe import Training
 from potstill.models import checkpoint
-from potstill.students import trimming
+from potstill.vocabulary import trimming
 
 from stages import adapt_teacher
 from tests.stages.conftest import tokens_of

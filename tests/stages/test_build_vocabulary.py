@@ -8,7 +8,7 @@ from potstill import files
 from potstill.errors import InputError
 from potstill.loading import load
 from potstill.models.chat import ChatTokenizer
-from potstill.students import trimming
+from potstill.vocabulary import trimming
 
 from stages.build_vocabulary import Params, main
 

@@ -7,8 +7,8 @@ from potstill.errors import InputError
 from potstill.export import build
 from potstill.loading import load
 from potstill.models import checkpoint
-from potstill.students import trimming
 from potstill.tokens import folds
+from potstill.vocabulary import trimming
 from pydantic import ValidationError
 
 from stages.init_student import Params, main

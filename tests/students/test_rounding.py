@@ -5,9 +5,10 @@ import pytest
 import torch
 from gguf import GGUFReader
 from gguf.quants import dequantize
+from potstill import gguf_names
 from potstill.export import gguf
 from potstill.loading import load
-from potstill.models import checkpoint, families, gguf_names
+from potstill.models import checkpoint, families
 from potstill.students import rounding
 
 from tests.tiny_models import CASES

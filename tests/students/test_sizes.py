@@ -4,9 +4,10 @@ import json
 import shutil
 
 import pytest
+from potstill import gguf_names
 from potstill.errors import InputError
 from potstill.export import build, gguf
-from potstill.models import checkpoint, gguf_names
+from potstill.models import checkpoint
 from potstill.models.gguf_header import read_header
 from potstill.students import sizes
 

@@ -22,7 +22,7 @@ def main(args: argparse.Namespace) -> int:
     Raises:
         InputError: a folder has no tokenizer, or the draft's vocabulary is no cut of the target's.
     """
-    from potstill.students import drafting
+    from potstill.vocabulary import drafting
 
     for folder in (args.draft, args.target):
         if not (folder / "tokenizer.json").is_file():

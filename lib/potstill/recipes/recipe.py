@@ -20,7 +20,7 @@ from potstill.export import build as exports
 from potstill.models import checkpoint
 from potstill.runtime import artifact
 from potstill.sources import fetch
-from potstill.students import trimming
+from potstill.vocabulary import trimming
 
 RECIPE, VOCABULARY = "recipe.json", "vocabulary"
 _KEYS = {"model", "format", "quantisation", "files", "converter", "potstill_version"}

@@ -28,9 +28,9 @@ from potstill.rollouts.rounds import Policy, Rounds
 from potstill.rollouts.served import ServedTeacher
 from potstill.rollouts.server import ServerPolicy
 from potstill.rollouts.verdicts import Judge
-from potstill.students import trimming
 from potstill.tokens import spans
 from potstill.tokens.examples import Example
+from potstill.vocabulary import trimming
 
 
 def distil(  # noqa: PLR0913 - what is read, and what is written

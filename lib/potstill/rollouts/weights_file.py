@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from gguf import GGMLQuantizationType
 
+from potstill import gguf_names
 from potstill.errors import InputError
-from potstill.models import families, gguf_header, gguf_names
+from potstill.models import families, gguf_header
 from potstill.models.gguf_header import Tensor
 
 _PLAIN = (GGMLQuantizationType.F32, GGMLQuantizationType.F16, GGMLQuantizationType.BF16)

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from potstill import gguf_names
 from potstill.errors import InputError
-from potstill.models import families, gguf_names
+from potstill.models import families
 from potstill.models.gguf_header import Header, Tensor
 from potstill.sources.gguf_config import ROPE_FACTORS
 

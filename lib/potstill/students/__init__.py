@@ -1,1 +1,1 @@
-"""How a student begins: its vocabulary, its layers."""
+"""How a student begins: its layers, its width, its bytes."""

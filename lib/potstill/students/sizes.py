@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from potstill import files
+from potstill import files, gguf_names
 from potstill.errors import InputError
-from potstill.models import families, gguf_names, rotary
+from potstill.models import families, rotary
 from potstill.models.chat import template_of
 from potstill.params import closest
 

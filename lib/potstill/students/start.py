@@ -9,8 +9,8 @@ from potstill import files
 from potstill.models import checkpoint
 from potstill.models.chat import ChatTokenizer
 from potstill.params import Section
-from potstill.students import trimming
 from potstill.students.budget import Budget, Shape, frontier
+from potstill.vocabulary import trimming
 
 if TYPE_CHECKING:
     from potstill.loading.load import CausalLM

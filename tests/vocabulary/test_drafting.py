@@ -10,7 +10,7 @@ from potstill.errors import InputError
 from potstill.loading import load
 from potstill.models import checkpoint
 from potstill.models.chat import ChatTokenizer
-from potstill.students import drafting, trimming
+from potstill.vocabulary import drafting, trimming
 from safetensors.numpy import load_file
 
 from tests.tiny_models import CASES

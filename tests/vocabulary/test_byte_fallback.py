@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from potstill.errors import InputError
-from potstill.students import vocabulary
+from potstill.vocabulary import bpe
 from tokenizers import Tokenizer
 
 CORPUS = "def wrap(text, width):\n    return text[:width] # naïve\n" * 4
@@ -29,8 +29,8 @@ def trio(request, tiny_checkpoint):
     if request.param == "metaspace":  # as Mistral 7B v0.3 has it
         source |= {"normalizer": None, "pre_tokenizer": METASPACE}
     full = Tokenizer.from_str(json.dumps(source))
-    kept = vocabulary.trim(source, [vocabulary.count_tokens([encode(full, CORPUS)])], SIZE)
-    trimmed = Tokenizer.from_str(json.dumps(vocabulary.rewrite(source, kept)))
+    kept = bpe.trim(source, [bpe.count_tokens([encode(full, CORPUS)])], SIZE)
+    trimmed = Tokenizer.from_str(json.dumps(bpe.rewrite(source, kept)))
     return source, full, trimmed, kept
 
 
@@ -60,8 +60,8 @@ def test_a_letter_that_was_not_kept_falls_apart_into_bytes(tiny_checkpoint):
     path = tiny_checkpoint("llama2") / "tokenizer.json"
     source = json.loads(path.read_text(encoding="utf-8"))
     assert "語" in source["model"]["vocab"]
-    kept = vocabulary.trim(source, [], 280)
-    trimmed = Tokenizer.from_str(json.dumps(vocabulary.rewrite(source, kept)))
+    kept = bpe.trim(source, [], 280)
+    trimmed = Tokenizer.from_str(json.dumps(bpe.rewrite(source, kept)))
     assert "語" not in trimmed.get_vocab()
     tokens = trimmed.encode("語", add_special_tokens=False).tokens
     assert tokens[-3:] == ["<0xE8>", "<0xAA>", "<0x9E>"]
@@ -71,4 +71,4 @@ def test_a_letter_that_was_not_kept_falls_apart_into_bytes(tiny_checkpoint):
 def test_a_size_below_the_bytes_is_refused(tiny_checkpoint):
     source = json.loads((tiny_checkpoint("mistral") / "tokenizer.json").read_text())
     with pytest.raises(InputError, match="at least 259"):
-        vocabulary.trim(source, [], 258)
+        bpe.trim(source, [], 258)

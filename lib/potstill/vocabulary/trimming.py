@@ -17,7 +17,7 @@ from potstill.errors import InputError
 from potstill.models import checkpoint
 from potstill.models.chat import ChatTokenizer
 from potstill.models.formats import DELIMITERS
-from potstill.students import vocabulary
+from potstill.vocabulary import bpe
 
 NAME = "vocabulary.json"
 EMBEDDINGS = ("model.embed_tokens.weight", "lm_head.weight")
@@ -39,23 +39,23 @@ def choose(
         more: texts like those that the student will read and write, whose tokens fill up.
 
     Raises:
-        InputError: see `vocabulary.trim`.
+        InputError: see `bpe.trim`.
     """
     tokenizer = ChatTokenizer(teacher)
     source = files.read_json(teacher / "tokenizer.json")
     if size:
-        kinds = [vocabulary.count_tokens(map(tokenizer.encode, texts)) for texts in (rows, more)]
-        kept = vocabulary.trim(source, kinds, size)
+        kinds = [bpe.count_tokens(map(tokenizer.encode, texts)) for texts in (rows, more)]
+        kept = bpe.trim(source, kinds, size)
     else:
         kept = list(range(tokenizer.vocab_size))
     out.mkdir()
-    files.write_json(out / "tokenizer.json", vocabulary.rewrite(source, kept))
+    files.write_json(out / "tokenizer.json", bpe.rewrite(source, kept))
     config = files.read_json(teacher / "tokenizer_config.json")
-    files.write_json(out / "tokenizer_config.json", vocabulary.rewrite_config(config, kept))
+    files.write_json(out / "tokenizer_config.json", bpe.rewrite_config(config, kept))
     generation = teacher / "generation_config.json"
     ids = files.read_json(generation if generation.exists() else teacher / "config.json")
-    ids = {key: value for key, value in ids.items() if key in vocabulary.SPECIAL_IDS}
-    files.write_json(out / "generation_config.json", vocabulary.renumber_config(ids, kept))
+    ids = {key: value for key, value in ids.items() if key in bpe.SPECIAL_IDS}
+    files.write_json(out / "generation_config.json", bpe.renumber_config(ids, kept))
     for name in checkpoint.TOKENIZER_FILES:
         if (teacher / name).exists() and not (out / name).exists():
             shutil.copyfile(teacher / name, out / name)
@@ -124,7 +124,7 @@ def apply(folder: Path, source: Path, out: Path) -> None:
         for name in EMBEDDINGS:
             if name in state:
                 state[name] = state[name][kept]
-        config = vocabulary.renumber_config(config, kept)
+        config = bpe.renumber_config(config, kept)
         checkpoint.write(out, state, config, beside=folder)
     for name in (*checkpoint.TOKENIZER_FILES, "generation_config.json"):
         files.remove(out / name)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from potstill.errors import InputError
-from potstill.students import trimming, vocabulary
+from potstill.vocabulary import bpe, trimming
 from tokenizers import Tokenizer
 
 CORPUS = "def wrap(text, width):\n    return text[:width]\n" * 4
@@ -21,9 +21,9 @@ def source(tiny_llama):
 @pytest.fixture(scope="module")
 def pair(source):
     full = Tokenizer.from_str(json.dumps(source))
-    counts = vocabulary.count_tokens([full.encode(CORPUS).ids])
-    kept = vocabulary.trim(source, [counts], 300)
-    return full, Tokenizer.from_str(json.dumps(vocabulary.rewrite(source, kept))), kept
+    counts = bpe.count_tokens([full.encode(CORPUS).ids])
+    kept = bpe.trim(source, [counts], 300)
+    return full, Tokenizer.from_str(json.dumps(bpe.rewrite(source, kept))), kept
 
 
 def test_the_corpus_is_encoded_as_before(pair):
@@ -52,9 +52,9 @@ def test_any_text_survives_and_kept_texts_keep_their_ids(pair, text):
 
 def test_keeping_everything_changes_nothing(source):
     size = len(source["model"]["vocab"])
-    kept = vocabulary.trim(source, [dict.fromkeys(range(size), 1)], 10 * size)
+    kept = bpe.trim(source, [dict.fromkeys(range(size), 1)], 10 * size)
     assert kept == list(range(size))
-    assert vocabulary.rewrite(source, kept) == source
+    assert bpe.rewrite(source, kept) == source
 
 
 def test_a_kind_of_texts_decides_before_the_next(source):
@@ -64,7 +64,7 @@ def test_a_kind_of_texts_decides_before_the_next(source):
     first, second, third, *_ = [vocab[pair] for pair in pairs if len(pair) == 2]
     counts = [{third: 1}, {second: 9, first: 8}]
     for room, kept in enumerate([[], [third], [third, second], [third, second, first]]):
-        assert vocabulary.trim(source, counts, len(least) + room) == sorted(least | set(kept))
+        assert bpe.trim(source, counts, len(least) + room) == sorted(least | set(kept))
 
 
 def test_every_kept_token_can_still_be_built(pair, source):
@@ -78,17 +78,17 @@ def test_every_kept_token_can_still_be_built(pair, source):
 
 def test_a_size_below_the_bytes_is_refused(source):
     with pytest.raises(InputError, match="at least 259"):
-        vocabulary.trim(source, [], 100)
+        bpe.trim(source, [], 100)
 
 
 def test_a_tokenizer_that_is_not_bpe_is_refused(source):
     with pytest.raises(InputError, match="only byte-level BPE"):
-        vocabulary.trim({**source, "model": {"type": "Unigram"}}, [], 300)
+        bpe.trim({**source, "model": {"type": "Unigram"}}, [], 300)
 
 
 def test_special_ids_of_a_config_are_renumbered():
     config = {"vocab_size": 9, "eos_token_id": [4, 7], "bos_token_id": 4, "pad_token_id": None}
-    assert vocabulary.renumber_config(config, [0, 4, 7]) == {
+    assert bpe.renumber_config(config, [0, 4, 7]) == {
         "vocab_size": 3,
         "eos_token_id": [1, 2],
         "bos_token_id": 1,

@@ -1,0 +1,1 @@
+"""The tokens that teacher and students share: which are kept, and how models and drafts follow."""
