@@ -5,9 +5,10 @@ import pytest
 from gguf import GGMLQuantizationType as Kind
 from gguf import GGUFReader
 from gguf.quants import dequantize
+from potstill import gguf_names
 from potstill.errors import InputError
 from potstill.models import gguf_header
-from potstill.sources import gguf_config, gguf_names, gguf_weights
+from potstill.sources import gguf_config, gguf_weights
 
 from tests import gguf_files
 
