@@ -5,8 +5,9 @@ import shutil
 import pytest
 from potstill import splits
 from potstill.doctor import answers
-from potstill.rollouts import policy
+from potstill.rollouts import policy, student
 from potstill.rollouts.verdicts import Judge, Verdict
+from potstill.runtime import Answer
 
 from stages import distill_on_policy
 from tests.distill.runs import live_signal
@@ -100,6 +101,29 @@ def test_a_signal_that_is_stored_and_tasks_of_no_fold_end_it(tiny_llama, tokens,
     (tmp_path / "live").mkdir()
     told = found(tiny_llama, tokens, tmp_path)
     assert list(told) == failed(told) == ["signal"]
+
+
+def test_answers_of_an_end_alone_are_looked_at(short, tiny_llama, tokens, tmp_path, monkeypatch):
+    """As of a model with several end tokens, where nobody knows which one was drawn."""
+    empty = Answer(ids=[], text="", finish="stop_id", logprobs=[])
+    monkeypatch.setattr(policy.LlamaPolicy, "answer", lambda _, asked: [empty] * len(asked))
+    make = student.rounds_of
+
+    def several_ends(*args):
+        rounds = make(*args)
+        rounds.knows_end = False
+        return rounds
+
+    monkeypatch.setattr(student, "rounds_of", several_ends)
+    told = found(tiny_llama, tokens, tmp_path)
+    assert list(told) == LOOKS
+    assert told["staleness"].numbers["nats"] == 0
+
+
+def test_a_student_that_is_not_trained_is_not_asked(tiny_llama, tokens, tmp_path):
+    told = found(tiny_llama, tokens, tmp_path, steps=0)
+    assert list(told) == ["prompts"]
+    assert told["prompts"].verdict == "not-run"
 
 
 def test_a_rate_that_does_harm_is_told(short, tiny_llama, tokens, tmp_path):

@@ -51,6 +51,9 @@ def look(
     Raises:
         InputError: start or tokens cannot be read, or the student cannot answer.
     """
+    if not recipe.steps:
+        yield Finding("prompts", "not-run", "nothing is trained")
+        return
     device.make_deterministic(recipe.seed, recipe.threads)
     started = time.perf_counter()
     try:
@@ -89,10 +92,7 @@ def look(
         begin=begin,
         model=model,
         loss=loss,
-        complaint="",
         rows=[row for batch in batches for row in batch],
-        all_rows=(),
-        parts=(),
         heldout=drawn(measured["validation"], HELD_OUT, recipe.seed),
         measured=measured,
         scratch=scratch,
@@ -167,7 +167,8 @@ def _staleness(patient: Patient) -> Finding:
     with torch.no_grad():
         for part in examples.passes(list(patient.rows), recipe.pass_tokens):
             sums = training.batch_loss(patient.model, part, patient.loss, patient.begin.dtype)
-            total += sums.columns()["staleness"].item()
+            stale = sums.columns().get("staleness")  # none where all answers are an end alone
+            total += stale.item() if stale is not None else 0.0
             tokens += sum(row.num_answer_tokens for row in part)
     nats = total / tokens
     return judged(

@@ -65,13 +65,13 @@ class Patient:
         begin: what it begins as.
         model: as its training begins.
         loss: what it is taught by; None where that could not be made, and `complaint` says why.
-        complaint: see there.
         rows: a few of those that its steps read.
-        all_rows: all of the training's.
-        parts: its phases.
         heldout: a few validation rows.
         measured: split -> all rows that are measured.
         scratch: a folder.
+        complaint: see `loss`.
+        all_rows: all of the training's; none where they are yet to be answered.
+        parts: its phases; of those none.
     """
 
     name: str
@@ -79,13 +79,13 @@ class Patient:
     begin: Start
     model: CausalLM
     loss: Loss | None
-    complaint: str
     rows: Sequence[Example]
-    all_rows: Sequence[Example]
-    parts: Sequence[Part]
     heldout: Sequence[Example]
     measured: Mapping[str, Sequence[Example]]
     scratch: Path
+    complaint: str = ""
+    all_rows: Sequence[Example] = ()
+    parts: Sequence[Part] = ()
 
     @property
     def is_taught(self) -> bool:
