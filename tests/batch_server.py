@@ -14,6 +14,8 @@ from itertools import count
 
 import httpx
 
+from tests.serving import Replies
+
 JSON = {"Content-Type": "application/json"}
 EXPIRED = "This request could not be executed before the completion window expired."
 
@@ -101,7 +103,7 @@ class State:
         batch["status"] = ending
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(Replies, BaseHTTPRequestHandler):
     """The routes."""
 
     protocol_version = "HTTP/1.1"
@@ -152,16 +154,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         if isinstance(fault, int):
             status, reply = fault, {"error": {"message": "a fault", "code": None}}
-        content = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Retry-After", "0.02")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_):
-        pass
+        self.send(reply, status, Retry_After="0.02")
 
 
 def start(target):

@@ -7,10 +7,12 @@ two projects' sources, and what they refuse is refused. Faults are set by a test
 import json
 import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import torch
 from transformers import AutoModelForCausalLM
+
+from tests.serving import Replies, running
 
 
 class Model:
@@ -100,7 +102,7 @@ def serve(folder, **how):
         "/reset_prefix_cache": lambda _: (200, {}),
     }
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Replies, BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self):
@@ -115,21 +117,7 @@ def serve(folder, **how):
                 return
             if isinstance(reply, int):
                 status, reply = reply, {}
-            body = json.dumps(reply).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.send(reply, status)
 
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", model
-    finally:
-        server.shutdown()
-        server.server_close()
+    with running(Handler) as url:
+        yield url, model

@@ -3,7 +3,9 @@
 import json
 import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from tests.serving import Replies, running
 
 
 @contextmanager
@@ -14,7 +16,7 @@ def endpoint(answer, hang_after=None, port=0):
     """
     seen, lock, over = [], threading.Lock(), threading.Event()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Replies, BaseHTTPRequestHandler):
         def do_POST(self):
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             text = asked["messages"][-1]["content"]
@@ -26,22 +28,10 @@ def endpoint(answer, hang_after=None, port=0):
             choice = {"index": 0, "message": said, "finish_reason": "stop"}
             used = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
             reply = {"id": "x", "object": "chat.completion", "created": 0, "model": "m"}
-            body = json.dumps({**reply, "choices": [choice], "usage": used}).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.send({**reply, "choices": [choice], "usage": used})
 
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1", seen
-    finally:
-        over.set()
-        server.shutdown()
-        server.server_close()
+    with running(Handler, port) as url:
+        try:
+            yield f"{url}/v1", seen
+        finally:
+            over.set()

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import httpx
@@ -21,6 +21,7 @@ from potstill.sampling.kept import Kept
 from pydantic import ValidationError
 
 from stages.sample_teacher import Params, main
+from tests.serving import Replies, running
 
 SETTINGS = {
     "teachers": [{"levels": [0, 1, 2]}],
@@ -220,7 +221,7 @@ def test_what_was_answered_is_not_asked_again(tmp_path):
 JSON = {"Content-Type": "application/json"}
 
 
-class Proxy(BaseHTTPRequestHandler):
+class Proxy(Replies, BaseHTTPRequestHandler):
     """Passes requests on, after the faults of a plan: a status, or seconds of silence."""
 
     target, plan, seen = "", [], []
@@ -239,34 +240,20 @@ class Proxy(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
             return
         if fault is not None:
-            self.send_response(fault)
-            self.send_header("Retry-After", "0.05")
-            self.send_header("Content-Length", "2")
-            self.end_headers()
-            self.wfile.write(b"{}")
+            self.send({}, fault, Retry_After="0.05")
             return
         reply = httpx.post(
             f"{self.target}/chat/completions", content=body, headers=JSON, timeout=60
         )
-        self.send_response(reply.status_code)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(reply.content)))
-        self.end_headers()
-        self.wfile.write(reply.content)
-
-    def log_message(self, *_):
-        pass
+        self.send(reply.content, reply.status_code)
 
 
 @pytest.fixture
 def proxy(llama_server):
     handler = type("Handler", (Proxy,), {"target": llama_server, "plan": [], "seen": []})
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=httpd.serve_forever, daemon=True).start()
-    handler.url = f"http://127.0.0.1:{httpd.server_port}/v1"
-    yield handler
-    httpd.shutdown()
-    httpd.server_close()
+    with running(handler) as url:
+        handler.url = f"{url}/v1"
+        yield handler
 
 
 def at(proxy, **changes):
