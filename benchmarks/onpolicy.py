@@ -97,9 +97,11 @@ def ours(setting: Setting, refresh_every: int, out: Path) -> list[tuple[float, f
         model = begin.model()
         longest = max(len(task.ids) for task in setting.tasks) + given.tokens
         policy = policy_of(recipe, setting.start, scratch / "policy", longest)
-        rounds = Rounds(setting.tasks, recipe, policy, begin.current,
-                        Judge("edgecoder", 4.0, "minimum", 2), end_id(setting.chat),
-                        scratch / "rounds")  # fmt: skip
+        rounds = Rounds(
+            tasks=setting.tasks, recipe=recipe, policy=policy, current=begin.current,
+            judge=Judge("edgecoder", 4.0, "minimum", 2), end_id=end_id(setting.chat),
+            knows_end=len(setting.chat.stop_ids) == 1, folder=scratch / "rounds",
+        )  # fmt: skip
         prompts = [task.example() for task in setting.tasks]
         history = training.train(
             model, prompts, loss, recipe, dtype=setting.dtype, scratch=scratch, evaluate=note,

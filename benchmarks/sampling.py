@@ -133,8 +133,7 @@ def main() -> None:
         ],
         GOAL_BATCHED,
     )
-    here = Path(sys.executable)
-    with serve(here, given.artefact, context=CONTEXT, threads=THREADS) as url:
+    with serve(Path(sys.executable), given.artefact, context=CONTEXT, threads=THREADS) as url:
         remote = Remote(Endpoint(url=url, model="m", concurrency=CONCURRENCY), **how)
         plain_client(url, wanted[:2], given.max_tokens)
         report(

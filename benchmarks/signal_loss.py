@@ -201,7 +201,7 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
         for seed in args.seeds:
             for signal in names:
                 started = time.process_time()
-                source: Source = whole
+                source: Source | Whole = whole
                 size = float(whole.weight_VE.shape[0] * 2)  # float16 logits
                 if signal != "dense":
                     codec, k = signal.split()
@@ -212,7 +212,7 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
                 model = copy.deepcopy(start)
                 history = training.train(
                     model, rows, training.Loss(OBJECTIVE, source), recipe,
-                    dtype=dtype, scratch=scratch / "none", evaluate=lambda _: 0.0,
+                    dtype=dtype, scratch=scratch / "none", evaluate=lambda _: {},
                 )  # fmt: skip
                 line = {"signal": signal, "seed": seed, "bytes_per_token": round(size, 1)}
                 line |= held_out(model, others, whole, dtype)
