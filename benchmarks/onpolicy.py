@@ -1,10 +1,11 @@
 """A step on a student's own answers (rollout, teacher, update) beside TRL's DistillationTrainer.
 
-    python -m benchmarks.onpolicy [--run .] [--steps 30] [--rows 8] [--tokens 128] [--seed 0]
+    python -m benchmarks.onpolicy [--run .] [--steps 30] [--rows 8] [--tokens 128] [--samples 1] [--seed 0]
 
 The run's adapted teacher and start, and its curated tasks as prompts but for some that are held
 out. Both ways take the same prompts in the same steps, the same optimiser, rate, tokens an answer
-and reverse KL at temperature 1, all weights, no layers computed twice. Each way trains in a fresh
+and reverse KL at temperature 1, all weights, no layers computed twice; with `--samples` both ask a
+prompt so many times in a step. Each way trains in a fresh
 process on the same threads. A step's time is from the end of the one before; the first, which loads
 and compiles, is left out. Answer tokens count the end token.
 
@@ -52,10 +53,16 @@ class Setting:
         from potstill.tokens import examples
 
         rows = [task.example() for task in self.tasks]
-        order = examples.order(rows, self.given.rows, self.given.seed, 0)
-        batches = [batch for batch in order if len(batch) == self.given.rows]
+        prompts = self.given.rows // self.given.samples
+        order = examples.order(rows, prompts, self.given.seed, 0)
+        batches = [batch for batch in order if len(batch) == prompts]
         assert len(batches) >= self.given.steps, "too few prompts for the steps"
-        return [list(self.tasks[row].messages) for batch in batches for row in batch]
+        return [
+            list(self.tasks[row].messages)
+            for batch in batches
+            for row in batch
+            for _ in range(self.given.samples)
+        ]
 
 
 def ours(setting: Setting, refresh_every: int, out: Path) -> list[tuple[float, float]]:
@@ -74,7 +81,7 @@ def ours(setting: Setting, refresh_every: int, out: Path) -> list[tuple[float, f
     given = setting.given
     recipe = OnPolicy(
         model="m", signal="signals/live", objective="reverse_kl", temperature=1.0, reward=0.0,
-        samples=1, formats=["code"], max_tokens=given.tokens, sampling_temperature=1.0, top_p=1.0,
+        samples=given.samples, formats=["code"], max_tokens=given.tokens, sampling_temperature=1.0, top_p=1.0,
         refresh_every=refresh_every, max_mined=0, quantisation="auto", policy="edgecoder",
         cpu_s=4.0, sandbox="minimum", workers=2, steps=given.steps, batch_rows=given.rows,
         pass_tokens=1024, learning_rate=RATE, warmup_steps=1, weight_decay=0.0, clip_norm=1.0,
@@ -205,7 +212,7 @@ def main() -> None:
     """Print a line for each way, the speed as a ratio to TRL's in this run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, default=Path())
-    for name, default in (("steps", 30), ("rows", 8), ("tokens", 128), ("seed", 0), ("threads", 2)):
+    for name, default in (("steps", 30), ("rows", 8), ("tokens", 128), ("samples", 1), ("seed", 0), ("threads", 2)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--way", choices=WAYS)
     given = parser.parse_args()

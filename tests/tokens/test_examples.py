@@ -1,7 +1,5 @@
 """The batches of an epoch."""
 
-from hypothesis import given
-from hypothesis import strategies as st
 from potstill.tokens import examples
 from potstill.tokens.examples import Example
 
@@ -21,12 +19,3 @@ def test_the_order_of_an_epoch_takes_a_few_bytes_a_row():
     assert batches.numbers.nbytes + len(batches.firsts) * batches.firsts.itemsize == 4500
     assert batches[3:5] == [batches[3], batches[4]]
     assert batches[-1] == batches[124]
-
-
-@given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=30), tokens=st.integers(1, 100))
-def test_passes_hold_every_row_once_and_few_tokens(sizes, tokens):
-    rows = [Example(tuple(range(size)), ((0, size, 1.0),), "g") for size in sizes]
-    groups = examples.passes(rows, tokens)
-    assert sorted(len(row.ids) for group in groups for row in group) == sorted(sizes)
-    for group in groups:
-        assert len(group) == 1 or len(group) * max(len(row.ids) for row in group) <= tokens

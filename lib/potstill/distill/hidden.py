@@ -25,7 +25,7 @@ from potstill.logits.live import LiveTeacher
 from potstill.logits.source import Source
 from potstill.models import checkpoint
 from potstill.params import closest
-from potstill.tokens import examples
+from potstill.tokens.sharing import Batch
 
 MAPS = "hidden_maps"  # what projections are called in a model while it is trained
 
@@ -176,7 +176,7 @@ class Matching:
     def loss(
         self,
         states: Sequence[torch.Tensor],
-        answer_BT: torch.Tensor,
+        batch: Batch,
         targets: Sequence[torch.Tensor],
         weights_N: torch.Tensor | None,
     ) -> torch.Tensor:
@@ -184,11 +184,11 @@ class Matching:
 
         Args:
             states: all of the student's, [B, T, D] each, the embedding first.
-            answer_BT: mask of the answer tokens.
+            batch: whose answer tokens it is about.
             targets: [N, E] of the teacher's layer of each pair.
             weights_N: of each answer token; None weighs all as 1.
         """
-        mine = [examples.predicting(states[n], answer_BT) for n, _ in self.pairs]
+        mine = [batch.predicting(states[n]) for n, _ in self.pairs]
         return hidden_loss(
             mine,
             targets,

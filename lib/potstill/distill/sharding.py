@@ -18,7 +18,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from potstill.distill import ranks
 from potstill.loading.load import CausalLM
-from potstill.tokens import examples
+from potstill.tokens import examples, sharing
 from potstill.tokens.examples import Example
 
 
@@ -70,18 +70,20 @@ def passes(
 ) -> Iterator[tuple[list[Example], float]]:
     """Yield this rank's passes over a step's rows, and what each counts: 1, or 0 for a filler.
 
-    Rows are dealt, longest first, to the rank that has the fewest tokens. All ranks make equally
-    many passes, since a pass gathers what others hold; who has fewer computes a row for nothing.
+    Lines of rows are dealt, longest first, to the rank that has the fewest tokens. All ranks make
+    equally many passes, since a pass gathers what others hold; who has fewer computes a row for
+    nothing.
 
     Args:
         rows: of the step.
-        tokens: of a pass, see `examples.passes`.
+        tokens: of a pass, see `sharing.passes`.
         size: tokens that a row adds to a pass.
     """
     shares: list[list[Example]] = [[] for _ in range(ranks.count())]
-    for row in sorted(rows, key=lambda row: -size(row)):
-        min(shares, key=lambda share: sum(size(other) for other in share)).append(row)
-    dealt = [examples.passes(share, tokens, size) for share in shares]
+    lines = sharing.lines(rows)
+    for line in sorted(lines, key=lambda line: -sharing.length(line, size)):
+        min(shares, key=lambda share: sum(map(size, share))).extend(line)
+    dealt = [sharing.passes(share, tokens, size) for share in shares]
     own = dealt[ranks.rank()]
     yield from ((part, 1.0) for part in own)
     filler = [min(rows, key=size)]

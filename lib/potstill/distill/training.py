@@ -25,7 +25,7 @@ from potstill.errors import InputError
 from potstill.loading import device
 from potstill.loading.load import CausalLM
 from potstill.logits.source import Source
-from potstill.tokens import examples
+from potstill.tokens import examples, sharing
 from potstill.tokens.examples import Example
 
 
@@ -239,26 +239,24 @@ def batch_loss(
     if loss.preference:
         return loss.preference.sums(model, rows, dtype)
     place = next(model.parameters()).device
-    ids_BT, answer_BT = (tensor.to(place) for tensor in examples.collate(rows))
+    batch = sharing.collate(rows).to(place)
     signal, targets = loss.taught(rows)
     weights_N = examples.weights(rows)
     weights_N = weights_N.to(place) if weights_N is not None else None
     spoken = _spoken(rows, loss.reward, place)
     with torch.autocast(place.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
-        output = model.model(
-            input_ids=ids_BT, use_cache=False, output_hidden_states=loss.hidden is not None
-        )
+        output = model.model(**batch.inputs, output_hidden_states=loss.hidden is not None)
         sums = loss.objective(
-            examples.predicting(output.last_hidden_state, answer_BT),
+            batch.predicting(output.last_hidden_state),
             model.lm_head,
-            ids_BT[:, 1:][answer_BT[:, 1:]],
+            batch.answers_N,
             signal.to(place) if signal is not None else None,
             weights_N,
             spoken,
         )
     if loss.hidden is None:
         return sums
-    distance = loss.hidden.loss(output.hidden_states, answer_BT, targets, weights_N)
+    distance = loss.hidden.loss(output.hidden_states, batch, targets, weights_N)
     total = sums.loss + loss.hidden.weight * distance
     return replace(sums, loss=total, hidden=distance.detach())
 

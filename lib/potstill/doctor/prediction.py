@@ -88,7 +88,7 @@ def _step_tokens(patient: Patient) -> int:
 
 
 def _padded(lengths: list[int], tokens: int) -> int:
-    """Return what `examples.passes` makes of rows of these lengths, longest first."""
+    """Return what `sharing.passes` makes of rows of these lengths, longest first."""
     total, longest, count = 0, 0, 0
     for length in lengths:
         if count and (count + 1) * longest <= tokens:

@@ -14,7 +14,7 @@ from potstill.distill.training import Loss
 from potstill.doctor.finding import Finding, judged
 from potstill.doctor.patient import Patient
 from potstill.loading import device
-from potstill.tokens import examples
+from potstill.tokens import examples, sharing
 from potstill.tokens.examples import Example
 
 Nlls = dict[str, tuple[float, int]]  # key of a row -> nats of its answer, tokens
@@ -84,7 +84,7 @@ def _norm(patient: Patient, rows: list[Example], objective: object) -> float:
     assert patient.loss is not None
     loss = Loss(objective, patient.loss.source)  # type: ignore[arg-type]
     patient.model.train()
-    for part in examples.passes(rows, patient.recipe.pass_tokens):
+    for part in sharing.passes(rows, patient.recipe.pass_tokens):
         training.batch_loss(patient.model, part, loss, patient.begin.dtype).loss.backward()
     total = torch.stack([
         p.grad.float().square().sum()
@@ -201,7 +201,7 @@ def _step(
     patient: Patient, optimiser: torch.optim.Optimizer, rows: list[Example], loss: Loss
 ) -> None:
     total = loss.total(rows)
-    for part in examples.passes(rows, patient.recipe.pass_tokens):
+    for part in sharing.passes(rows, patient.recipe.pass_tokens):
         found = training.batch_loss(patient.model, part, loss, patient.begin.dtype)
         (found.loss / total).backward()
     trained = checkpoints.trained(patient.model).values()
@@ -237,7 +237,7 @@ def _look(patient: Patient) -> Nlls:
 
 def padded(rows: Sequence[Example], pass_tokens: int) -> int:
     """Return the tokens of the passes over rows, padding counted."""
-    return sum(len(part) * len(part[0].ids) for part in examples.passes(rows, pass_tokens))
+    return sum(map(sharing.num_tokens, sharing.passes(rows, pass_tokens)))
 
 
 def padded_looks(rows: Sequence[Example], batch_rows: int) -> int:

@@ -18,7 +18,7 @@ from potstill.logits import store
 from potstill.logits.dense import Live
 from potstill.logits.store import Header
 from potstill.models import checkpoint
-from potstill.tokens import examples
+from potstill.tokens import sharing
 from potstill.tokens.examples import Example
 
 
@@ -99,11 +99,9 @@ class LiveTeacher:
             The signal; of each layer [N, E] at the positions that predict the answers.
         """
         self.require(rows)
-        ids_BT, answer_BT = (tensor.to(self.device) for tensor in examples.collate(rows))
-        output = self._model.model(
-            input_ids=ids_BT, use_cache=False, output_hidden_states=bool(layers)
-        )
+        batch = sharing.collate(rows).to(self.device)
+        output = self._model.model(**batch.inputs, output_hidden_states=bool(layers))
         head = self._model.lm_head
-        last_NE = examples.predicting(output.last_hidden_state, answer_BT)
-        states = [examples.predicting(output.hidden_states[n], answer_BT) for n in layers]
+        last_NE = batch.predicting(output.last_hidden_state)
+        states = [batch.predicting(output.hidden_states[n]) for n in layers]
         return Live(last_NE, head.weight, head.bias), states

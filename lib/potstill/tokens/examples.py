@@ -11,7 +11,7 @@ import math
 import random
 from abc import abstractmethod
 from array import array
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, overload
 
@@ -253,22 +253,6 @@ def by_length(rows: Sequence[Example], batch_rows: int) -> Iterator[list[Example
 def length(row: Example) -> int:
     """Return the number of ids of a row."""
     return len(row.ids)
-
-
-def passes(
-    rows: Sequence[Example], tokens: int, size: Callable[[Example], int] = length
-) -> list[list[Example]]:
-    """Deal rows, longest first, into groups that hold at most so many tokens, padding counted.
-
-    A row that alone is longer is a group of its own. `size` says how many tokens a row is.
-    """
-    groups: list[list[Example]] = []
-    for row in sorted(rows, key=lambda row: -size(row)):
-        if groups and (len(groups[-1]) + 1) * size(groups[-1][0]) <= tokens:
-            groups[-1].append(row)
-        else:
-            groups.append([row])
-    return groups
 
 
 def predicting(hidden_BTD: "torch.Tensor", answer_BT: "torch.Tensor") -> "torch.Tensor":
