@@ -115,7 +115,7 @@ def score(artefact: Path, limit: int, out: Path, *, plain: bool) -> None:
         counts["read"] += self.num_read
         close(self)
 
-    LlamaCpp.generate, code.execute, Decoder.close = counted, timed, closed  # type: ignore[method-assign]
+    LlamaCpp.generate, code.execute, Decoder.close = counted, timed, closed
     if plain:
         answers.decided = lambda answer: False  # noqa: ARG005
     arguments = ["--tasks", "humaneval", "--limit", str(limit), "--max-tokens", str(CAP)]

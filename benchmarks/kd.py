@@ -168,7 +168,7 @@ def train_theirs(
 
     ends: list[float] = []
 
-    class Note(TrainerCallback):  # type: ignore[misc]
+    class Note(TrainerCallback):
         def on_train_begin(self, *_: object, **__: object) -> None:
             ends.append(time.perf_counter())
 

@@ -1,6 +1,6 @@
 """A step on a student's own answers (rollout, teacher, update) beside TRL's DistillationTrainer.
 
-    python -m benchmarks.onpolicy [--run .] [--steps 30] [--rows 8] [--tokens 128] [--samples 1] [--seed 0]
+    python -m benchmarks.onpolicy [--run .] [--steps 30] [--rows 8] [--tokens 128] [--samples 1]
 
 The run's adapted teacher and start, and its curated tasks as prompts but for some that are held
 out. Both ways take the same prompts in the same steps, the same optimiser, rate, tokens an answer
@@ -81,12 +81,12 @@ def ours(setting: Setting, refresh_every: int, out: Path) -> list[tuple[float, f
     given = setting.given
     recipe = OnPolicy(
         model="m", signal="signals/live", objective="reverse_kl", temperature=1.0, reward=0.0,
-        samples=given.samples, formats=["code"], max_tokens=given.tokens, sampling_temperature=1.0, top_p=1.0,
-        refresh_every=refresh_every, max_mined=0, quantisation="auto", policy="edgecoder",
+        samples=given.samples, formats=["code"], max_tokens=given.tokens,
+        sampling_temperature=1.0, top_p=1.0, refresh_every=refresh_every, max_mined=0, quantisation="auto", policy="edgecoder",
         cpu_s=4.0, sandbox="minimum", workers=2, steps=given.steps, batch_rows=given.rows,
         pass_tokens=1024, learning_rate=RATE, warmup_steps=1, weight_decay=0.0, clip_norm=1.0,
         evaluate_every=1, checkpoint_every=0, max_rows=10**6, chunk_tokens=512, precision="auto",
-        threads=given.threads, seed=given.seed,
+        threads=given.threads, seed=given.seed, folds=[0, 1],
     )  # fmt: skip
     times, tokens = [time.perf_counter()], []
 
@@ -212,7 +212,14 @@ def main() -> None:
     """Print a line for each way, the speed as a ratio to TRL's in this run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, default=Path())
-    for name, default in (("steps", 30), ("rows", 8), ("tokens", 128), ("samples", 1), ("seed", 0), ("threads", 2)):
+    for name, default in (
+        ("steps", 30),
+        ("rows", 8),
+        ("tokens", 128),
+        ("samples", 1),
+        ("seed", 0),
+        ("threads", 2),
+    ):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--way", choices=WAYS)
     given = parser.parse_args()

@@ -39,7 +39,7 @@ def one(layers: int, threads: int, steps: int) -> dict[str, object]:
     recipe = Training(
         steps=steps + LEFT_OUT, batch_rows=ROWS, pass_tokens=1024, learning_rate=None,
         warmup_steps=1, weight_decay=0.01, clip_norm=1.0, evaluate_every=1, checkpoint_every=0,
-        max_rows=999, chunk_tokens=512, precision="auto", threads=threads, seed=0,
+        max_rows=999, chunk_tokens=512, precision="auto", threads=threads, seed=0, folds=[0, 1],
     )  # fmt: skip
     device.make_deterministic(0, max(1, threads // ranks.count()))
     dtype = device.compute_dtype("auto", device.pick_device())
