@@ -82,7 +82,8 @@ def ours(setting: Setting, refresh_every: int, out: Path) -> list[tuple[float, f
     recipe = OnPolicy(
         model="m", signal="signals/live", objective="reverse_kl", temperature=1.0, reward=0.0,
         samples=given.samples, formats=["code"], max_tokens=given.tokens,
-        sampling_temperature=1.0, top_p=1.0, refresh_every=refresh_every, max_mined=0, quantisation="auto", policy="edgecoder",
+        sampling_temperature=1.0, top_p=1.0, refresh_every=refresh_every, max_mined=0,
+        quantisation="auto", policy="edgecoder",
         cpu_s=4.0, sandbox="minimum", workers=2, steps=given.steps, batch_rows=given.rows,
         pass_tokens=1024, learning_rate=RATE, warmup_steps=1, weight_decay=0.0, clip_norm=1.0,
         evaluate_every=1, checkpoint_every=0, max_rows=10**6, chunk_tokens=512, precision="auto",
