@@ -66,6 +66,14 @@ def test_equal_numbers_give_equal_bytes_and_another_number_another_plot(look, dr
     assert plots.against_size(look()) != drawn["quality-size"]
 
 
+def test_students_that_were_cut_to_fit_are_joined_by_a_line(look, drawn, tmp_path):
+    assert "line joins" not in drawn["quality-size"].note
+    change(tmp_path / "metrics/init_student/pruned.json", budget_bytes=1.8e8)
+    plot = plots.against_size(look())
+    assert "line joins" in plot.note
+    assert plot.svg.count("<path") > drawn["quality-size"].svg.count("<path")
+
+
 def test_every_export_is_named_once(drawn, look):
     for name in look().results.variants:
         assert drawn["quality-size"].svg.count(f">{name}<") == 1

@@ -150,6 +150,21 @@ def read_tokenizer(folder: Path) -> Any:  # noqa: ANN401 - tokenizers.Tokenizer,
     return found
 
 
+def token_texts(folder: Path) -> dict[int, str]:
+    """Return each id's text as a folder's vocabulary has it: of bytes, as BPE writes them."""
+    from potstill import files
+
+    found = files.read_json(folder / "tokenizer.json")
+    vocab = found["model"]["vocab"]
+    pairs = (
+        vocab.items()
+        if isinstance(vocab, dict)
+        else ((text, n) for n, (text, _) in enumerate(vocab))
+    )
+    texts = {index: text for text, index in pairs}
+    return texts | {entry["id"]: entry["content"] for entry in found["added_tokens"]}
+
+
 def template_of(folder: Path) -> str:
     """Return the chat template of a folder, empty where it has none."""
     from potstill import files

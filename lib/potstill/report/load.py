@@ -126,9 +126,12 @@ def _run(sources: Sources, name: str) -> Run:
             f"{record.path}: test_perplexity is {perplexity.value}; it is at least 1: "
             "find out why in the log of distill"
         )
+    start = record.text("start")
+    cut = Record.read(sources.stage(f"init_student/{_first(sources, start)}"))
     return Run(
         name=name,
-        start=record.text("start"),
+        start=start,
+        budget_bytes=cut.number("budget_bytes") if "budget_bytes" in cut.values else None,
         signals=[name for name in record.text("signals").split(",") if name],
         steps=record.whole("steps"),
         seed=record.whole("seed"),

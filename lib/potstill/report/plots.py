@@ -2,6 +2,7 @@
 
 import re
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 from potstill.report import figure, text
@@ -46,7 +47,11 @@ def against_size(view: View) -> Plot:
         "Bars are 95 % intervals of one training seed. Exports of nearly one size are moved apart "
         "sideways."
     )
-    return _scatter(view, "quality-size", title, note, points, "Size, MB")
+    runs = view.results.runs
+    budgets = [p for p in points if (run := runs.get(p[1].owner)) and run.budget_bytes is not None]
+    if len(budgets) > 1:
+        note += " The line joins students that were cut to fit a number of bytes."
+    return _scatter(view, "quality-size", title, note, points, "Size, MB", line=budgets)
 
 
 def against_speed(view: View) -> Plot:
@@ -97,7 +102,13 @@ def _timed(view: View) -> list[tuple[Variant, Latency]]:
 
 
 def _scatter(
-    view: View, name: str, title: str, note: str, points: list[tuple[float, Variant]], x_label: str
+    view: View,
+    name: str,
+    title: str,
+    note: str,
+    points: list[tuple[float, Variant]],
+    x_label: str,
+    line: Sequence[tuple[float, Variant]] = (),
 ) -> Plot:
     if not points:
         return Plot(name, title, None, "No export has both numbers.")
@@ -112,6 +123,8 @@ def _scatter(
             paint = colour(view, view.role(item))
             labels.append((x, y, low, high, item.name, paint))
         _frame(axes, labels)
+        joined = sorted((x, 100 * rate.value) for x, item in line if (rate := _rate(view, item)))
+        axes.plot([x for x, _ in joined], [y for _, y in joined], color=figure.INK, linewidth=0.8)
         _draw_points(figure_, axes, labels)
         return Plot(name, title, to_svg(figure_, name, title), note)
 

@@ -77,6 +77,7 @@ class Run:
     signals: list[str]  # of its teachers; none for labels alone
     steps: int
     seed: int
+    budget_bytes: float | None  # of the file that its start was cut to fit
     num_tokens: int
     perplexity: Estimate  # on test
     validation_nats: float  # a token

@@ -15,7 +15,7 @@ from typing import Any
 from potstill import files, gguf_names
 from potstill.errors import InputError
 from potstill.models import families, rotary
-from potstill.models.chat import template_of
+from potstill.models.chat import template_of, token_texts
 from potstill.params import closest
 
 # name -> (values of a block, its bytes)
@@ -124,11 +124,7 @@ def vocabulary_bytes(tokenizer: Path, vocab_size: int) -> int:
         tokenizer: its folder.
         vocab_size: rows of the embedding; each that has no word gets one, "[PAD7]".
     """
-    found = files.read_json(tokenizer / "tokenizer.json")
-    model = found["model"]
-    vocab = model["vocab"] if isinstance(model["vocab"], dict) else dict(model["vocab"])
-    texts = {**{index: text for text, index in vocab.items()},
-             **{entry["id"]: entry["content"] for entry in found["added_tokens"]}}  # fmt: skip
+    model, texts = files.read_json(tokenizer / "tokenizer.json")["model"], token_texts(tokenizer)
     words = [texts.get(index, f"[PAD{index}]") for index in range(vocab_size)]
     merges = [m if isinstance(m, str) else " ".join(m) for m in model.get("merges", [])]
     numbers = 4 * vocab_size  # their kinds

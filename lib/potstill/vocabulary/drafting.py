@@ -20,13 +20,12 @@ Dimensions: D draft ids, V target ids.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from potstill import files
 from potstill.errors import InputError
-from potstill.models.chat import read_tokenizer
+from potstill.models.chat import read_tokenizer, token_texts
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def draft_map(draft: Path, target: Path) -> DraftMap:
     Raises:
         InputError: the draft's vocabulary is no cut of the target's.
     """
-    ours, theirs = (_texts(folder) for folder in (draft, target))
+    ours, theirs = (token_texts(folder) for folder in (draft, target))
     ids = {text: index for index, text in theirs.items()}
     strange = [text for text in ours.values() if text not in ids]
     if strange:
@@ -82,14 +81,6 @@ def draft_map(draft: Path, target: Path) -> DraftMap:
         for index in np.flatnonzero(~t2d).tolist()
     }
     return DraftMap(d2t, t2d, spelled)
-
-
-def _texts(folder: Path) -> dict[int, str]:
-    """Return each id's text as the vocabulary has it; ids run from 0 without a gap."""
-    found = files.read_json(folder / "tokenizer.json")
-    vocab: dict[str, Any] = found["model"]["vocab"]
-    texts = {index: text for text, index in vocab.items()}
-    return texts | {entry["id"]: entry["content"] for entry in found["added_tokens"]}
 
 
 def write(found: DraftMap, path: Path) -> None:
