@@ -4,7 +4,7 @@
 
 A norm and a bias are kept in float32 by GGUF at every quantisation, and a row of W times s is the
 same whole numbers of 4 bits with their scales times s: a file of 4 bits keeps what was learnt,
-which it does not of a product of low rank (docs/facts.md).
+which it does not of a product of low rank (docs/coder.md).
 
 Sources: Ben Zaken et al. 2022 (BitFit, arXiv:2106.10199); Zhao et al. 2023 (norms,
 arXiv:2312.11420); Liu et al. 2022 (IA3, arXiv:2205.05638), which scales what W gives as s does.
