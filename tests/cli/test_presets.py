@@ -208,6 +208,26 @@ def test_a_float_stays_a_float_for_every_reader(params_file):
     assert yaml.safe_load(params_file.read_text())["plain"]["rate"] == 1e-5
 
 
+def test_what_a_variant_may_leave_out_may_be_null(params_file):
+    apply(params_file, "distill: {kd: {b: {n: [1]}}}")
+    assert apply(params_file, "distill: {kd: {b: null}}")
+    assert yaml.safe_load(params_file.read_text())["distill"]["kd"] == {"loss": "kl", "steps": 20}
+    assert apply(params_file, "distill: {kd: {b: null}}") == []
+
+
+@pytest.mark.skipif(not (ROOT / "params.yaml").exists(), reason="no pipeline here")
+def test_null_overrides_what_a_variant_shares(tmp_path):
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "stages", tmp_path / "stages")
+    apply(tmp_path / "params.yaml", "training: {adapter: {kind: vectors}}")
+    assert apply(tmp_path / "params.yaml", "students: {kd: {adapter: null}}")
+    assert (
+        yaml.safe_load((tmp_path / "params.yaml").read_text())["students"]["kd"]["adapter"] is None
+    )
+    assert apply(tmp_path / "params.yaml", "students: {kd: {adapter: null}}") == []
+
+
 @pytest.mark.parametrize(
     ("preset", "named"),
     [

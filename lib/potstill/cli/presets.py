@@ -5,7 +5,8 @@ The merged params.yaml is an ordinary edit: `git diff params.yaml` and `dvc para
 
 A section whose keys are names of the user's own (variants that dvc.yaml makes, gates, tasks) may
 get new entries, and loses those that the preset sets to null; an entry may state what its siblings
-or the section that they share state, and a list of texts may stand for one text or give way to it.
+or the section that they share state, or null where that may be left out, and a list of texts may
+stand for one text or give way to it.
 Everywhere else a key must exist and keep its type.
 """
 
@@ -52,6 +53,7 @@ class _Rules:
     preset: Path
     open: frozenset[str]  # sections whose keys are the user's own names
     keys: dict[str, Tree]  # of a variant, with the values that it shares with others, else None
+    optional: dict[str, set[str]]  # keys of a variant that may be null
 
     def is_open(self, path: Sequence[str]) -> bool:
         """Say whether a section's keys are the user's own names."""
@@ -61,6 +63,11 @@ class _Rules:
         """Return what an entry need not state itself."""
         return self.keys.get(".".join(path), {})
 
+    def may_be_null(self, path: Sequence[str]) -> bool:
+        """Say whether a key is one of a variant's that may be null."""
+        *above, key = path
+        return key in self.optional.get(".".join(above), ())
+
     def refuse(self, path: tuple[str, ...], text: str) -> InputError:
         return InputError(f"{self.preset}: {'.'.join(path)}: {text}")
 
@@ -68,22 +75,28 @@ class _Rules:
 def _rules(preset: Path, dvc_yaml: Path, current: Tree) -> _Rules:
     """Read off dvc.yaml and the settings of its stages what a preset may add."""
     classes, keys = pipeline.settings(dvc_yaml), dict[str, Tree]()
+    optional: dict[str, set[str]] = {}
     sections = set(pipeline.variant_sections(dvc_yaml))
     for item in pipeline.expand(dvc_yaml, current):
         fields = classes[item.stage].model_fields
         *shared, own = item.sections
         if item.variant is not None:
             values = {k: v for name in shared for k, v in current[name].items()}
-            names = [field.alias or name for name, field in fields.items()]
+            names = {field.alias or name: field.annotation for name, field in fields.items()}
             keys[own] = keys.get(own, {}) | {name: values.get(name) for name in names}
+            optional.setdefault(own, set()).update(n for n, a in names.items() if _is_optional(a))
         maps = {name for name, field in fields.items() if _is_map(field.annotation)}
         for where in item.sections:
             sections |= {f"{where}.{key}" for key in maps & set(section(current, where))}
-    return _Rules(preset, frozenset(sections), keys)
+    return _Rules(preset, frozenset(sections), keys, optional)
 
 
 def _is_map(annotation: object) -> bool:
     return any(get_origin(part) is dict for part in (annotation, *get_args(annotation)))
+
+
+def _is_optional(annotation: object) -> bool:
+    return type(None) in get_args(annotation)
 
 
 def _plan(wanted: Tree, current: Tree, path: tuple[str, ...], rules: _Rules) -> Iterator[Change]:
@@ -94,6 +107,10 @@ def _plan(wanted: Tree, current: Tree, path: tuple[str, ...], rules: _Rules) -> 
             yield from _plan_new(new, current, here, rules)
         elif new is None and rules.is_open(path):
             yield Change(here, current[key], None, "remove")
+        elif new is None and rules.may_be_null(here):
+            unset = rules.inherited(path).get(str(key)) is None
+            if current[key] is not None:
+                yield Change(here, current[key], None, "remove" if unset else "set")
         elif isinstance(new, dict) and isinstance(current[key], dict):
             yield from _plan(new, current[key], here, rules)
         else:
@@ -112,6 +129,10 @@ def _plan_new(new: object, current: Tree, path: tuple[str, ...], rules: _Rules) 
         like = next(iter(current.values()), None)
     elif key in inherited:
         like = inherited[key]
+        if new is None and (like is None or rules.may_be_null(path)):
+            if like is not None:
+                yield Change(path, None, None, "add")
+            return
     else:
         raise rules.refuse(path, f"unknown key; {closest(key, map(str, {**inherited, **current}))}")
     _check_type(like, new, path, rules)
