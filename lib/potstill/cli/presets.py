@@ -103,20 +103,28 @@ def _plan(wanted: Tree, current: Tree, path: tuple[str, ...], rules: _Rules) -> 
     """Compare a preset's tree with the current one; yield the differences, refuse the rest."""
     for key, new in wanted.items():
         here = (*path, str(key))
-        if key not in current:
+        if new is None and rules.may_be_null(here):
+            yield from _plan_null(current, here, rules)
+        elif key not in current:
             yield from _plan_new(new, current, here, rules)
         elif new is None and rules.is_open(path):
             yield Change(here, current[key], None, "remove")
-        elif new is None and rules.may_be_null(here):
-            unset = rules.inherited(path).get(str(key)) is None
-            if current[key] is not None:
-                yield Change(here, current[key], None, "remove" if unset else "set")
         elif isinstance(new, dict) and isinstance(current[key], dict):
             yield from _plan(new, current[key], here, rules)
         else:
             _check_type(current[key], new, here, rules)
             if new != current[key]:
                 yield Change(here, current[key], new, "set")
+
+
+def _plan_null(current: Tree, path: tuple[str, ...], rules: _Rules) -> Iterator[Change]:
+    """Yield what makes a variant's key null: left out, or stated against what is shared."""
+    *above, key = path
+    old, shared = current.get(key), rules.inherited(above).get(key)
+    if old is not None:
+        yield Change(path, old, None, "remove" if shared is None else "set")
+    elif shared is not None and key not in current:
+        yield Change(path, None, None, "add")
 
 
 def _plan_new(new: object, current: Tree, path: tuple[str, ...], rules: _Rules) -> Iterator[Change]:
@@ -129,10 +137,6 @@ def _plan_new(new: object, current: Tree, path: tuple[str, ...], rules: _Rules) 
         like = next(iter(current.values()), None)
     elif key in inherited:
         like = inherited[key]
-        if new is None and (like is None or rules.may_be_null(path)):
-            if like is not None:
-                yield Change(path, None, None, "add")
-            return
     else:
         raise rules.refuse(path, f"unknown key; {closest(key, map(str, {**inherited, **current}))}")
     _check_type(like, new, path, rules)
