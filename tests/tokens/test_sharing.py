@@ -125,10 +125,18 @@ def test_passes_hold_every_row_once_and_few_tokens(prompts, tokens, seed):
         groups = sharing.passes(some, tokens)
         assert sorted(row.ids for group in groups for row in group) == sorted(r.ids for r in some)
         for group in groups:
-            lines = sharing.lines(group)
-            assert len(lines) == 1 or sharing.num_tokens(group) <= tokens
+            assert len(group) == 1 or sharing.num_tokens(group) <= tokens
             assert sharing.num_tokens(group) == sharing.collate(group).ids_BT.numel()
-        together = [
-            {row.ids[: row.spans[0][0]] for row in group if row.log_probs} for group in groups
-        ]
-        assert sum(map(len, together)) == len(set().union(*together))
+        whole = [line for line in sharing.lines(some) if sharing.length(line) <= tokens]
+        parts = [line for group in groups for line in sharing.lines(group)]
+        assert all(
+            sorted(r.ids for r in line) in [sorted(r.ids for r in p) for p in parts]
+            for line in whole
+        )
+
+
+def test_a_line_that_a_pass_cannot_hold_is_read_in_parts():
+    rows = answers([(10, 6)], most=9)
+    groups = sharing.passes(rows, 30)
+    assert len(groups) > 1
+    assert all(sharing.num_tokens(group) <= 30 for group in groups)

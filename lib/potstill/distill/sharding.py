@@ -80,7 +80,7 @@ def passes(
         size: tokens that a row adds to a pass.
     """
     shares: list[list[Example]] = [[] for _ in range(ranks.count())]
-    lines = sharing.lines(rows)
+    lines = sharing.lines(rows, tokens)
     for line in sorted(lines, key=lambda line: -sharing.length(line, size)):
         min(shares, key=lambda share: sum(map(size, share))).extend(line)
     dealt = [sharing.passes(share, tokens, size) for share in shares]

@@ -55,12 +55,25 @@ class Batch:
         return hidden_BTD.flatten(0, 1)[self.before_N]
 
 
-def lines(rows: Sequence[Example]) -> list[list[Example]]:
-    """Return rows in lines, in the order of their first ones."""
-    return [[rows[number] for number in line] for line in _numbers(rows)]
+def lines(rows: Sequence[Example], tokens: int | None = None) -> list[list[Example]]:
+    """Return rows in lines, in the order of their first ones.
+
+    A line that would have more than `tokens` goes on in another, behind the same prompt.
+    """
+    found: list[list[Example]] = []
+    for numbers in _numbers(rows):
+        line: list[Example] = []
+        for row in (rows[number] for number in numbers):
+            if line and tokens is not None and length([*line, row]) > tokens:
+                found.append(line)
+                line = []
+            line.append(row)
+        found.append(line)
+    return found
 
 
 def _numbers(rows: Sequence[Example]) -> list[list[int]]:
+    """Return the numbers of the rows that go on from one prompt, and of each other row alone."""
     found: dict[tuple[int, ...], list[int]] = {}
     for number, row in enumerate(rows):
         alone = (-1 - number,)  # no id is below 0
@@ -81,10 +94,10 @@ def passes(
 ) -> list[list[Example]]:
     """Deal lines, longest first, into groups that hold at most so many tokens, padding counted.
 
-    A line that alone is longer is a group of its own. For `size` see `length`.
+    A row that alone is longer is a group of its own. For `size` see `length`.
     """
     groups: list[list[list[Example]]] = []
-    for line in sorted(lines(rows), key=lambda line: -length(line, size)):
+    for line in sorted(lines(rows, tokens), key=lambda line: -length(line, size)):
         if groups and (len(groups[-1]) + 1) * length(groups[-1][0], size) <= tokens:
             groups[-1].append(line)
         else:
@@ -122,8 +135,10 @@ def collate(rows: Sequence[Example]) -> Batch:
                 for at in (at - 1 for at in _answered(rows[number]))
             ]
             begin = end
-    before_N = torch.tensor([place for number in range(len(rows)) for place in before[number]])
-    answers_N = torch.tensor([row.ids[at] for row in rows for at in _answered(row)])
+    places = [place for number in range(len(rows)) for place in before[number]]
+    before_N = torch.tensor(places, dtype=torch.int64)
+    answers = [row.ids[at] for row in rows for at in _answered(row)]
+    answers_N = torch.tensor(answers, dtype=torch.int64)
     if len(found) == len(rows):
         return Batch(ids_BT, before_N, answers_N)
     same_BTT = part_BT[:, :, None] == part_BT[:, None, :]
