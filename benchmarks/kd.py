@@ -32,8 +32,9 @@ from potstill.loading import attention, load, norms
 from potstill.logits import caching
 from potstill.logits.codecs import CODECS
 from potstill.logits.store import Header, LogitStore
-from potstill.tokens import examples
 from potstill.tokens.examples import Example
+
+from benchmarks import padded
 
 LENGTH, PROMPT, KEPT = 194, 97, 50
 STEPS, REPEATS, THREADS = 4, 3, 2
@@ -177,7 +178,7 @@ def train_theirs(
 
     def collated(places: list[dict[str, int]]) -> dict[str, torch.Tensor]:
         rows = batches[places[0]["place"]]
-        ids_BT, answer_BT = examples.collate(rows)
+        ids_BT, answer_BT = padded.collate(rows)
         lengths_B = torch.tensor([len(row.ids) for row in rows])
         return {
             "input_ids": ids_BT,

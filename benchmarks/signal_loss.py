@@ -36,7 +36,7 @@ from potstill.logits.store import Header, LogitStore
 from potstill.models import checkpoint
 from potstill.models.chat import ChatTokenizer
 from potstill.students import depth
-from potstill.tokens import examples, table
+from potstill.tokens import examples, packing, table
 from potstill.tokens.examples import Example
 from torch.nn import functional
 
@@ -59,11 +59,11 @@ class Whole:
         self.weight_VE = teacher.lm_head.weight.detach()
         self.hidden: dict[str, torch.Tensor] = {}
         for batch in examples.by_length(rows, 8):
-            ids_BT, answer_BT = examples.collate(batch)
+            line = packing.pack(batch)
             with torch.no_grad():
-                hidden_BTE = teacher.model(input_ids=ids_BT, use_cache=False).last_hidden_state
+                hidden_NE = line.predicting(teacher.model(**line.inputs).last_hidden_state)
             sizes = [row.num_answer_tokens for row in batch]
-            found = examples.predicting(hidden_BTE, answer_BT).split(sizes)
+            found = hidden_NE.split(sizes)
             self.hidden |= {row.key: part for row, part in zip(batch, found, strict=True)}
 
     def check(self, hashes: Mapping[str, str]) -> None:

@@ -35,7 +35,7 @@ from potstill.loading.head import map_logits
 from potstill.logits import caching
 from potstill.logits.store import LogitStore
 from potstill.models.chat import ChatTokenizer
-from potstill.tokens import examples, table
+from potstill.tokens import examples, packing, table
 from potstill.tokens.examples import Example
 from torch.nn import functional
 
@@ -86,11 +86,10 @@ class Distance:
 
     @staticmethod
     def _log_probs(model: load.CausalLM, rows: list[Example]) -> torch.Tensor:
-        ids_BT, answer_BT = examples.collate(rows)
+        line = packing.pack(rows)
         model.eval()
         with torch.no_grad():
-            hidden_BTD = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state
-        hidden_ND = examples.predicting(hidden_BTD, answer_BT)
+            hidden_ND = line.predicting(model.model(**line.inputs).last_hidden_state)
         return torch.cat(
             map_logits(lambda z_CV, _: torch.log_softmax(z_CV, -1), hidden_ND, model.lm_head)
         )

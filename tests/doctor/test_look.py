@@ -17,7 +17,8 @@ from potstill.logits.store import LogitStore
 from potstill.logits.topk import TopK
 from potstill.models import checkpoint
 from potstill.models.chat import ChatTokenizer
-from potstill.tokens import examples, table
+from potstill.students import depth
+from potstill.tokens import packing, table
 
 from stages import cache_logits
 from tests.stages.conftest import tokens_of
@@ -34,10 +35,9 @@ def teacher(tiny_llama, tokens, tmp_path):
     model = load.trainable(folder, torch.device("cpu"))
     optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
     stored = table.Table(tokens / "train.arrow")
-    ids, answers = examples.collate([stored.example(n, 509) for n in range(len(stored))])
+    line = packing.pack([stored.example(n, 509) for n in range(len(stored))])
     for _ in range(25):
-        logits = model(ids).logits[:, :-1][answers[:, 1:]]
-        torch.nn.functional.cross_entropy(logits, ids[:, 1:][answers[:, 1:]]).backward()
+        depth.answer_nll(model, line).div(len(line.answers_N)).backward()
         optimiser.step()
         optimiser.zero_grad()
     checkpoint.write(

@@ -4,7 +4,7 @@ import torch
 from potstill.loading import load
 from potstill.models import checkpoint
 from potstill.students import depth
-from potstill.tokens import examples
+from potstill.tokens import packing
 from potstill.tokens.examples import Example
 
 CPU = torch.device("cpu")
@@ -15,7 +15,7 @@ def example(ids, start, group):
 
 
 ROWS = [example(tuple((11 * i + j * j) % 400 for j in range(12)), 3, "g") for i in range(4)]
-BATCHES = [examples.collate(ROWS)]
+BATCHES = [packing.pack(ROWS)]
 
 
 def four_layers(tiny_llama, out):
@@ -39,7 +39,7 @@ def four_layers(tiny_llama, out):
 
 def test_a_layer_that_adds_nothing_has_no_influence_and_goes_first(tiny_llama, tmp_path):
     model = load.causal_lm(four_layers(tiny_llama, tmp_path / "m"), torch.float32, CPU)
-    influence = depth.block_influence(model, BATCHES[0][0])
+    influence = depth.block_influence(model, BATCHES[0])
     assert len(influence) == 4
     assert abs(influence[1]) < 1e-6 < min(influence[0], influence[2])
     kept, before, after = depth.choose_layers(model, BATCHES, keep=3, candidates=1)
@@ -75,13 +75,13 @@ def test_the_written_student_is_the_model_without_the_layer(tiny_llama, tmp_path
 
 def test_mean_nll_counts_only_answer_tokens(tiny_llama):
     model = load.causal_lm(tiny_llama, torch.float32, CPU)
-    ids, answer = BATCHES[0]
+    ids = torch.tensor([row.ids for row in ROWS])
     with torch.inference_mode():
         log_probs = torch.log_softmax(model(ids).logits, -1)
     terms = [
         -log_probs[b, t - 1, ids[b, t]].item()
-        for b in range(len(ROWS))
-        for t in range(1, ids.shape[1])
-        if answer[b, t]
+        for b, row in enumerate(ROWS)
+        for start, end, _ in row.spans
+        for t in range(start, end)
     ]
     assert abs(depth.mean_nll(model, BATCHES) - sum(terms) / len(terms)) < 1e-4

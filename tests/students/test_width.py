@@ -12,13 +12,13 @@ from potstill.loading import load
 from potstill.models import checkpoint, families
 from potstill.students import depth, width
 from potstill.students.width import Kept, Widths
-from potstill.tokens import examples
+from potstill.tokens import packing
 
 from tests.students.test_depth import ROWS
 from tests.tiny_models import CASES
 
 CPU = torch.device("cpu")
-BATCHES = [examples.collate(ROWS)]
+BATCHES = [packing.pack(ROWS)]
 
 
 def sizes(folder):
@@ -92,7 +92,11 @@ def test_scores_are_what_the_papers_say(tiny_llama):
     """Written out: each head's part of every output, one token and one head at a time."""
     model = load.trainable(tiny_llama, CPU)
     scores = width._measured(model, BATCHES)
-    ids, counted = BATCHES[0]
+    ids = torch.tensor([row.ids for row in ROWS])
+    mask = torch.zeros(len(ROWS), ids.shape[1] - 1, dtype=torch.bool)
+    for number, row in enumerate(ROWS):
+        for start, end, _ in row.spans:
+            mask[number, start - 1 : end - 1] = True
     seen = {}
     parts = {"o": model.model.layers[1].self_attn.o_proj, "d": model.model.layers[1].mlp.down_proj}
     hooks = [part.register_forward_pre_hook(lambda _, x, n=n: seen.__setitem__(n, x[0]))
@@ -100,7 +104,6 @@ def test_scores_are_what_the_papers_say(tiny_llama):
     logits = model(ids).logits[:, :-1]
     for hook in hooks:
         hook.remove()
-    mask = counted[:, 1:]
     loss = torch.nn.functional.cross_entropy(logits[mask], ids[:, 1:][mask], reduction="sum")
     slope = torch.autograd.grad(loss, seen["o"])[0]
     size = families.head_dim(model.config.to_dict())

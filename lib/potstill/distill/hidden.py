@@ -25,7 +25,7 @@ from potstill.logits.live import LiveTeacher
 from potstill.logits.source import Source
 from potstill.models import checkpoint
 from potstill.params import closest
-from potstill.tokens.sharing import Batch
+from potstill.tokens.packing import Pack
 
 MAPS = "hidden_maps"  # what projections are called in a model while it is trained
 
@@ -176,14 +176,14 @@ class Matching:
     def loss(
         self,
         states: Sequence[torch.Tensor],
-        batch: Batch,
+        batch: Pack,
         targets: Sequence[torch.Tensor],
         weights_N: torch.Tensor | None,
     ) -> torch.Tensor:
         """Return the sum over answer tokens of the distance, without its weight.
 
         Args:
-            states: all of the student's, [B, T, D] each, the embedding first.
+            states: all of the student's, [1, T, D] each, the embedding first.
             batch: whose answer tokens it is about.
             targets: [N, E] of the teacher's layer of each pair.
             weights_N: of each answer token; None weighs all as 1.

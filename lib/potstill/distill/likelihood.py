@@ -18,7 +18,7 @@ from potstill import statistics
 from potstill.loading.head import token_nlls
 from potstill.loading.load import CausalLM
 from potstill.models.chat import ChatTokenizer
-from potstill.tokens import examples
+from potstill.tokens import examples, packing
 from potstill.tokens.examples import Example, num_bytes
 
 
@@ -54,14 +54,10 @@ def row_nlls(
     found = {}
     model.eval()
     for batch in examples.by_length(rows, batch_rows):
-        ids_BT, answer_BT = (tensor.to(device) for tensor in examples.collate(batch))
+        line = packing.pack(batch, device)
         with torch.inference_mode():
-            hidden_BTD = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state
-            nll_N = token_nlls(
-                examples.predicting(hidden_BTD, answer_BT),
-                model.lm_head,
-                ids_BT[:, 1:][answer_BT[:, 1:]],
-            )
+            hidden_ND = line.predicting(model.model(**line.inputs).last_hidden_state)
+            nll_N = token_nlls(hidden_ND, model.lm_head, line.answers_N)
         sizes = [row.num_answer_tokens for row in batch]
         for row, part in zip(batch, nll_N.split(sizes), strict=True):
             found[row.key] = (part.double().sum().item(), row.num_answer_tokens)

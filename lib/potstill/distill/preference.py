@@ -22,7 +22,7 @@ from potstill import files
 from potstill.errors import InputError
 from potstill.loading.head import token_nlls
 from potstill.loading.load import CausalLM
-from potstill.tokens import examples
+from potstill.tokens import examples, packing
 from potstill.tokens.examples import Example
 
 BATCH = 8  # answers that the reference reads at a time
@@ -104,15 +104,10 @@ def log_likelihoods(
 ) -> torch.Tensor:
     """Return the log-likelihood [A] in nats of each row's answer, in their order."""
     device = next(model.parameters()).device
-    ids_BT, answer_BT = (tensor.to(device) for tensor in examples.collate(rows))
+    line = packing.pack(rows, device)
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
-        hidden_BTD = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state
-        nlls_N = token_nlls(
-            examples.predicting(hidden_BTD, answer_BT),
-            model.lm_head,
-            ids_BT[:, 1:][answer_BT[:, 1:]],
-            chunk_tokens=chunk_tokens,
-        )
+        hidden_ND = line.predicting(model.model(**line.inputs).last_hidden_state)
+        nlls_N = token_nlls(hidden_ND, model.lm_head, line.answers_N, chunk_tokens=chunk_tokens)
     return answer_log_likelihoods(nlls_N, [row.num_answer_tokens for row in rows])
 
 

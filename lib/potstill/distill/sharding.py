@@ -18,7 +18,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from potstill.distill import ranks
 from potstill.loading.load import CausalLM
-from potstill.tokens import examples, sharing
+from potstill.tokens import packing
 from potstill.tokens.examples import Example
 
 
@@ -66,27 +66,24 @@ def shard(model: CausalLM) -> Callable[..., dict[str, torch.Tensor]]:
 
 
 def passes(
-    rows: Sequence[Example], tokens: int, size: Callable[[Example], int] = examples.length
+    rows: Sequence[Example], tokens: int, read: packing.Read = packing.itself
 ) -> Iterator[tuple[list[Example], float]]:
     """Yield this rank's passes over a step's rows, and what each counts: 1, or 0 for a filler.
 
-    Lines of rows are dealt, longest first, to the rank that has the fewest tokens. All ranks make
-    equally many passes, since a pass gathers what others hold; who has fewer computes a row for
-    nothing.
+    Every rank has about equally many tokens. All ranks make equally many passes, since a pass
+    gathers what others hold; who has fewer computes a row for nothing.
 
     Args:
         rows: of the step.
-        tokens: of a pass, see `sharing.passes`.
-        size: tokens that a row adds to a pass.
+        tokens: of a pass, see `packing.passes`.
+        read: what is read for a row.
     """
-    shares: list[list[Example]] = [[] for _ in range(ranks.count())]
-    lines = sharing.lines(rows, tokens)
-    for line in sorted(lines, key=lambda line: -sharing.length(line, size)):
-        min(shares, key=lambda share: sum(map(size, share))).extend(line)
-    dealt = [sharing.passes(share, tokens, size) for share in shares]
+    dealt = [
+        packing.passes(share, tokens, read) for share in packing.shares(rows, ranks.count(), read)
+    ]
     own = dealt[ranks.rank()]
     yield from ((part, 1.0) for part in own)
-    filler = [min(rows, key=size)]
+    filler = [min(rows, key=lambda row: packing.num_tokens(read(row)))]
     yield from [(filler, 0.0)] * (max(map(len, dealt)) - len(own))
 
 

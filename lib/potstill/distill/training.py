@@ -25,7 +25,7 @@ from potstill.errors import InputError
 from potstill.loading import device
 from potstill.loading.load import CausalLM
 from potstill.logits.source import Source
-from potstill.tokens import examples, sharing
+from potstill.tokens import examples, packing
 from potstill.tokens.examples import Example
 
 
@@ -43,14 +43,9 @@ class Loss:
         """Return what the sums of a step are divided by: weights of tokens, or pairs."""
         return len(rows) if self.preference else sum(row.total_weight for row in rows)
 
-    def read(self, rows: list[Example]) -> list[Example]:
-        """Return the rows that a step reads: those, and what is chosen over them."""
-        return self.preference.both(rows) if self.preference else rows
-
-    def size(self, row: Example) -> int:
-        """Return the tokens that a row adds to a pass; of a pair, with padding."""
-        read = self.read([row])
-        return max(len(one.ids) for one in read) * len(read)
+    def read(self, row: Example) -> list[Example]:
+        """Return the rows that are read for one: it, and what is chosen over it."""
+        return self.preference.both([row]) if self.preference else [row]
 
     def attach(self, model: CausalLM) -> None:
         """Put what is trained beside a model into it, so that it is shared, saved and resumed."""
@@ -207,9 +202,9 @@ def _step(
     step: int,
 ) -> dict[str, float]:
     total = loss.total(rows)
-    num_tokens = sum(row.num_answer_tokens for row in loss.read(rows))
+    num_tokens = sum(read.num_answer_tokens for row in rows for read in loss.read(row))
     sums: dict[str, float] = {}
-    for part, counts in sharding.passes(rows, recipe.pass_tokens, loss.size):
+    for part, counts in sharding.passes(rows, recipe.pass_tokens, loss.read):
         found = compute(part)
         (found["loss"] / total * counts).backward()
         for name, summed in found.items():
@@ -239,7 +234,7 @@ def batch_loss(
     if loss.preference:
         return loss.preference.sums(model, rows, dtype)
     place = next(model.parameters()).device
-    batch = sharing.collate(rows).to(place)
+    batch = packing.pack(rows, place)
     signal, targets = loss.taught(rows)
     weights_N = examples.weights(rows)
     weights_N = weights_N.to(place) if weights_N is not None else None

@@ -17,7 +17,7 @@ from potstill.loading import device
 from potstill.rollouts import student
 from potstill.rollouts.recipe import OnPolicy
 from potstill.rollouts.rounds import Rounds
-from potstill.tokens import sharing, table
+from potstill.tokens import packing, table
 from potstill.tokens.examples import Example
 
 ANSWERS = 64
@@ -101,7 +101,7 @@ def look(
     yield from (_staleness(patient), teacher.divergence(patient))
     costs = steps.Costs([], [])
     yield steps.rate(patient, costs)
-    each = [steps.padded(batch, recipe.pass_tokens) for batch in batches]
+    each = [steps.step_tokens(batch, recipe.pass_tokens) for batch in batches]
     answers_s = a_round_s * -(-recipe.steps // recipe.refresh_every)
     yield prediction.predict(
         patient,
@@ -165,7 +165,7 @@ def _staleness(patient: Patient) -> Finding:
     assert patient.loss is not None
     total, tokens = 0.0, 0.0
     with torch.no_grad():
-        for part in sharing.passes(list(patient.rows), recipe.pass_tokens):
+        for part in packing.passes(list(patient.rows), recipe.pass_tokens):
             sums = training.batch_loss(patient.model, part, patient.loss, patient.begin.dtype)
             stale = sums.columns().get("staleness")  # none where all answers are an end alone
             total += stale.item() if stale is not None else 0.0

@@ -21,7 +21,7 @@ from potstill.logits.dense import Dense
 from potstill.logits.sampled import Sampled
 from potstill.logits.topk import TopK
 from potstill.rollouts.recipe import OnPolicy
-from potstill.tokens import examples
+from potstill.tokens import examples, packing
 from potstill.tokens.examples import Example
 
 OFFSETS = (-1, 0, 1)
@@ -135,16 +135,15 @@ class Patient:
     def _look(self, batch: list[Example]) -> Tokens:
         assert self.loss is not None, self.complaint
         self.model.eval()
-        ids_BT, answer_BT = (t.to(self.begin.place) for t in examples.collate(batch))
-        labels_N = ids_BT[:, 1:][answer_BT[:, 1:]]
+        line = packing.pack(batch, self.begin.place)
+        labels_N = line.answers_N
         sizes = [row.num_answer_tokens for row in batch]
         rows_N = torch.arange(len(batch)).repeat_interleave(torch.tensor(sizes))
         signal = self.loss.source.signal_of(batch) if self.loss.source else None
         signal = signal.to(self.begin.place) if signal is not None else None
         told = self._corrected(signal, labels_N)
         with torch.autocast(self.begin.place.type, torch.bfloat16, enabled=self._is_half):
-            output = self.model.model(input_ids=ids_BT, use_cache=False)
-            hidden_ND = examples.predicting(output.last_hidden_state, answer_BT)
+            hidden_ND = line.predicting(self.model.model(**line.inputs).last_hidden_state)
 
             def terms(logits_CV: torch.Tensor, part: slice) -> torch.Tensor:
                 own = signal.rows(part) if signal is not None else None

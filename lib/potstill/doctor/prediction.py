@@ -1,26 +1,24 @@
 """How long a training will take, how much memory and disk, from a few of its steps.
 
 Seconds a token of a step and of a measurement are taken from `steps`; how many of both a training
-has follows from the lengths of its rows and its seed, exactly. What `patience` saves is not known
-before, so a training may end earlier than it is told here.
+has follows from the lengths of its rows and its seed, but for what rows begin with alike, which is
+measured of some steps. What `patience` saves is not known before: a training may end earlier.
 """
 
 import resource
-from collections.abc import Sequence
 
-import numpy as np
 import torch
 
 from potstill.distill import checkpoints, stopping
-from potstill.distill.recipe import Training
+from potstill.doctor import steps
 from potstill.doctor.finding import Finding
 from potstill.doctor.patient import Patient
 from potstill.doctor.steps import Costs
 from potstill.models import checkpoint
 from potstill.tokens import examples
-from potstill.tokens.examples import Example
 
 _MOMENTS = 2  # of AdamW, float32 as the weights
+READ_STEPS = 32  # whose rows are read for what they begin with alike
 
 
 def predict(
@@ -37,7 +35,7 @@ def predict(
         patient: the training.
         costs: of the steps that `steps.rate` made.
         loading_s: seconds in which tokenizer, model and teacher were loaded.
-        step_tokens: of all steps' passes, padding counted; None counts those of the rows.
+        step_tokens: of all steps' passes; None counts those of the rows.
         answers_s: seconds in which the student answers; None where it is not asked.
     """
     recipe = patient.recipe
@@ -46,7 +44,9 @@ def predict(
     if recipe.processes > 1:
         return Finding("prediction", "not-run", "of several processes nothing is foreseen")
     looks = sum(stopping.is_evaluated(recipe, step + 1) for step in range(recipe.steps))
-    heldout = {name: _looked_tokens(rows, recipe) for name, rows in patient.measured.items()}
+    heldout = {
+        name: steps.look_tokens(rows, recipe.batch_rows) for name, rows in patient.measured.items()
+    }
     looked = looks * heldout["validation"] + sum(heldout.values())
     saves = (recipe.steps - 1) // recipe.checkpoint_every if recipe.checkpoint_every else 0
     numbers = {
@@ -72,37 +72,27 @@ def predict(
 
 
 def _step_tokens(patient: Patient) -> int:
-    """Return the tokens of all steps' passes, padding counted: rows stand for their lengths."""
-    total = 0
+    """Return the tokens of all steps' passes: rows stand for their lengths in most of them."""
+    total = 0.0
     for part in patient.parts:
         lengths = examples.lengths(part.rows)
         size, seed = part.recipe.batch_rows, part.recipe.seed
         per_epoch, plan = -(-len(lengths) // size), (-1, examples.order(part.rows, size, seed, 0))
+        every = max(1, part.recipe.steps // READ_STEPS)
+        whole, looked, read = 0, 0, 0
         for step in range(part.seen, part.seen + part.recipe.steps):
             epoch, offset = divmod(step, per_epoch)
             if plan[0] != epoch:
                 plan = (epoch, examples.order(part.rows, size, seed, epoch))
             batch = plan[1][offset]
-            total += _padded(sorted(lengths[batch].tolist(), reverse=True), part.recipe.pass_tokens)
-    return total
-
-
-def _padded(lengths: list[int], tokens: int) -> int:
-    """Return what `sharing.passes` makes of rows of these lengths, longest first."""
-    total, longest, count = 0, 0, 0
-    for length in lengths:
-        if count and (count + 1) * longest <= tokens:
-            count += 1
-        else:
-            total, longest, count = total + longest * count, length, 1
-    return total + longest * count
-
-
-def _looked_tokens(rows: Sequence[Example], recipe: Training) -> int:
-    """Return the tokens of the batches in which rows are measured, padding counted."""
-    lengths = np.sort(examples.lengths(rows))[::-1]
-    size = recipe.batch_rows
-    return int(sum(lengths[n] * len(lengths[n : n + size]) for n in range(0, len(lengths), size)))
+            tokens = int(lengths[batch].sum())
+            whole += tokens
+            if step % every == 0:
+                looked += tokens
+                rows = [part.rows[number] for number in batch]
+                read += steps.step_tokens(rows, part.recipe.pass_tokens)
+        total += whole * read / looked if looked else 0
+    return round(total)
 
 
 def _disk_bytes(patient: Patient) -> int:

@@ -14,7 +14,7 @@ from potstill.distill.training import Loss
 from potstill.doctor.finding import Finding, judged
 from potstill.doctor.patient import Patient
 from potstill.loading import device
-from potstill.tokens import examples, sharing
+from potstill.tokens import examples, packing
 from potstill.tokens.examples import Example
 
 Nlls = dict[str, tuple[float, int]]  # key of a row -> nats of its answer, tokens
@@ -34,7 +34,7 @@ class Costs:
 
     Attributes:
         step_s: seconds of each step.
-        step_tokens: tokens of its passes, padding counted.
+        step_tokens: tokens of its passes.
         merge_s: seconds of making the model what is measured, and of going on from there.
         look_s: seconds of measuring validation rows.
         look_tokens: of these.
@@ -84,7 +84,7 @@ def _norm(patient: Patient, rows: list[Example], objective: object) -> float:
     assert patient.loss is not None
     loss = Loss(objective, patient.loss.source)  # type: ignore[arg-type]
     patient.model.train()
-    for part in sharing.passes(rows, patient.recipe.pass_tokens):
+    for part in packing.passes(rows, patient.recipe.pass_tokens):
         training.batch_loss(patient.model, part, loss, patient.begin.dtype).loss.backward()
     total = torch.stack([
         p.grad.float().square().sum()
@@ -177,7 +177,7 @@ def _after(patient: Patient, peak: float, costs: Costs) -> Nlls:
         _step(patient, optimiser, rows, patient.loss)
         device.release_memory()
         costs.step_s.append(_now(patient) - started)
-        costs.step_tokens.append(padded(rows, patient.recipe.pass_tokens))
+        costs.step_tokens.append(step_tokens(rows, patient.recipe.pass_tokens))
     if patient.recipe.checkpoint_every and not costs.save_s:
         started = _now(patient)
         checkpoints.save(patient.model, optimiser, [{"step": 1}], patient.scratch)
@@ -201,7 +201,7 @@ def _step(
     patient: Patient, optimiser: torch.optim.Optimizer, rows: list[Example], loss: Loss
 ) -> None:
     total = loss.total(rows)
-    for part in sharing.passes(rows, patient.recipe.pass_tokens):
+    for part in packing.passes(rows, patient.recipe.pass_tokens):
         found = training.batch_loss(patient.model, part, loss, patient.begin.dtype)
         (found.loss / total).backward()
     trained = checkpoints.trained(patient.model).values()
@@ -223,7 +223,7 @@ def measure(patient: Patient, costs: Costs) -> None:
     looked = _now(patient)
     patient.begin.go_on(patient.model, made)
     costs.merge_s = merged - started + _now(patient) - looked
-    costs.look_s, costs.look_tokens = looked - begun, padded_looks(rows, size)
+    costs.look_s, costs.look_tokens = looked - begun, look_tokens(rows, size)
 
 
 def _look(patient: Patient) -> Nlls:
@@ -235,12 +235,11 @@ def _look(patient: Patient) -> Nlls:
         )
 
 
-def padded(rows: Sequence[Example], pass_tokens: int) -> int:
-    """Return the tokens of the passes over rows, padding counted."""
-    return sum(map(sharing.num_tokens, sharing.passes(rows, pass_tokens)))
+def step_tokens(rows: Sequence[Example], pass_tokens: int) -> int:
+    """Return the tokens of the passes over the rows of a step."""
+    return sum(map(packing.num_tokens, packing.passes(rows, pass_tokens)))
 
 
-def padded_looks(rows: Sequence[Example], batch_rows: int) -> int:
-    """Return the tokens of the batches in which rows are measured, padding counted."""
-    batches = examples.by_length(rows, batch_rows)
-    return sum(len(batch) * max(len(row.ids) for row in batch) for batch in batches)
+def look_tokens(rows: Sequence[Example], batch_rows: int) -> int:
+    """Return the tokens of the batches in which rows are measured."""
+    return sum(map(packing.num_tokens, examples.by_length(rows, batch_rows)))

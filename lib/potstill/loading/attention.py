@@ -1,22 +1,48 @@
-"""Causal attention for short rows in bfloat16 on a CPU: three products instead of one kernel.
+"""Attention of rows that stand in one line, each with what it begins with alike read only once.
 
-torch's fused kernel for CPUs walks blocks of keys so that no [T, T] matrix exists. Below about a
-thousand tokens that matrix fits into the cache, and plain products are quicker
-(benchmarks/attention.py). What is longer, padded by a mask, on another device or in another dtype
-goes to transformers' own function.
+A run of tokens sees runs before it (what the rows share) and itself up to each token. On a CPU it
+is a few small products a run: nothing is computed for padding or for another row, and no [T, T]
+matrix of the whole line exists. Probabilities are computed again for the gradient, so that memory
+grows with tokens and not with their square. Other devices, and calls without runs, go to
+transformers' own function, to which a mask says the same (benchmarks/packing.py).
 
-Dimensions: B rows, H query heads, G key heads, R = H / G, T tokens, D width of a head.
+Dimensions: H query heads, G key heads, R = H / G, T tokens of the line, n of a run, K that it
+sees, D width of a head.
 """
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.nn import functional
 
 from potstill.loading.head import product_dtype
 
-NAME = "short_bfloat16"
-MAX_TOKENS = 512  # 19 MB of probabilities are kept a layer at 4 rows and 9 heads
+NAME = "runs"
+Place = tuple[int, int]  # first token in the line, one past the last
+
+
+@dataclass(frozen=True)
+class Run:
+    """Tokens that follow one another, and what stands before them.
+
+    Attributes:
+        begin: place of the first in the line.
+        end: one past the last.
+        before: where the tokens stand that they see besides, in the order of their positions.
+    """
+
+    begin: int
+    end: int
+    before: tuple[Place, ...] = ()
+
+    @property
+    def seen(self) -> Iterator[tuple[Place, slice]]:
+        """Yield the places of all that the run sees, and where each stands among these."""
+        at = 0
+        for begin, end in (*self.before, (self.begin, self.end)):
+            yield (begin, end), slice(at, at + end - begin)
+            at += end - begin
 
 
 def register() -> str:
@@ -31,31 +57,28 @@ def register() -> str:
 
 def _forward(
     module: torch.nn.Module,
-    query_BHTD: torch.Tensor,
-    key_BGTD: torch.Tensor,
-    value_BGTD: torch.Tensor,
+    query_1HTD: torch.Tensor,
+    key_1GTD: torch.Tensor,
+    value_1GTD: torch.Tensor,
     attention_mask: torch.Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
+    runs: Sequence[Run] | None = None,
     **others: Any,  # noqa: ANN401 - transformers' own
 ) -> tuple[torch.Tensor, None]:
-    """Return [B, T, H, D]; the signature is that of transformers' `sdpa_attention_forward`."""
+    """Return [1, T, H, D]; the signature is that of transformers' `sdpa_attention_forward`."""
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-    plain = attention_mask is None and not dropout and others.get("position_bias") is None
-    whole = query_BHTD.shape[2] == key_BGTD.shape[2] <= MAX_TOKENS
-    here = query_BHTD.device.type == "cpu" and product_dtype(query_BHTD) == torch.bfloat16
-    causal = others.get("is_causal")
-    causal = getattr(module, "is_causal", True) if causal is None else causal
-    if plain and whole and here and causal:
-        scale = scaling if scaling is not None else query_BHTD.shape[-1] ** -0.5
-        out_BHTD = causal_attention(query_BHTD, key_BGTD, value_BGTD, scale, torch.bfloat16)
-        return out_BHTD.transpose(1, 2).contiguous(), None
+    if runs is not None and query_1HTD.device.type == "cpu" and not dropout:
+        scale = scaling if scaling is not None else query_1HTD.shape[-1] ** -0.5
+        dtype = product_dtype(query_1HTD)
+        query, key, value = (x[0].to(dtype) for x in (query_1HTD, key_1GTD, value_1GTD))
+        return attend(query, key, value, runs, scale, others.get("sliding_window"))[None], None
     result: tuple[torch.Tensor, None] = sdpa_attention_forward(
         module,
-        query_BHTD,
-        key_BGTD,
-        value_BGTD,
+        query_1HTD,
+        key_1GTD,
+        value_1GTD,
         attention_mask,
         dropout=dropout,
         scaling=scaling,
@@ -64,30 +87,108 @@ def _forward(
     return result
 
 
-def causal_attention(
-    query_BHTD: torch.Tensor,
-    key_BGTD: torch.Tensor,
-    value_BGTD: torch.Tensor,
+def attend(
+    query_HTD: torch.Tensor,
+    key_GTD: torch.Tensor,
+    value_GTD: torch.Tensor,
+    runs: Sequence[Run],
     scale: float,
-    dtype: torch.dtype,
+    window: int | None = None,
 ) -> torch.Tensor:
-    """Return softmax(scale * q k^T, keys up to the query) v, computed in a dtype, [B, H, T, D].
-
-    Heads that share keys stand one after the other, as in transformers' `repeat_kv`; here they are
-    more rows of one product, and nothing is repeated.
+    """Return softmax(scale * q k^T) v of each token over what its run lets it see, [T, H, D].
 
     What all keys share is taken off them first: it moves all scores of a query alike, which softmax
     ignores and rounding does not. Qwen2's biases make it large: without this the KL to float32
-    doubles. Source: Zhang et al. 2024 (SageAttention, "smooth K").
+    doubles in bfloat16. Source: Zhang et al. 2024 (SageAttention, "smooth K").
+
+    Args:
+        query_HTD: of every token of the line; every one is in one run.
+        key_GTD: heads that share keys stand one after the other, as in transformers' `repeat_kv`.
+        value_GTD: as the keys.
+        runs: who sees whom.
+        scale: of the products.
+        window: a token sees so many, itself among them; None: all.
     """
-    B, H, T, D = query_BHTD.shape
-    G = key_BGTD.shape[1]
-    rows = (H // G) * T
-    key_BGTD = key_BGTD - key_BGTD.detach().mean(2, keepdim=True)
-    query = query_BHTD.to(dtype).reshape(B * G, rows, D)
-    key, value = (x.to(dtype).reshape(B * G, T, D) for x in (key_BGTD, value_BGTD))
-    hidden_TT = query.new_full((T, T), -torch.inf).triu(1)
-    mask = hidden_TT.repeat(H // G, 1).expand(B * G, rows, T)
-    scores = torch.baddbmm(mask, query, key.transpose(1, 2), alpha=scale)
-    out = torch.bmm(functional.softmax(scores, dim=-1), value)
-    return out.view(B, H, T, D)
+    key_GTD = key_GTD - key_GTD.detach().mean(1, keepdim=True)
+    out_THD: torch.Tensor = _Attend.apply(query_HTD, key_GTD, value_GTD, runs, scale, window)
+    return out_THD
+
+
+class _Attend(torch.autograd.Function):
+    """Gradients of what many runs see are added in float32 at least."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401 - torch's context has no type
+        query_HTD: torch.Tensor,
+        key_GTD: torch.Tensor,
+        value_GTD: torch.Tensor,
+        runs: Sequence[Run],
+        scale: float,
+        window: int | None,
+    ) -> torch.Tensor:
+        ctx.save_for_backward(query_HTD, key_GTD, value_GTD)
+        ctx.how = runs, scale, window
+        H, T, D = query_HTD.shape
+        out_THD = query_HTD.new_empty(T, H, D)
+        for run in runs:
+            query, key, value = _of(run, query_HTD, key_GTD, value_GTD)
+            made = torch.bmm(_probabilities(query, key, run, scale, window), value)
+            out_THD[run.begin : run.end] = made.view(H, -1, D).transpose(0, 1)
+        return out_THD
+
+    @staticmethod
+    def backward(ctx: Any, slope_THD: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # noqa: ANN401
+        (runs, scale, window), (query_HTD, key_GTD, value_GTD) = ctx.how, ctx.saved_tensors
+        H, _, D = query_HTD.shape
+        exact = torch.promote_types(query_HTD.dtype, torch.float32)
+        to_query = torch.empty_like(query_HTD)
+        to_key, to_value = (torch.zeros_like(x, dtype=exact) for x in (key_GTD, value_GTD))
+        slope_HTD = slope_THD.transpose(0, 1)
+        for run in runs:
+            query, key, value = _of(run, query_HTD, key_GTD, value_GTD)
+            slope = _own(run, slope_HTD, len(key_GTD))
+            probability = _probabilities(query, key, run, scale, window)
+            to_probability = torch.bmm(slope, value.transpose(1, 2))
+            to_score = torch._softmax_backward_data(
+                to_probability, probability, -1, probability.dtype
+            ).mul_(scale)
+            to_query[:, run.begin : run.end] = torch.bmm(to_score, key).view(H, -1, D)
+            for whole, part in (
+                (to_key, torch.bmm(to_score.transpose(1, 2), query)),
+                (to_value, torch.bmm(probability.transpose(1, 2), slope)),
+            ):
+                for (begin, end), among in run.seen:
+                    whole[:, begin:end] += part[:, among]
+        return to_query, to_key.to(key_GTD.dtype), to_value.to(value_GTD.dtype), None, None, None
+
+
+def _own(run: Run, whole_HTD: torch.Tensor, groups: int) -> torch.Tensor:
+    """Return a run's tokens [G, R * n, D]: heads that share keys are rows of one product."""
+    return whole_HTD[:, run.begin : run.end].reshape(groups, -1, whole_HTD.shape[-1])
+
+
+def _of(run: Run, query_HTD: torch.Tensor, *seen_GTD: torch.Tensor) -> list[torch.Tensor]:
+    """Return a run's queries [G, R * n, D], and of the others what it sees [G, K, D]."""
+    found = [
+        torch.cat([x[:, begin:end] for (begin, end), _ in run.seen], 1)
+        if run.before
+        else x[:, run.begin : run.end]
+        for x in seen_GTD
+    ]
+    return [_own(run, query_HTD, len(found[0])), *found]
+
+
+def _probabilities(
+    query: torch.Tensor, key: torch.Tensor, run: Run, scale: float, window: int | None
+) -> torch.Tensor:
+    """Return [G, R * n, K]; the last n of what a run sees are its own tokens."""
+    own, seen = run.end - run.begin, key.shape[1]
+    score = torch.bmm(query, key.transpose(1, 2)).mul_(scale)
+    each = score.view(-1, own, seen)
+    ahead = torch.ones(own, own, dtype=torch.bool).triu_(1)
+    each[..., seen - own :].masked_fill_(ahead, -torch.inf)
+    if window is not None and seen > window:
+        gone = torch.ones(own, seen, dtype=torch.bool).tril_(seen - own - window)
+        each.masked_fill_(gone, -torch.inf)
+    return torch.softmax(score, -1)

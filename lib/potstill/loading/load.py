@@ -66,7 +66,9 @@ def from_config(config: dict[str, Any]) -> CausalLM:
 
     try:
         known = AutoConfig.for_model(**config)
-        return AutoModelForCausalLM.from_config(known, dtype=torch.float32)
+        return AutoModelForCausalLM.from_config(
+            known, dtype=torch.float32, attn_implementation=attention.register()
+        )
     except (ValueError, KeyError, RuntimeError, TypeError) as error:
         raise InputError(f"no model has this config: {' '.join(str(error).split())}") from None
 

@@ -27,7 +27,7 @@ from potstill.logits.parts import Part
 from potstill.logits.quantiles import Quantiles
 from potstill.logits.store import LIVE, Header
 from potstill.models.chat import ChatTokenizer
-from potstill.tokens import examples, folds
+from potstill.tokens import examples, folds, packing
 from potstill.tokens.examples import Example
 from potstill.tokens.table import MappedRows
 
@@ -176,10 +176,9 @@ class _Caching:
         """Return the bytes of each row of a batch."""
         started = time.perf_counter()
         sizes = [row.num_answer_tokens for row in batch]
-        ids_BT, answer_BT = (t.to(self._weight_VD.device) for t in examples.collate(batch))
+        line = packing.pack(batch, self._weight_VD.device)
         with torch.inference_mode():
-            hidden_BTD = self._teacher.model(input_ids=ids_BT, use_cache=False).last_hidden_state
-            hidden_ND = examples.predicting(hidden_BTD, answer_BT)
+            hidden_ND = line.predicting(self._teacher.model(**line.inputs).last_hidden_state)
             signals: list[Signal] = []
             begin = 0
             for hidden_CD in hidden_ND.split(self._chunk):

@@ -18,7 +18,7 @@ from potstill.logits import store
 from potstill.logits.dense import Live
 from potstill.logits.store import Header
 from potstill.models import checkpoint
-from potstill.tokens import sharing
+from potstill.tokens import packing
 from potstill.tokens.examples import Example
 
 
@@ -99,7 +99,7 @@ class LiveTeacher:
             The signal; of each layer [N, E] at the positions that predict the answers.
         """
         self.require(rows)
-        batch = sharing.collate(rows).to(self.device)
+        batch = packing.pack(rows, self.device)
         output = self._model.model(**batch.inputs, output_hidden_states=bool(layers))
         head = self._model.lm_head
         last_NE = batch.predicting(output.last_hidden_state)

@@ -68,8 +68,7 @@ class WeightsFile:
         """
         content = np.memmap(self.path, mode="r+")
         for name, weight in weights:
-            content[self._place(name)] = self._encode(name, weight)
-        content.flush()
+            content[self._place(name)] = self._encode(name, weight)  # llama.cpp maps the same pages
 
     def _tensor(self, name: str) -> Tensor:
         if name not in self._tensors:

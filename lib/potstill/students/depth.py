@@ -7,36 +7,33 @@ one at a time, each time the one whose absence costs the least likelihood on rea
 Sources: ShortGPT (Men et al. 2024, eq. 1) for block influence; SLEB (Song et al. 2024, alg. 1) for
 the greedy choice by likelihood.
 
-Dimensions: B rows, T tokens, D width.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from potstill.errors import InputError
 from potstill.loading.load import CausalLM
+from potstill.tokens.packing import Pack
 
-Batch = tuple[torch.Tensor, torch.Tensor]  # ids_BT, counted_BT (bool: the loss counts this target)
 
-
-def mean_nll(model: CausalLM, batches: list[Batch]) -> float:
-    """Return the mean negative log-likelihood in nats over the counted target tokens."""
-    total, count = 0.0, 0
+def mean_nll(model: CausalLM, batches: Sequence[Pack]) -> float:
+    """Return the mean negative log-likelihood in nats over the answer tokens."""
     with torch.inference_mode():
-        for ids_BT, counted_BT in batches:
-            hidden_BTD = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state
-            mask = counted_BT[:, 1:]
-            logits = model.lm_head(hidden_BTD[:, :-1][mask]).float()
-            total += torch.nn.functional.cross_entropy(
-                logits, ids_BT[:, 1:][mask], reduction="sum"
-            ).item()
-            count += int(mask.sum())
-    return total / count
+        total = sum(answer_nll(model, batch).item() for batch in batches)
+    return total / sum(len(batch.answers_N) for batch in batches)
 
 
-def block_influence(model: CausalLM, ids_BT: torch.Tensor) -> list[float]:
+def answer_nll(model: CausalLM, batch: Pack) -> torch.Tensor:
+    """Return the sum of the negative log-likelihoods of the answer tokens, in nats."""
+    hidden_ND = batch.predicting(model.model(**batch.inputs).last_hidden_state)
+    logits_NV = model.lm_head(hidden_ND).float()
+    return torch.nn.functional.cross_entropy(logits_NV, batch.answers_N, reduction="sum")
+
+
+def block_influence(model: CausalLM, batch: Pack) -> list[float]:
     """Return 1 - mean cosine between each layer's input and output, one number a layer."""
     influence: list[float] = []
 
@@ -48,7 +45,7 @@ def block_influence(model: CausalLM, ids_BT: torch.Tensor) -> list[float]:
     hooks = [layer.register_forward_hook(record) for layer in model.model.layers]
     try:
         with torch.inference_mode():
-            model.model(input_ids=ids_BT, use_cache=False)
+            model.model(**batch.inputs)
     finally:
         for hook in hooks:
             hook.remove()
@@ -56,7 +53,7 @@ def block_influence(model: CausalLM, ids_BT: torch.Tensor) -> list[float]:
 
 
 def choose_layers(
-    model: CausalLM, batches: list[Batch], keep: int, candidates: int
+    model: CausalLM, batches: Sequence[Pack], keep: int, candidates: int
 ) -> tuple[list[int], float, float]:
     """Return (the layers to keep, the loss in nats a token before and after).
 
@@ -81,14 +78,14 @@ def choose_layers(
 
 
 def removals(
-    model: CausalLM, batches: list[Batch], keep: int, candidates: int
+    model: CausalLM, batches: Sequence[Pack], keep: int, candidates: int
 ) -> Iterator[tuple[list[int], float | None]]:
     """Yield the layers that are kept and the loss with them, first all, then one fewer each time.
 
     The loss is None where one candidate went unmeasured. The layer list is whole between two steps.
     """
     layers = model.model.layers
-    influence = block_influence(model, batches[0][0])
+    influence = block_influence(model, batches[0])
     kept = list(range(len(layers)))
 
     def nll_without(index: int | None) -> float:

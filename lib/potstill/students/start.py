@@ -14,7 +14,7 @@ from potstill.vocabulary import trimming
 
 if TYPE_CHECKING:
     from potstill.loading.load import CausalLM
-    from potstill.students.depth import Batch
+    from potstill.tokens.packing import Pack
 
 Metrics = dict[str, float | str]
 CUTS = ("num_layers", "num_heads", "ffn_width")
@@ -100,7 +100,7 @@ def _prune(start: Start, source: Path, rows: Path, out: Path, scratch: Path) -> 
 
     from potstill.loading import device, load
     from potstill.students import depth, width
-    from potstill.tokens import examples, table
+    from potstill.tokens import packing, table
 
     state, config = checkpoint.read_state(source), checkpoint.read_config(source)
     wanted = width.Widths(start.num_heads, start.ffn_width)
@@ -110,7 +110,7 @@ def _prune(start: Start, source: Path, rows: Path, out: Path, scratch: Path) -> 
     place = device.pick_device()
     model = load.trainable(source, place)
     found, _ = table.fit(rows, ChatTokenizer(source), scratch / "rows.arrow")
-    batches = examples.calibration(found, start.calibration_rows, start.seed, place)
+    batches = packing.calibration(found, start.calibration_rows, start.seed, place)
     metrics: Metrics = {"calibration_nll_before_nats": depth.mean_nll(model, batches)}
     kept = list(range(config["num_hidden_layers"]))
     if start.budget is not None:
@@ -138,7 +138,7 @@ def _solve(
     budget: Budget,
     shapes: list[Shape],
     model: "CausalLM",
-    batches: "list[Batch]",
+    batches: "list[Pack]",
     candidates: int,
 ) -> tuple[Shape, list[int], Metrics]:
     """Measure single cuts; return the shape of the lowest foreseen loss, its layers, metrics."""

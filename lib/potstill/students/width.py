@@ -12,7 +12,7 @@ keys and values of its own, these go with it.
 Sources: Michel et al. 2019 (arXiv:1905.10650, eq. 2) and Molchanov et al. 2019 (arXiv:1906.10771)
 for the attribution; Sun et al. 2024 (Wanda, arXiv:2306.11695) for activation times weight.
 
-Dimensions: B rows, T tokens, H query heads, K key heads, W a head's width, F channels, D width.
+Dimensions: T tokens, H query heads, K key heads, W a head's width, F channels, D width.
 """
 
 import itertools
@@ -26,7 +26,8 @@ import torch
 from potstill.errors import InputError
 from potstill.loading.load import CausalLM
 from potstill.models import families
-from potstill.students.depth import Batch, mean_nll
+from potstill.students.depth import answer_nll, mean_nll
+from potstill.tokens.packing import Pack
 
 BLOCK = 32  # the smallest block of a quantised row: other widths would fall back to larger types
 WAYS = ("measured", "weights")  # how parts are scored
@@ -93,13 +94,13 @@ class Kept:
 
 
 def choose(
-    model: CausalLM, batches: Sequence[Batch], widths: Widths
+    model: CausalLM, batches: Sequence[Pack], widths: Widths
 ) -> tuple[list[Kept], dict[str, float], str]:
     """Return what each layer keeps, the loss of each way of scoring, and the way that was taken.
 
     Args:
         model: float32 weights; it is whole again at the end.
-        batches: calibration rows; scores and losses are of their counted tokens.
+        batches: calibration rows; scores and losses are of their answers.
         widths: what is wanted; see `Widths.check`.
 
     Returns:
@@ -120,7 +121,7 @@ def choose(
     losses = {}
     for way, kept in found.items():
         with masked(model, kept):
-            losses[f"nll_{way}"] = mean_nll(model, list(batches))
+            losses[f"nll_{way}"] = mean_nll(model, batches)
     way = min(found, key=lambda name: (losses[f"nll_{name}"], name))
     return found[way], losses, way
 
@@ -131,13 +132,13 @@ class _Scores:
     channels_LF: list[torch.Tensor]
 
 
-def _measured(model: CausalLM, batches: Sequence[Batch]) -> _Scores:
-    """Return the attribution of heads and the use of channels over the counted tokens."""
+def _measured(model: CausalLM, batches: Sequence[Pack]) -> _Scores:
+    """Return the attribution of heads and the use of channels where answers are predicted."""
     layers = model.model.layers
     head_dim = families.head_dim(model.config.to_dict())
     heads = [torch.zeros(()) for _ in layers]
     used = [torch.zeros(()) for _ in layers]
-    for ids_BT, counted_BT in batches:
+    for batch in batches:
         seen: dict[tuple[str, int], torch.Tensor] = {}
         hooks = []
         for n, layer in enumerate(layers):
@@ -147,21 +148,17 @@ def _measured(model: CausalLM, batches: Sequence[Batch]) -> _Scores:
             ):
                 hooks.append(part.register_forward_pre_hook(_keep(seen, (name, n))))
         try:
-            hidden_BTD = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state
-            mask_BT = counted_BT[:, 1:]
-            logits = model.lm_head(hidden_BTD[:, :-1][mask_BT]).float()
-            loss = torch.nn.functional.cross_entropy(
-                logits, ids_BT[:, 1:][mask_BT], reduction="sum"
-            )
+            loss = answer_nll(model, batch)
             written = [seen["heads", n] for n in range(len(layers))]
             slopes = torch.autograd.grad(loss, written)
         finally:
             for hook in hooks:
                 hook.remove()
-        for n, (x_BTX, slope_BTX) in enumerate(zip(written, slopes, strict=True)):
-            each_BTH = (x_BTX * slope_BTX).detach().unflatten(-1, (-1, head_dim)).sum(-1)
-            heads[n] = heads[n] + each_BTH[:, :-1][mask_BT].abs().sum(0)
-            used[n] = used[n] + seen["channels", n].detach()[:, :-1][mask_BT].abs().sum(0)
+        places = batch.before_N.unique()  # what rows share is there once
+        for n, (x_1TX, slope_1TX) in enumerate(zip(written, slopes, strict=True)):
+            each_TH = (x_1TX * slope_1TX).detach()[0].unflatten(-1, (-1, head_dim)).sum(-1)
+            heads[n] = heads[n] + each_TH[places].abs().sum(0)
+            used[n] = used[n] + seen["channels", n].detach()[0, places].abs().sum(0)
     norms = [layer.mlp.down_proj.weight.detach().float().norm(dim=0) for layer in layers]
     return _Scores(heads, [one * norm for one, norm in zip(used, norms, strict=True)])
 

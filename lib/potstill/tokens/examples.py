@@ -1,12 +1,10 @@
 """Rows as ids with the spans that the loss is taken on, and the same batches of them on every run.
 
-Rows are padded on the right: under a causal mask nothing real ever sees padding, and no row can
-leak into another. Packing rows into long sequences is slower (docs/facts.md). What is drawn or
-ordered goes by lengths and keys alone, so that rows which lie in a file are made batch by batch.
+What is drawn or ordered goes by lengths and keys alone, so that rows which lie in a file are made
+batch by batch. How a model reads a batch is in `packing`.
 """
 
 import hashlib
-import itertools
 import math
 import random
 from abc import abstractmethod
@@ -192,21 +190,6 @@ def order(rows: Sequence[Example], batch_rows: int, seed: int, epoch: int) -> Ba
     return Batches(numbers, firsts, batch_rows)
 
 
-def collate(rows: Iterable[Example]) -> "tuple[torch.Tensor, torch.Tensor]":
-    """Return ids [B, T] padded with 0 on the right, and the bool mask [B, T] of answer tokens."""
-    import torch
-
-    rows = list(rows)
-    length = max(len(row.ids) for row in rows)
-    ids_BT = torch.zeros(len(rows), length, dtype=torch.int64)
-    answer_BT = torch.zeros(len(rows), length, dtype=torch.bool)
-    for index, row in enumerate(rows):
-        ids_BT[index, : len(row.ids)] = torch.tensor(row.ids)
-        for start, end, _ in row.spans:
-            answer_BT[index, start:end] = True
-    return ids_BT, answer_BT
-
-
 def weights(rows: Iterable[Example]) -> "torch.Tensor | None":
     """Return the weight of each answer token [N] in the rows' order; None where all are 1."""
     import torch
@@ -248,23 +231,3 @@ def by_length(rows: Sequence[Example], batch_rows: int) -> Iterator[list[Example
     places = np.lexsort((halves[:, 1], halves[:, 0], -lengths(rows)))
     for begin in range(0, len(places), batch_rows):
         yield [rows[place] for place in places[begin : begin + batch_rows].tolist()]
-
-
-def length(row: Example) -> int:
-    """Return the number of ids of a row."""
-    return len(row.ids)
-
-
-def predicting(hidden_BTD: "torch.Tensor", answer_BT: "torch.Tensor") -> "torch.Tensor":
-    """Return the hidden states [N, D] of the positions that predict the answer tokens."""
-    return hidden_BTD[:, :-1][answer_BT[:, 1:]]
-
-
-def calibration(
-    rows: Sequence[Example], count: int, seed: int, device: "torch.device"
-) -> "list[tuple[torch.Tensor, torch.Tensor]]":
-    """Return batches of ids and answer masks of `count` rows drawn by the seed."""
-    numbers = itertools.chain.from_iterable(order(rows, 1, seed, 0))
-    drawn = [rows[number] for number in itertools.islice(numbers, count)]
-    batches = [collate(batch) for batch in by_length(drawn, 8)]
-    return [(ids_BT.to(device), answer_BT.to(device)) for ids_BT, answer_BT in batches]
