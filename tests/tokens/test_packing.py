@@ -98,6 +98,22 @@ def test_a_row_of_several_spans_and_a_row_twice():
     assert line.ids_1T.tolist() == [list(range(9))]
 
 
+def test_a_long_row_is_read_in_pieces(monkeypatch, tiny_llama):
+    model = load.causal_lm(tiny_llama, torch.float32, CPU)
+    rows = answers(MIXED)
+    whole = packing.pack(rows)
+    monkeypatch.setattr(packing, "MOST", 3)
+    pieces = packing.pack(rows)
+    assert max(run.end - run.begin for run in pieces.runs) == 3
+    assert torch.equal(whole.inputs["attention_mask"], pieces.inputs["attention_mask"])
+    with torch.no_grad():
+        one, other = (
+            line.predicting(model.model(**line.inputs).last_hidden_state)
+            for line in (whole, pieces)
+        )
+    assert torch.allclose(one, other, atol=1e-5)
+
+
 def test_few_tokens_alike_are_read_again():
     rows = [
         Example((*range(shared), 50 + number), ((shared, shared + 1, 1.0),), "g")

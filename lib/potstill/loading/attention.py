@@ -73,7 +73,7 @@ def _forward(
         scale = scaling if scaling is not None else query_1HTD.shape[-1] ** -0.5
         dtype = product_dtype(query_1HTD)
         query, key, value = (x[0].to(dtype) for x in (query_1HTD, key_1GTD, value_1GTD))
-        return attend(query, key, value, runs, scale, others.get("sliding_window"))[None], None
+        return attend(query, key, value, runs, scale)[None], None
     result: tuple[torch.Tensor, None] = sdpa_attention_forward(
         module,
         query_1HTD,
@@ -93,7 +93,6 @@ def attend(
     value_GTD: torch.Tensor,
     runs: Sequence[Run],
     scale: float,
-    window: int | None = None,
 ) -> torch.Tensor:
     """Return softmax(scale * q k^T) v of each token over what its run lets it see, [T, H, D].
 
@@ -107,10 +106,9 @@ def attend(
         value_GTD: as the keys.
         runs: who sees whom.
         scale: of the products.
-        window: a token sees so many, itself among them; None: all.
     """
     key_GTD = key_GTD - key_GTD.detach().mean(1, keepdim=True)
-    out_THD: torch.Tensor = _Attend.apply(query_HTD, key_GTD, value_GTD, runs, scale, window)
+    out_THD: torch.Tensor = _Attend.apply(query_HTD, key_GTD, value_GTD, runs, scale)
     return out_THD
 
 
@@ -125,21 +123,20 @@ class _Attend(torch.autograd.Function):
         value_GTD: torch.Tensor,
         runs: Sequence[Run],
         scale: float,
-        window: int | None,
     ) -> torch.Tensor:
         ctx.save_for_backward(query_HTD, key_GTD, value_GTD)
-        ctx.how = runs, scale, window
+        ctx.how = runs, scale
         H, T, D = query_HTD.shape
         out_THD = query_HTD.new_empty(T, H, D)
         for run in runs:
             query, key, value = _of(run, query_HTD, key_GTD, value_GTD)
-            made = torch.bmm(_probabilities(query, key, run, scale, window), value)
+            made = torch.bmm(_probabilities(query, key, run, scale), value)
             out_THD[run.begin : run.end] = made.view(H, -1, D).transpose(0, 1)
         return out_THD
 
     @staticmethod
     def backward(ctx: Any, slope_THD: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # noqa: ANN401
-        (runs, scale, window), (query_HTD, key_GTD, value_GTD) = ctx.how, ctx.saved_tensors
+        (runs, scale), (query_HTD, key_GTD, value_GTD) = ctx.how, ctx.saved_tensors
         H, _, D = query_HTD.shape
         exact = torch.promote_types(query_HTD.dtype, torch.float32)
         to_query = torch.empty_like(query_HTD)
@@ -148,7 +145,7 @@ class _Attend(torch.autograd.Function):
         for run in runs:
             query, key, value = _of(run, query_HTD, key_GTD, value_GTD)
             slope = _own(run, slope_HTD, len(key_GTD))
-            probability = _probabilities(query, key, run, scale, window)
+            probability = _probabilities(query, key, run, scale)
             to_probability = torch.bmm(slope, value.transpose(1, 2))
             to_score = torch._softmax_backward_data(
                 to_probability, probability, -1, probability.dtype
@@ -160,7 +157,7 @@ class _Attend(torch.autograd.Function):
             ):
                 for (begin, end), among in run.seen:
                     whole[:, begin:end] += part[:, among]
-        return to_query, to_key.to(key_GTD.dtype), to_value.to(value_GTD.dtype), None, None, None
+        return to_query, to_key.to(key_GTD.dtype), to_value.to(value_GTD.dtype), None, None
 
 
 def _own(run: Run, whole_HTD: torch.Tensor, groups: int) -> torch.Tensor:
@@ -179,16 +176,10 @@ def _of(run: Run, query_HTD: torch.Tensor, *seen_GTD: torch.Tensor) -> list[torc
     return [_own(run, query_HTD, len(found[0])), *found]
 
 
-def _probabilities(
-    query: torch.Tensor, key: torch.Tensor, run: Run, scale: float, window: int | None
-) -> torch.Tensor:
+def _probabilities(query: torch.Tensor, key: torch.Tensor, run: Run, scale: float) -> torch.Tensor:
     """Return [G, R * n, K]; the last n of what a run sees are its own tokens."""
     own, seen = run.end - run.begin, key.shape[1]
     score = torch.bmm(query, key.transpose(1, 2)).mul_(scale)
-    each = score.view(-1, own, seen)
     ahead = torch.ones(own, own, dtype=torch.bool).triu_(1)
-    each[..., seen - own :].masked_fill_(ahead, -torch.inf)
-    if window is not None and seen > window:
-        gone = torch.ones(own, seen, dtype=torch.bool).tril_(seen - own - window)
-        each.masked_fill_(gone, -torch.inf)
+    score.view(-1, own, seen)[..., seen - own :].masked_fill_(ahead, -torch.inf)
     return torch.softmax(score, -1)

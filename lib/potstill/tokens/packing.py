@@ -19,6 +19,7 @@ from potstill.tokens import examples
 from potstill.tokens.examples import Example
 
 LEAST = 8  # tokens alike; what fewer would save costs more as another piece of what a row sees
+MOST = 512  # tokens of a run: [n, K] numbers a head exist at a time
 Read = Callable[[Example], Sequence[Example]]  # what is read for a row: itself, or a pair
 
 
@@ -81,8 +82,9 @@ def pack(rows: Sequence[Example], device: torch.device | None = None) -> Pack:
         ids += row[shared:]
         positions += range(shared, len(row))
         last, places = row, [*places[:shared], *range(begin, len(ids))]
-        if begin < len(ids):
-            runs.append(Run(begin, len(ids), tuple(_joined(places[:shared]))))
+        for first in range(begin, len(ids), MOST):
+            seen = places[: shared + first - begin]
+            runs.append(Run(first, min(first + MOST, len(ids)), tuple(_joined(seen))))
         before[number] = [places[at - 1] for at in _answered(rows[number])]
 
     def tensor(numbers: Iterable[int]) -> torch.Tensor:
