@@ -275,9 +275,10 @@ def assert_shared_as_alone(tiny_llama, tokens, logits, tmp_path, **changes):
         assert float(same["loss"]) == pytest.approx(float(row["loss"]), abs=1e-5)
         assert {name for name in same if same[name]} == {name for name in row if row[name]}
     assert checkpoint.headers(tmp_path / "two") == checkpoint.headers(tmp_path / "one")
-    before, after = (checkpoint.read_state(tmp_path / name) for name in ("one", "two"))
-    for name, tensor in after.items():
-        assert torch.allclose(tensor, before[name], atol=2e-4)
+    start, alone = checkpoint.read_state(tiny_llama), checkpoint.read_state(tmp_path / "one")
+    for name, tensor in checkpoint.read_state(tmp_path / "two").items():
+        # where a gradient is next to nothing Adam divides its rounding by as little
+        assert (tensor - alone[name]).norm() <= 1e-3 * (alone[name] - start[name]).norm() + 1e-6
 
 
 def test_phases_choose_rows_by_what_the_data_set_says_of_them(
