@@ -27,7 +27,7 @@ runtime data mining rounds tasks
 vocabulary students logits testing
 curation distill
 export
-rollouts
+compress rollouts
 adoption proving evaluate sampling recipes doctor
 report
 card

@@ -134,7 +134,7 @@ def test_quantised_weights_are_smaller(tiny_gguf):
             t.num_bytes
             for t in gguf_header.read_header(tiny_gguf("llama", q) / "model.gguf").tensors
         )
-        for q in gguf.QUANTISATIONS
+        for q in gguf.STOCK
     }
     assert list(sizes.values()) == sorted(sizes.values(), reverse=True)
     assert sizes["bf16"] == sizes["f16"]

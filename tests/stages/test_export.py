@@ -11,7 +11,8 @@ from potstill.proving import reference
 from stages import export
 from tests.stages.conftest import chat
 
-VARIANTS = [(name, q) for name in FORMATS for q in FORMATS[name].QUANTISATIONS]
+VARIANTS = [(name, q) for name in FORMATS for q in FORMATS[name].QUANTISATIONS
+            if q != "mixed"]  # fmt: skip
 COMMON = {
     "parity": {
         "margin_logits": 0.05,

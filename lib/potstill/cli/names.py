@@ -4,6 +4,7 @@ Found before any work, with the place where it stands and what is allowed there.
 """
 
 import graphlib
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from potstill.params import closest, section
 
 Tree = dict[str, Any]
 OUTPUTS = {"data", "models", "metrics"}
+STUDENTS = ("students", "on_policy", "compressed")  # sections of what is in models/students
 
 
 def check_names(instances: list[Instance], tree: Tree) -> list[str]:
@@ -100,9 +102,10 @@ def _teachers(tree: Tree) -> Iterator[str]:
 
 
 def _twice(tree: Tree) -> Iterator[str]:
-    """Both kinds of students are written to models/students/NAME."""
-    for name in section(tree, "students").keys() & section(tree, "on_policy").keys():
-        yield f"params.yaml: `students` and `on_policy` both have {name}: rename one of the two"
+    """All kinds of students are written to models/students/NAME."""
+    for one, other in itertools.combinations(STUDENTS, 2):
+        for name in section(tree, one).keys() & section(tree, other).keys():
+            yield f"params.yaml: `{one}` and `{other}` both have {name}: rename one of the two"
 
 
 def _exports(tree: Tree) -> Iterator[str]:
@@ -126,7 +129,7 @@ def _exports(tree: Tree) -> Iterator[str]:
 def _roles(tree: Tree) -> Iterator[str]:
     """The report's roles: students that exist, each through exports of its own, a task they try."""
     roles, export = section(tree, "compare"), section(tree, "export")
-    students = {**section(tree, "students"), **section(tree, "on_policy")}
+    students = {name: one for kind in STUDENTS for name, one in section(tree, kind).items()}
     shown = section(roles, "students")
     of_student: list[Any] = []
     for student, exports in shown.items():
@@ -138,7 +141,7 @@ def _roles(tree: Tree) -> Iterator[str]:
         elif student not in students:
             allowed = closest(student, students)
             yield (
-                f"{where}: neither `students` nor `on_policy` has {student}: remove it there and "
+                f"{where}: none of {', '.join(STUDENTS)} has {student}: remove it there and "
                 f"from gates; {allowed}"
             )
         else:

@@ -157,8 +157,9 @@ def _seen(tree: Tree, checkpoint: str, above: tuple[str, ...] = ()) -> set[int]:
     if kind == "starts":
         start = _entry(tree, "starts", name)
         return set() if start.get("fresh") else _seen(tree, str(start.get("from")), before)
-    if kind == "students" and (student := _entry(tree, "on_policy", name)):
-        return _trained(student, tree) | _seen(tree, str(student.get("model")), before)
+    for several, origin in (("on_policy", "model"), ("compressed", "checkpoint")):
+        if kind == "students" and (student := _entry(tree, several, name)):
+            return _trained(student, tree) | _seen(tree, str(student.get(origin)), before)
     if kind == "students":
         student = _entry(tree, "students", name)
         return _trained(student, tree) | _seen(tree, f"starts/{student.get('start')}", before)

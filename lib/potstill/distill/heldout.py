@@ -7,7 +7,7 @@ from typing import Any
 
 from potstill import files
 from potstill.distill import inside, likelihood
-from potstill.distill.recipe import Training
+from potstill.distill.recipe import Inside
 from potstill.loading.load import CausalLM
 from potstill.models.chat import ChatTokenizer
 from potstill.tokens import table
@@ -31,14 +31,22 @@ class Heldout:
     watch: Callable[[CausalLM], dict[str, float]]
 
     @classmethod
-    def read(cls, tokens: Path, chat: ChatTokenizer, recipe: Training, own: Path) -> "Heldout":
+    def read(
+        cls,
+        tokens: Path,
+        chat: ChatTokenizer,
+        batch_rows: int,
+        own: Path,
+        ask: Inside | None = None,
+    ) -> "Heldout":
         """Read the tables of a folder.
 
         Args:
             tokens: the folder.
             chat: the models' tokenizer.
-            recipe: how they are trained.
+            batch_rows: that are measured at a time.
             own: folder for tables that are tokenised again, where another tokenizer made them.
+            ask: how the share of accepted answers is watched; None: it is not.
 
         Raises:
             InputError: no row fits, or none asks for code where `inside` is set.
@@ -47,8 +55,8 @@ class Heldout:
             split: table.fit(tokens / f"{split}.arrow", chat, own / f"{split}.arrow")[0]
             for split in ("validation", "test")
         }
-        watch = inside.watch(recipe.inside, splits["validation"], chat, recipe.batch_rows)
-        return cls(splits, chat, recipe.batch_rows, watch)
+        watch = inside.watch(ask, splits["validation"], chat, batch_rows)
+        return cls(splits, chat, batch_rows, watch)
 
     def look(self, model: CausalLM) -> dict[str, float]:
         """Return what is told of a model while it is trained."""

@@ -1,6 +1,5 @@
 """Train one model from start to measurement: what the stages `adapt_teacher` and `distill` do."""
 
-import csv
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -19,6 +18,7 @@ from potstill.distill import (
     stopping,
     training,
 )
+from potstill.distill import history as histories
 from potstill.distill.heldout import Heldout
 from potstill.distill.objective import Objective
 from potstill.distill.recipe import Recipe, Training
@@ -31,22 +31,6 @@ from potstill.models import checkpoint
 from potstill.models.chat import ChatTokenizer
 from potstill.tokens import examples, table
 from potstill.tokens.examples import Example
-
-HISTORY_COLUMNS = (
-    *("step", "tokens", "loss", "ce", "divergence", "lr", "validation_nll"),
-    "hidden",  # where layers are matched
-    *("margin", "correct"),  # of pairs
-    *(
-        "staleness",
-        "answer_length",
-        "cut_share",
-        "passed_share",
-        "accepted_share",
-    ),  # of its answers
-    *("inside_share", "inside_n"),  # where `inside` is set
-    "delivered",  # 1 at the step whose weights are saved
-)
-
 
 # Returns, of a start and a folder, the rows that a training asks with and what answers them
 Roll = Callable[[Start, Path], tuple[Sequence[Example], training.Feed]]
@@ -130,7 +114,7 @@ def train(
         rows, feed = roll(begin, scratch)
     if loss.source:
         loss.source.require(rows)
-    heldout = Heldout.read(tokens, chat, recipe, own)
+    heldout = Heldout.read(tokens, chat, recipe.batch_rows, own, recipe.inside)
     model = begin.model()
     if loss.preference:
         asked = ranks.agreed(partial(loss.preference.ask, model, rows, begin.dtype, scratch))
@@ -160,7 +144,7 @@ def train(
     if history:
         delivered = {"validation_nll": measured["validation_nll_nats"], **heldout.watch(made)}
         history[best - 1] |= {**delivered, "delivered": 1}
-    _write_history(measures_out / "history.csv", history)
+    histories.write(measures_out, history)
     begin.save(made, out, np.unique(examples.folds(rows)).tolist() if recipe.steps else [])
     rates = [optimisers.peak_rate(each, num_trained) for each in phases.recipes(recipe)]
     return {
@@ -192,10 +176,3 @@ def _rows(
         pairs, rows = loss.preference.of(rows)
         loss = replace(loss, preference=pairs)
     return loss, rows[: recipe.max_rows], rejected
-
-
-def _write_history(path: Path, history: list[dict[str, float]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, HISTORY_COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(history)

@@ -14,18 +14,31 @@ llama.cpp chooses the type of every tensor of a quantised file: rows that are no
 the wanted type fall back to a larger one, so artifact.json counts the types that came out. Of the
 head, which every token reads whole, `q4_k_m` keeps 6.6 bits a weight, and 8.5 where its width is no
 multiple of 256: in a small model a large part of the file. `q4_k_m_head_q5_0` keeps 5.5 there.
+
+Where an importance matrix lies beside the checkpoint (`models.importance`), llama.cpp rounds by it.
+It then chooses other types for some tensors, too. `mixed` gives each matrix the type that
+`models.tensor_types` states.
 """
 
 import ctypes
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from potstill import gguf_names
 from potstill.errors import InputError
 from potstill.export import converter, gguf_float16
+from potstill.models import importance
+from potstill.models import tensor_types as stated
+from potstill.models.importance import Importance
+from potstill.models.tensor_types import Types
 
 MODEL_FILE = "model.gguf"
-QUANTISATIONS = ("f16", "bf16", "q8_0", "q4_k_m", "q4_0", "q4_k_m_head_q5_0")
+QUANTISATIONS = ("f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q4_k_m", "q4_0", "iq4_nl", "iq4_xs",
+                 "q4_k_m_head_q5_0", "mixed")  # fmt: skip
+PLAIN, MIXED = ("f16", "bf16"), "mixed"  # each number for itself; each matrix as stated
+STOCK = tuple(name for name in QUANTISATIONS if name != MIXED)  # llama.cpp's own mixtures
 EMBEDDING = "token_embd.weight"
 
 
@@ -33,7 +46,8 @@ def export(checkpoint: Path, out: Path, *, quantisation: str) -> dict[str, Any]:
     """Write `model.gguf` into `out`.
 
     Returns:
-        `tensor_types`: how many tensors have each type; `token_embedding_type`;
+        `tensor_types`: how many tensors have each type; `token_embedding_type`; `importance`:
+        of how many tensors llama.cpp knew which inputs matter;
         `converter`: version and SHA-256 of llama.cpp's converter.
 
     Raises:
@@ -41,17 +55,19 @@ def export(checkpoint: Path, out: Path, *, quantisation: str) -> dict[str, Any]:
             that float16 cannot hold, or llama.cpp refuses to quantise.
         MissingPackageError: the converter is not there.
     """
-    final = out / MODEL_FILE
+    final, known = out / MODEL_FILE, importance.read(checkpoint)
+    types = stated.read(checkpoint) if quantisation == MIXED else {}
     if quantisation == "f16":
         gguf_float16.write(checkpoint, final, passing=False)
     else:
         plain = out / "f16.gguf"
         gguf_float16.write(checkpoint, plain, passing=True)
-        _quantise(plain, final, quantisation)
+        _quantise(plain, final, quantisation, known, types)
         plain.unlink()
     return {
         "tensor_types": tensor_types(final),
         "token_embedding_type": embedding_type(final),
+        "importance": len(known) if quantisation not in PLAIN else 0,
         "converter": f"{converter.PACKAGE} {converter.VERSION} sha256:{converter.TREE_SHA256}",
     }
 
@@ -70,20 +86,22 @@ def embedding_type(path: Path) -> str:
     return next(t.type.name for t in read_header(path).tensors if t.name == EMBEDDING)
 
 
-def _quantise(source: Path, target: Path, quantisation: str) -> None:
+def _quantise(
+    source: Path, target: Path, quantisation: str, known: Importance, types: Types
+) -> None:
     import llama_cpp
 
     from potstill.runtime.llama_library import take_errors
 
-    types = {
-        "bf16": llama_cpp.LLAMA_FTYPE_MOSTLY_BF16,
-        "q8_0": llama_cpp.LLAMA_FTYPE_MOSTLY_Q8_0,
-        "q4_k_m": llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_K_M,
-        "q4_0": llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_0,
-    }
     mixture, _, head = quantisation.partition("_head_")
     params = llama_cpp.llama_model_quantize_default_params()
-    params.ftype = types[mixture]
+    base = "Q4_0" if quantisation == MIXED else mixture.upper()  # no matrix takes it by itself
+    params.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{base}")
+    entries, overrides = _entries(known), _overrides(types)  # which llama.cpp reads when called
+    if known:
+        params.imatrix = entries
+    if types:
+        params.tt_overrides = overrides
     if head:  # both, for a tied head is stored as the embedding
         kind = getattr(llama_cpp, f"GGML_TYPE_{head.upper()}")
         params.token_embedding_type = params.output_tensor_type = kind
@@ -92,3 +110,26 @@ def _quantise(source: Path, target: Path, quantisation: str) -> None:
     )
     if code:
         raise InputError(f"llama.cpp cannot quantise to {quantisation}: {take_errors()}")
+
+
+def _entries(known: Importance) -> Any:  # noqa: ANN401 - a ctypes array
+    """Return an importance matrix as llama.cpp takes it: an array that ends with no name."""
+    import llama_cpp
+
+    entries = (llama_cpp.llama_model_imatrix_data * (len(known) + 1))()
+    for entry, (name, values) in zip(entries, known.items(), strict=False):
+        entry.name = gguf_names.named(name).encode()
+        entry.data = values.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+        entry.size = len(values)
+    return entries
+
+
+def _overrides(types: Types) -> Any:  # noqa: ANN401 - a ctypes array
+    """Return types as llama.cpp takes them: patterns of names, then one without a pattern."""
+    import llama_cpp
+
+    entries = (llama_cpp.llama_model_tensor_override * (len(types) + 1))()
+    for entry, (name, kind) in zip(entries, types.items(), strict=False):
+        entry.pattern = f"^{re.escape(gguf_names.named(name))}$".encode()
+        entry.type = getattr(llama_cpp, f"GGML_TYPE_{kind}")
+    return entries

@@ -20,24 +20,30 @@ import torch
 from gguf import GGMLQuantizationType
 
 from potstill.loading.load import CausalLM
+from potstill.models.importance import Importance
 from potstill.students import sizes
 
 
 @contextmanager
-def rounded(model: CausalLM, quantisation: str) -> Iterator[None]:
+def rounded(model: CausalLM, quantisation: str, known: Importance | None = None) -> Iterator[None]:
     """Let a model compute with the weights that its file of a quantisation would hold.
 
     Args:
         model: float32; it has its own weights again at the end.
         quantisation: see `sizes.file_bytes`.
+        known: how much each input of a matrix is used, as the quantiser will know it.
     """
+    known = known or {}
     config = model.config.to_dict()
     kept = {name: tensor.detach().clone() for name, tensor in model.named_parameters()}
     try:
         with torch.no_grad():
             for name, tensor in model.named_parameters():
-                kind = sizes.stored_type(name, list(tensor.shape), config, quantisation)
-                tensor.copy_(torch.from_numpy(round_trip(tensor.cpu().numpy(), kind)))
+                kind = sizes.stored_type(
+                    name, list(tensor.shape), config, quantisation, important=bool(known)
+                )
+                made = round_trip(tensor.cpu().numpy(), kind, known.get(name))
+                tensor.copy_(torch.from_numpy(made))
         yield
     finally:
         with torch.no_grad():
@@ -45,10 +51,17 @@ def rounded(model: CausalLM, quantisation: str) -> Iterator[None]:
                 tensor.copy_(kept[name])
 
 
-def round_trip(values_RX: np.ndarray, kind: str) -> np.ndarray:
+def round_trip(
+    values_RX: np.ndarray, kind: str, importance_X: np.ndarray | None = None
+) -> np.ndarray:
     """Return float32 values as a tensor of one of ggml's types gives them back.
 
     The converter writes float16 first, so that is where it begins.
+
+    Args:
+        values_RX: float32.
+        kind: ggml's name of the type ("Q4_K").
+        importance_X: of each column, float32; see `models.importance`.
     """
     if kind == "F32":
         return values_RX
@@ -63,8 +76,9 @@ def round_trip(values_RX: np.ndarray, kind: str) -> np.ndarray:
     data = np.empty((rows, length // block * size), dtype=np.uint8)
     source = np.ascontiguousarray(half_RX)
     written = _library().ggml_quantize_chunk(
-        int(type_), source.ctypes.data, data.ctypes.data, 0, rows, length, None
-    )
+        int(type_), source.ctypes.data, data.ctypes.data, 0, rows, length,
+        importance_X.ctypes.data if importance_X is not None else None,
+    )  # fmt: skip
     assert written == data.nbytes, f"ggml wrote {written} bytes of {kind}, not {data.nbytes}"
     found: np.ndarray = dequantize(data, type_)
     return found.reshape(rows, length)

@@ -26,57 +26,92 @@ TYPES = {
     "Q8_0": (32, 34),
     "Q5_1": (32, 24),
     "Q5_0": (32, 22),
+    "Q4_1": (32, 20),
     "Q4_0": (32, 18),
+    "IQ4_NL": (32, 18),
     "Q6_K": (256, 210),
     "Q5_K": (256, 176),
     "Q4_K": (256, 144),
+    "IQ4_XS": (256, 136),
 }
 # What a row that is no whole number of blocks becomes
-_FALLBACK = {"Q6_K": "Q8_0", "Q5_K": "Q5_1", "Q4_K": "Q5_0"} | dict.fromkeys(
-    ("Q4_0", "Q5_0", "Q5_1", "Q8_0"), "F16"
+_FALLBACK = {"Q6_K": "Q8_0", "Q5_K": "Q5_1", "Q4_K": "Q5_0", "IQ4_XS": "IQ4_NL"} | dict.fromkeys(
+    ("Q4_0", "Q4_1", "IQ4_NL", "Q5_0", "Q5_1", "Q8_0"), "F16"
 )
-_PLAIN = {"f16": "F16", "bf16": "BF16", "q8_0": "Q8_0", "q4_0": "Q4_0", "q4_k_m": "Q4_K"}
+_PLAIN = {
+    "f16": "F16", "bf16": "BF16", "q8_0": "Q8_0", "q6_k": "Q6_K", "q5_k_m": "Q5_K",
+    "q4_k_m": "Q4_K", "q4_0": "Q4_0", "iq4_nl": "IQ4_NL", "iq4_xs": "IQ4_XS",
+}  # fmt: skip
 _ALIGNMENT = 32
 _INFO_BYTES = 24  # of a tensor in the header, besides its name and its dimensions
 _KEYS_BYTES = 2048  # of all keys but the vocabulary's; about half of it is used
 
 
-def file_bytes(config: Mapping[str, Any], quantisation: str, vocabulary: int) -> int:
+def file_bytes(
+    config: Mapping[str, Any], quantisation: str, vocabulary: int, *, important: bool = False
+) -> int:
     """Return the size of the file or up to 2 KB more, never less.
 
     Args:
         config: config.json.
-        quantisation: f16, bf16, q8_0, q4_0, q4_k_m, or with a head of its own: q4_k_m_head_q5_0.
+        quantisation: of `export.gguf`.
         vocabulary: what its tokenizer takes; see `vocabulary_bytes`.
+        important: an importance matrix is given.
 
     Raises:
         InputError: another quantisation.
     """
-    shapes = families.shapes(config)
-    if not families.is_tied(config):
-        shapes["lm_head.weight"] = shapes["model.embed_tokens.weight"]
-    if rotary.read(config).kind == "llama3":
-        shapes["rope_freqs.weight"] = [families.head_dim(config) // 2]
-    total = sum(
-        _aligned(_bytes(shape, stored_type(name, shape, config, quantisation)))
-        for name, shape in shapes.items()
-    )
+    types = {
+        name: stored_type(name, shape, config, quantisation, important=important)
+        for name, shape in _shapes(config).items()
+    }
+    return bytes_with(config, types, vocabulary)
+
+
+def bytes_with(config: Mapping[str, Any], types: Mapping[str, str], vocabulary: int) -> int:
+    """Return the size of the file or up to 2 KB more, never less.
+
+    Args:
+        config: config.json.
+        types: ggml's of each matrix, by its name in the checkpoint; what has none is F32.
+        vocabulary: what its tokenizer takes; see `vocabulary_bytes`.
+    """
+    shapes = _shapes(config)
+    total = sum(tensor_bytes(shape, types.get(name, "F32")) for name, shape in shapes.items())
     infos = sum(
         _INFO_BYTES + len(gguf_names.named(name)) + 8 * len(shape) for name, shape in shapes.items()
     )
     return total + _aligned(infos + vocabulary + _KEYS_BYTES)
 
 
-def _bytes(shape: list[int], kind: str) -> int:
+def tensor_bytes(shape: list[int], kind: str) -> int:
+    """Return the bytes that a tensor takes in the file, what separates it from the next counted."""
     values, size = TYPES[kind]
-    return math.prod(shape) // values * size
+    return _aligned(math.prod(shape) // values * size)
+
+
+def _shapes(config: Mapping[str, Any]) -> dict[str, list[int]]:
+    """Return name -> shape of every tensor of the file, by their names in the checkpoint."""
+    shapes = families.shapes(config)
+    if not families.is_tied(config):
+        shapes["lm_head.weight"] = shapes["model.embed_tokens.weight"]
+    if rotary.read(config).kind == "llama3":
+        shapes["rope_freqs.weight"] = [families.head_dim(config) // 2]
+    return shapes
 
 
 def _aligned(size: int) -> int:
     return -(-size // _ALIGNMENT) * _ALIGNMENT
 
 
-def stored_type(name: str, shape: list[int], config: Mapping[str, Any], quantisation: str) -> str:
+def stored_type(
+    name: str,
+    shape: list[int],
+    config: Mapping[str, Any],
+    quantisation: str,
+    *,
+    important: bool = False,
+) -> str:
     """Return ggml's name of the type that a tensor will have in the file ("Q4_K").
 
     Args:
@@ -84,6 +119,7 @@ def stored_type(name: str, shape: list[int], config: Mapping[str, Any], quantisa
         shape: rows, values of one.
         config: config.json.
         quantisation: see `file_bytes`.
+        important: see `file_bytes`.
 
     Raises:
         InputError: another quantisation.
@@ -98,16 +134,29 @@ def stored_type(name: str, shape: list[int], config: Mapping[str, Any], quantisa
     is_head = name.startswith("lm_head") or (tied and is_embedding)
     if head and (is_head or is_embedding):
         kind = head.upper()
-    elif is_head and mixture in ("q4_0", "q4_k_m"):
+    elif is_head and mixture not in ("f16", "bf16", "q8_0"):
         kind = "Q6_K"
-    elif mixture == "q4_k_m" and ("v_proj" in name or "down_proj" in name):
-        layer, count = int(name.split(".")[2]), config["num_hidden_layers"]
-        if _more_bits(layer, count):
-            kind = "Q6_K"
-        elif "v_proj" in name and count == 80 and config["model_type"] != "qwen3":
-            kind = "Q5_K"  # LLM_TYPE_70B: many heads share each value
+    elif "v_proj" in name or "down_proj" in name:
+        kind = _of_mixture(name, config, mixture, important=important)
     while shape[-1] % TYPES[kind][0]:
         kind = _FALLBACK[kind]
+    return kind
+
+
+def _of_mixture(name: str, config: Mapping[str, Any], mixture: str, *, important: bool) -> str:
+    """Return the type that llama.cpp wants for a value or down projection."""
+    layer, count = int(name.split(".")[2]), config["num_hidden_layers"]
+    early, by_value, kind = layer < count // 8, "v_proj" in name, _PLAIN[mixture]
+    if mixture in ("q4_k_m", "q5_k_m") and _more_bits(layer, count):
+        return "Q6_K"
+    if by_value and kind == "Q4_K" and count == 80 and config["model_type"] != "qwen3":
+        return "Q5_K"  # LLM_TYPE_70B: many heads share each value
+    if mixture in ("iq4_nl", "iq4_xs"):
+        shared = config["num_attention_heads"] // families.num_key_heads(config)
+        if (by_value and shared >= 4) or (not by_value and early and not important):
+            return "Q5_K"
+    if mixture == "q4_0" and important and early and not by_value:
+        return "Q4_1"
     return kind
 
 

@@ -1,0 +1,43 @@
+"""The settings of a compressed checkpoint; nothing here is slow to import."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from potstill.params import Section
+
+GgmlType = Literal[
+    "Q4_K", "Q5_K", "Q6_K", "IQ4_XS", "Q4_0", "Q4_1", "IQ4_NL", "Q5_0", "Q5_1", "Q8_0"
+]
+
+
+class Importance(Section):
+    """Measure how much each input of a matrix is used: for quantisers of GGUF files."""
+
+    kind: Literal["importance"]
+
+
+class Mixed(Section):
+    """Choose the type of each matrix of a GGUF file under a number of bytes, by measured loss."""
+
+    kind: Literal["mixed"]
+    bytes: Annotated[int, Field(ge=1)]  # of the file
+    # ggml's; a matrix takes those whose blocks divide its rows
+    types: list[GgmlType] = Field(
+        default=["Q4_K", "Q5_K", "Q6_K", "Q4_0", "IQ4_NL", "Q5_0", "Q8_0"], min_length=1
+    )
+    measured_packs: Annotated[int, Field(ge=1)] = 1  # of eight calibration rows each
+
+
+Method = Annotated[Importance | Mixed, Field(discriminator="kind")]
+
+
+class Compression(Section):
+    """One of `compressed`, with what all share from `compression`."""
+
+    checkpoint: str  # folder below models/
+    method: Method
+    calibration_rows: Annotated[int, Field(ge=1)]  # of the training split
+    batch_rows: Annotated[int, Field(ge=1)]  # that are measured at a time
+    threads: Annotated[int, Field(ge=1)]
+    seed: int

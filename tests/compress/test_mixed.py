@@ -1,0 +1,147 @@
+"""Types under a budget: the cheapest that fit, by costs that are the model's own."""
+
+import itertools
+import shutil
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from potstill import files
+from potstill.compress import mixed
+from potstill.compress.recipe import Compression
+from potstill.compress.work import Work
+from potstill.errors import InputError
+from potstill.export import build
+from potstill.loading import load
+from potstill.models import checkpoint, tensor_types
+from potstill.models.gguf_header import read_header
+from potstill.students import rounding
+from potstill.tokens import packing
+from torch.nn import functional
+
+from tests.compress.test_importance import ROWS
+from tests.tiny_models import CASES
+
+CPU = torch.device("cpu")
+TYPES = ["Q4_0", "IQ4_NL", "Q5_0", "Q8_0", "Q4_K", "Q6_K"]
+COMMON = {"checkpoint": "c", "calibration_rows": 6, "batch_rows": 4, "threads": 2, "seed": 0}
+
+
+@given(
+    matrices=st.lists(
+        st.dictionaries(
+            st.sampled_from("abc"),
+            st.tuples(st.integers(0, 50), st.integers(1, 30)),
+            min_size=1,
+        ),
+        min_size=1,
+        max_size=5,
+    ),
+    share=st.floats(0, 1),
+)
+def test_the_choice_is_the_cheapest_that_fits(matrices, share):
+    """Against all that there are."""
+    costs = {
+        str(n): {kind: cost for kind, (cost, _) in one.items()} for n, one in enumerate(matrices)
+    }
+    sizes = {
+        str(n): {kind: size for kind, (_, size) in one.items()} for n, one in enumerate(matrices)
+    }
+    least, most = (sum(pick(one.values()) for one in sizes.values()) for pick in (min, max))
+    room = round(least + share * (most - least))
+    chosen = mixed.best(costs, sizes, room)
+    assert sum(sizes[name][kind] for name, kind in chosen.items()) <= room
+    options = [
+        sum(costs[str(n)][kind] for n, kind in enumerate(kinds))
+        for kinds in itertools.product(*matrices)
+        if sum(sizes[str(n)][kind] for n, kind in enumerate(kinds)) <= room
+    ]
+    found = sum(costs[name][kind] for name, kind in chosen.items())
+    assert found == pytest.approx(min(options), rel=1e-3)
+
+
+@pytest.mark.parametrize("family", CASES)
+def test_costs_are_those_of_the_whole_model(family, tiny_checkpoint):
+    """Each matrix rounded in a model that reads its rows one by one from their ids."""
+    model = load.causal_lm(tiny_checkpoint(family), torch.float32, CPU)
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    weights = {n: w for n, w in model.named_parameters() if w.ndim == 2}
+    kinds = {name: mixed.fitting(w.shape, ["Q4_0", "Q8_0"]) for name, w in weights.items()}
+    packs = [packing.pack(ROWS[:2]), packing.pack(ROWS[2:])]
+    costs = mixed.measured(model, packs, kinds, {})
+
+    def log_probs():
+        with torch.no_grad():
+            parts = [model(torch.tensor([row.ids])).logits[0, 2:-1] for row in ROWS]
+        return functional.log_softmax(torch.cat(parts), -1)
+
+    whole = log_probs()
+    for name, some in kinds.items():
+        for kind in some:
+            rounded = rounding.round_trip(before[name].numpy(), kind)
+            with torch.no_grad():
+                weights[name].copy_(torch.from_numpy(rounded))
+            want = functional.kl_div(log_probs(), whole, log_target=True, reduction="sum") / len(
+                whole
+            )
+            assert costs[name][kind] == pytest.approx(want.item(), rel=1e-3, abs=2e-7), (name, kind)
+            with torch.no_grad():
+                weights[name].copy_(before[name])
+    after = model.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert all(one["Q4_0"] > one["Q8_0"] for one in costs.values() if len(one) == 2)
+
+
+@pytest.fixture
+def work(tiny_checkpoint, tokens, tmp_path):
+    """Return a function that chooses for a tiny model under a budget."""
+
+    def make(num_bytes, family="llama"):
+        method = {"kind": "mixed", "bytes": num_bytes, "types": TYPES}
+        out = tmp_path / f"out-{num_bytes}"
+        (tmp_path / "scratch").mkdir(exist_ok=True)
+        recipe = Compression(**COMMON, method=method)
+        return Work(recipe, tiny_checkpoint(family), tokens, out, tmp_path / "scratch")
+
+    return make
+
+
+def test_the_file_has_these_types_and_fits(work, tiny_gguf, tmp_path):
+    smaller, larger = (
+        (tiny_gguf("llama", q) / "model.gguf").stat().st_size for q in ("q4_0", "q8_0")
+    )
+    losses = []
+    for share in (0.2, 0.5, 0.9):
+        made = work(round(smaller + share * (larger - smaller)) + 2048)
+        metrics = mixed.compress(made)
+        described = build.build(
+            made.out, tmp_path / f"a{share}", format="gguf", quantisation="mixed"
+        )
+        path = tmp_path / f"a{share}/model.gguf"
+        assert 0 <= metrics["predicted_bytes"] - path.stat().st_size <= 2048
+        assert metrics["predicted_bytes"] <= metrics["budget_bytes"]
+        stated = tensor_types.read(made.out)
+        stored = {t.name: t.type.name for t in read_header(path).tensors}
+        assert set(stated.values()) <= set(described["tensor_types"])
+        assert stored["token_embd.weight"] == stated["model.embed_tokens.weight"]
+        losses.append(metrics["together_kl_nats"])
+    assert losses == sorted(losses, reverse=True)
+    assert losses[0] > 2 * losses[-1]
+
+
+def test_a_budget_that_nothing_meets_names_the_smallest(work):
+    with pytest.raises(InputError, match=r"method\.bytes is 1,000: the smallest file .* has \d"):
+        mixed.compress(work(1000))
+
+
+@pytest.mark.parametrize(
+    ("types", "named"), [(None, "says nothing"), ({"a.weight": "Q4_0"}, "make it again")]
+)
+def test_types_of_no_or_another_checkpoint_are_refused(types, named, tiny_llama, tmp_path):
+    folder = shutil.copytree(tiny_llama, tmp_path / "m")
+    if types:
+        files.write_json(folder / tensor_types.NAME, types)
+    with pytest.raises(InputError, match=named):
+        build.build(folder, tmp_path / "a", format="gguf", quantisation="mixed")
+    assert checkpoint.count_parameters(folder)
