@@ -21,7 +21,7 @@ from potstill.imports import (
 LIB = ROOT / "lib/potstill"
 # The rooms from below to above: a room imports its own line or those before it.
 ROOMS = """
-models katas subset sandbox
+models katas subset sandbox hints
 sources loading tokens
 runtime data mining rounds tasks
 vocabulary students logits testing
@@ -108,7 +108,8 @@ def test_settings_are_named_once_in_the_command_and_declared(stages, params):
             wrong.append(f"{address}: --params {given}, declared {declared}")
     assert wrong == []
     empty = {name for name, value in params.items() if value == {}}
-    empty |= {"rollouts"} if not params["on_policy"] else set()  # what those would share
+    shared = {"on_policy": "rollouts", "compressed": "compression"}  # variants, what all share
+    empty |= {settings for variants, settings in shared.items() if not params[variants]}
     assert {name for name, value in params.items() if isinstance(value, dict)} == used | empty
     assert set(params) - used - empty == {"seed", "teacher"}
 

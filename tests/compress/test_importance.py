@@ -11,8 +11,9 @@ from potstill import gguf_names
 from potstill.compress import importance as method
 from potstill.errors import InputError
 from potstill.export import build, gguf
+from potstill.hints import importance
 from potstill.loading import load
-from potstill.models import checkpoint, families, importance
+from potstill.models import checkpoint, families
 from potstill.students import rounding, sizes
 from potstill.tokens import packing
 from potstill.tokens.examples import Example

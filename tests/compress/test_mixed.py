@@ -13,8 +13,9 @@ from potstill.compress.recipe import Compression
 from potstill.compress.work import Work
 from potstill.errors import InputError
 from potstill.export import build
+from potstill.hints import tensor_types
 from potstill.loading import load
-from potstill.models import checkpoint, tensor_types
+from potstill.models import checkpoint
 from potstill.models.gguf_header import read_header
 from potstill.students import rounding
 from potstill.tokens import packing

@@ -23,5 +23,6 @@ class Method(Protocol):
 
 
 METHODS: Registry[Method] = Registry(
-    "method", {name: f"potstill.compress.{name}" for name in ("importance", "mixed")}
+    "method",
+    {"importance": "potstill.compress.importance", "mixed": "potstill.compress.mixed"},
 )

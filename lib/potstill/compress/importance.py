@@ -15,8 +15,9 @@ import torch
 from torch import nn
 
 from potstill.compress.work import Work
+from potstill.hints import importance
 from potstill.loading.load import CausalLM
-from potstill.models import families, importance
+from potstill.models import families
 from potstill.tokens.packing import Pack
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"

@@ -23,9 +23,10 @@ from potstill.compress import importance as method
 from potstill.compress.recipe import Mixed
 from potstill.compress.work import Metrics, Work
 from potstill.errors import InputError
+from potstill.hints import importance, tensor_types
+from potstill.hints.importance import Importance
 from potstill.loading.load import CausalLM
-from potstill.models import checkpoint, importance, tensor_types
-from potstill.models.importance import Importance
+from potstill.models import checkpoint
 from potstill.students import rounding, sizes
 from potstill.tokens.packing import Pack
 

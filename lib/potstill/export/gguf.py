@@ -15,9 +15,9 @@ the wanted type fall back to a larger one, so artifact.json counts the types tha
 head, which every token reads whole, `q4_k_m` keeps 6.6 bits a weight, and 8.5 where its width is no
 multiple of 256: in a small model a large part of the file. `q4_k_m_head_q5_0` keeps 5.5 there.
 
-Where an importance matrix lies beside the checkpoint (`models.importance`), llama.cpp rounds by it.
+Where an importance matrix lies beside the checkpoint (`hints.importance`), llama.cpp rounds by it.
 It then chooses other types for some tensors, too. `mixed` gives each matrix the type that
-`models.tensor_types` states.
+`hints.tensor_types` states.
 """
 
 import ctypes
@@ -29,10 +29,10 @@ from typing import Any
 from potstill import gguf_names
 from potstill.errors import InputError
 from potstill.export import converter, gguf_float16
-from potstill.models import importance
-from potstill.models import tensor_types as stated
-from potstill.models.importance import Importance
-from potstill.models.tensor_types import Types
+from potstill.hints import importance
+from potstill.hints import tensor_types as stated
+from potstill.hints.importance import Importance
+from potstill.hints.tensor_types import Types
 
 MODEL_FILE = "model.gguf"
 QUANTISATIONS = ("f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q4_k_m", "q4_0", "iq4_nl", "iq4_xs",

@@ -9,7 +9,7 @@ Dimensions: R rows, X values of one.
 """
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -20,12 +20,13 @@ import torch
 from gguf import GGMLQuantizationType
 
 from potstill.loading.load import CausalLM
-from potstill.models.importance import Importance
 from potstill.students import sizes
 
 
 @contextmanager
-def rounded(model: CausalLM, quantisation: str, known: Importance | None = None) -> Iterator[None]:
+def rounded(
+    model: CausalLM, quantisation: str, known: Mapping[str, np.ndarray] | None = None
+) -> Iterator[None]:
     """Let a model compute with the weights that its file of a quantisation would hold.
 
     Args:
@@ -61,7 +62,7 @@ def round_trip(
     Args:
         values_RX: float32.
         kind: ggml's name of the type ("Q4_K").
-        importance_X: of each column, float32; see `models.importance`.
+        importance_X: of each column, float32; see `hints.importance`.
     """
     if kind == "F32":
         return values_RX
