@@ -16,7 +16,11 @@ COMMON = {
     "threads": 2,
     "seed": 0,
 }
-SETTINGS = {"importance": {}, "mixed": {"bytes": 10**6}}  # of each method
+SETTINGS = {
+    "importance": {},
+    "mixed": {"bytes": 10**6},
+    "gptq": {"quantisation": "q4_0"},
+}  # of each method
 
 
 @pytest.fixture

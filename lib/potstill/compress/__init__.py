@@ -24,5 +24,9 @@ class Method(Protocol):
 
 METHODS: Registry[Method] = Registry(
     "method",
-    {"importance": "potstill.compress.importance", "mixed": "potstill.compress.mixed"},
+    {
+        "importance": "potstill.compress.importance",
+        "mixed": "potstill.compress.mixed",
+        "gptq": "potstill.compress.gptq",
+    },
 )

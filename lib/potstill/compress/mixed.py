@@ -20,6 +20,7 @@ import torch
 from torch.nn import functional
 
 from potstill.compress import importance as method
+from potstill.compress import layers
 from potstill.compress.recipe import Mixed
 from potstill.compress.work import Metrics, Work
 from potstill.errors import InputError
@@ -152,14 +153,7 @@ def _from(
     if layer is None:
         last_1TD: torch.Tensor = model.model(**pack.inputs).last_hidden_state
         return last_1TD
-    inputs = {name: value for name, value in pack.inputs.items() if name != "input_ids"}
-    layers = model.model.layers
-    model.model.layers = layers[layer:]
-    try:
-        last_1TD = model.model(inputs_embeds=states[layer], **inputs).last_hidden_state
-    finally:
-        model.model.layers = layers
-    return last_1TD
+    return layers.run(model, pack, states[layer], range(layer, len(model.model.layers)))
 
 
 def _log_probs(model: CausalLM, pack: Pack, last_1TD: torch.Tensor) -> torch.Tensor:

@@ -29,7 +29,15 @@ class Mixed(Section):
     measured_packs: Annotated[int, Field(ge=1)] = 1  # of eight calibration rows each
 
 
-Method = Annotated[Importance | Mixed, Field(discriminator="kind")]
+class Gptq(Section):
+    """Round matrices to a GGUF type so that errors undo each other."""
+
+    kind: Literal["gptq"]
+    quantisation: str  # of a GGUF file: q4_0, iq4_nl, q4_k_m, ...
+    damping: Annotated[float, Field(gt=0)] = 0.01  # of an input's mean square, added to each
+
+
+Method = Annotated[Importance | Mixed | Gptq, Field(discriminator="kind")]
 
 
 class Compression(Section):

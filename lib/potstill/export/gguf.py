@@ -17,7 +17,7 @@ multiple of 256: in a small model a large part of the file. `q4_k_m_head_q5_0` k
 
 Where an importance matrix lies beside the checkpoint (`hints.importance`), llama.cpp rounds by it.
 It then chooses other types for some tensors, too. `mixed` gives each matrix the type that
-`hints.tensor_types` states.
+`hints.tensor_types` states, and those that are quantised already the bytes of `hints.blocks`.
 """
 
 import ctypes
@@ -28,8 +28,8 @@ from typing import Any
 
 from potstill import gguf_names
 from potstill.errors import InputError
-from potstill.export import converter, gguf_float16
-from potstill.hints import importance
+from potstill.export import converter, gguf_blocks, gguf_float16
+from potstill.hints import blocks, importance
 from potstill.hints import tensor_types as stated
 from potstill.hints.importance import Importance
 from potstill.hints.tensor_types import Types
@@ -63,6 +63,8 @@ def export(checkpoint: Path, out: Path, *, quantisation: str) -> dict[str, Any]:
         plain = out / "f16.gguf"
         gguf_float16.write(checkpoint, plain, passing=True)
         _quantise(plain, final, quantisation, known, types)
+        if quantisation == MIXED:
+            gguf_blocks.write(final, blocks.read(checkpoint), checkpoint)
         plain.unlink()
     return {
         "tensor_types": tensor_types(final),

@@ -66,23 +66,36 @@ def round_trip(
     """
     if kind == "F32":
         return values_RX
-    half_RX = values_RX.astype(np.float16).astype(np.float32)
     if kind == "F16":
-        return half_RX
+        return values_RX.astype(np.float16).astype(np.float32)
     from gguf.quants import dequantize
 
-    type_ = GGMLQuantizationType[kind]
+    data = quantised(values_RX, kind, importance_X)
+    found: np.ndarray = dequantize(data, GGMLQuantizationType[kind])
+    return found.reshape(values_RX.shape)
+
+
+def quantised(
+    values_RX: np.ndarray, kind: str, importance_X: np.ndarray | None = None
+) -> np.ndarray:
+    """Return a matrix as blocks of one of ggml's types, uint8 [R, bytes of a row].
+
+    Args:
+        values_RX: float32; rounded to float16 first, as the converter does.
+        kind: see `round_trip`.
+        importance_X: see `round_trip`.
+    """
+    half_RX = values_RX.astype(np.float16).astype(np.float32)
     rows, length = half_RX.shape
     block, size = sizes.TYPES[kind]
     data = np.empty((rows, length // block * size), dtype=np.uint8)
     source = np.ascontiguousarray(half_RX)
     written = _library().ggml_quantize_chunk(
-        int(type_), source.ctypes.data, data.ctypes.data, 0, rows, length,
+        int(GGMLQuantizationType[kind]), source.ctypes.data, data.ctypes.data, 0, rows, length,
         importance_X.ctypes.data if importance_X is not None else None,
     )  # fmt: skip
     assert written == data.nbytes, f"ggml wrote {written} bytes of {kind}, not {data.nbytes}"
-    found: np.ndarray = dequantize(data, type_)
-    return found.reshape(rows, length)
+    return data
 
 
 @cache

@@ -1,0 +1,146 @@
+"""Codes in ggml's blocks, chosen so that errors undo each other; the file holds just these."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from gguf import GGUFReader
+from gguf.quants import dequantize
+from potstill import gguf_names
+from potstill.compress import gptq, grids
+from potstill.compress.recipe import Compression
+from potstill.compress.work import Work
+from potstill.errors import InputError
+from potstill.export import build
+from potstill.hints import blocks, tensor_types
+from potstill.models import checkpoint, families
+from potstill.students import rounding
+
+from tests.tiny_models import CASES
+
+COMMON = {"checkpoint": "c", "calibration_rows": 6, "batch_rows": 4, "threads": 2, "seed": 0}
+
+
+def matrix(rows=6, columns=512, seed=0):
+    return np.random.default_rng(seed).normal(0, 0.1, (rows, columns)).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", grids.KINDS)
+def test_codes_stand_for_what_ggml_reads(kind):
+    """Every code in every place, read back by the gguf package."""
+    found = grids.grid(matrix(), kind)
+    generator = np.random.default_rng(1)
+    codes = generator.integers(0, len(found.level_L), found.scale_RX.shape, dtype=np.uint8)
+    want = found.offset_RX + found.scale_RX * found.level_L[codes]
+    got = grids.values(found.with_codes(codes), kind)
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", grids.KINDS)
+def test_nearest_codes_lose_no_more_than_ggmls(kind):
+    values = matrix()
+    found = grids.grid(values, kind)
+    levels = found.offset_RX[..., None] + found.scale_RX[..., None] * found.level_L
+    nearest = np.abs(levels - values[..., None]).argmin(-1)
+    own = np.abs(grids.values(found.with_codes(nearest), kind) - values)
+    theirs = np.abs(rounding.round_trip(values, kind) - values)
+    assert (own <= theirs + 1e-6).all()
+
+
+def test_inputs_that_have_nothing_to_do_with_each_other_are_rounded_to_the_nearest():
+    values = matrix(columns=64)
+    found = grids.grid(values, "Q4_0")
+    squares = torch.diag(torch.rand(64) + 0.1)
+    codes = gptq.choose(torch.from_numpy(values), squares, found, 0.01)
+    levels = found.offset_RX[..., None] + found.scale_RX[..., None] * found.level_L
+    assert (codes == np.abs(levels - values[..., None]).argmin(-1)).mean() > 0.999  # ties apart
+
+
+@pytest.mark.parametrize("kind", grids.KINDS)
+def test_errors_undo_each_other_where_inputs_go_together(kind):
+    values = torch.from_numpy(matrix(columns=256))
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(2000, 20, generator=generator) @ torch.randn(20, 256, generator=generator)
+    inputs += 0.1 * torch.randn(2000, 256, generator=generator) + 1  # and a mean
+    product = inputs.T @ inputs / 2000
+    found = grids.grid(values.numpy(), kind)
+    codes = gptq.choose(values, product, found, 0.01)
+    made = torch.from_numpy(grids.values(found.with_codes(codes), kind))
+    plain = torch.from_numpy(grids.values(found.blocks_Rn, kind))
+    assert gptq.error(values, made, product) < 0.4 * gptq.error(values, plain, product)
+    want = ((inputs @ (values - made).T) ** 2).sum(1).mean()
+    assert gptq.error(values, made, product) == pytest.approx(want.item(), rel=1e-3)
+
+
+def test_few_columns_are_near_the_best_of_all_choices():
+    """Every choice of the last five codes of a row, the others as they are."""
+    generator = torch.Generator().manual_seed(3)
+    values = torch.from_numpy(matrix(rows=1, columns=32, seed=3))
+    inputs = torch.randn(400, 3, generator=generator) @ torch.randn(3, 32, generator=generator)
+    inputs += 0.3 * torch.randn(400, 32, generator=generator)
+    product = inputs.T @ inputs / 400
+    found = grids.grid(values.numpy(), "Q4_0")
+    codes = gptq.choose(values, product, found, 1e-4)
+    own = gptq.error(
+        values, torch.from_numpy(grids.values(found.with_codes(codes), "Q4_0")), product
+    )
+    last = torch.argsort(product.diagonal(), descending=True, stable=True)[-5:].tolist()
+    tried = []
+    for steps in itertools.product((-1, 0, 1), repeat=5):
+        other = codes.astype(int)
+        other[0, last] = np.clip(other[0, last] + steps, 0, 15)
+        made = grids.values(found.with_codes(other.astype(np.uint8)), "Q4_0")
+        tried.append(gptq.error(values, torch.from_numpy(made), product))
+    assert own <= 1.5 * min(tried)
+
+
+@pytest.fixture
+def work(tiny_checkpoint, tokens, tmp_path):
+    """Return a function that rounds a tiny model."""
+
+    def make(family, quantisation):
+        (tmp_path / "scratch").mkdir(exist_ok=True)
+        recipe = Compression(**COMMON, method={"kind": "gptq", "quantisation": quantisation})
+        out = tmp_path / f"out-{family}-{quantisation}"
+        return Work(recipe, tiny_checkpoint(family), tokens, out, tmp_path / "scratch")
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("family", "quantisation"),
+    [*((f, "q4_0") for f in CASES), ("qwen2", "iq4_nl"), ("llama", "q4_k_m")],
+)
+def test_the_file_holds_the_checkpoints_weights_to_the_bit(family, quantisation, work, tmp_path):
+    made = work(family, quantisation)
+    metrics = gptq.compress(made)
+    assert metrics["lost_share"] < metrics["lost_share_plain"]
+    build.build(made.out, tmp_path / "a", format="gguf", quantisation="mixed")
+    config, types = checkpoint.read_config(made.out), tensor_types.read(made.out)
+    stored = {t.name: t for t in GGUFReader(tmp_path / "a/model.gguf").tensors}
+    held = blocks.read(made.out)
+    for name, weight in checkpoint.read_state(made.out).items():
+        entry = stored[gguf_names.named(name)]
+        if weight.ndim == 2:
+            assert entry.tensor_type.name == types[name]
+            assert (name in held) == (types[name] in grids.KINDS)
+        want = dequantize(entry.data, entry.tensor_type).reshape(weight.shape)
+        if families.of(config).gguf_permutes and ("q_proj" in name or "k_proj" in name):
+            heads = config["num_attention_heads"]
+            count = heads if "q_proj" in name else families.num_key_heads(config)
+            want = gguf_names.split(want, count)
+        np.testing.assert_array_equal(weight.numpy(), want, err_msg=name)
+
+
+def test_blocks_of_another_checkpoint_are_refused(work, tiny_llama, tmp_path):
+    made = work("llama", "q4_0")
+    gptq.compress(made)
+    held = blocks.read(made.out)
+    name = "model.layers.0.mlp.down_proj.weight"
+    blocks.write(made.out, {name: held[name][:, :-18]})
+    with pytest.raises(InputError, match="are not of its type: make it again"):
+        build.build(made.out, tmp_path / "a", format="gguf", quantisation="mixed")
+    blocks.write(made.out, {"no.weight": held[name]})
+    with pytest.raises(InputError, match="is not of this checkpoint: make it again"):
+        build.build(made.out, tmp_path / "b", format="gguf", quantisation="mixed")
