@@ -1,7 +1,7 @@
 """What compression costs a student: each method beside its plain control, through the runtime.
 
     python -m benchmarks.compress [--run .] [--student kd] [--split test] [--rows 128]
-        [--methods importance mixed]
+        [--methods importance mixed gptq] [--quantisations q4_k_m q4_0 ...]
 
 After a run: its student is compressed (`potstill.compress`, calibrated on training rows), exported,
 and read by llama.cpp over held-out rows. KL(checkpoint in float32 || artefact) in nats an answer
@@ -11,6 +11,7 @@ validation rows, results are read on test.
 """
 
 import argparse
+import itertools
 import json
 import tempfile
 import time
@@ -30,9 +31,8 @@ from potstill.models.chat import ChatTokenizer
 from potstill.tokens import table
 from potstill.tokens.examples import Example
 
-PLAIN = ("q8_0", "q6_k", "q5_k_m", "q4_k_m", "iq4_nl", "q4_0", "iq4_xs")
-KNOWN = ("q4_k_m", "iq4_nl", "q4_0", "iq4_xs")
-CONTROLS = ("q4_k_m", "q4_0")  # whose bytes `mixed` gets
+QUANTISATIONS = ("q8_0", "q6_k", "q5_k_m", "q4_k_m", "iq4_nl", "q4_0", "iq4_xs")
+SMALL = ("q4_k_m", "iq4_nl", "q4_0", "iq4_xs")  # that the methods are for
 
 
 @dataclass(frozen=True)
@@ -78,19 +78,23 @@ def made(given: argparse.Namespace, scratch: Path) -> Iterator[Made]:
         return scratch / f"{name}-weights", time.perf_counter() - begun
 
     sizes = {}
-    for quantisation in PLAIN:
+    for quantisation in given.quantisations:
         plain = Made(quantisation, None, export(source, quantisation, quantisation))
         sizes[quantisation] = plain.num_bytes
         yield plain
+    small = [name for name in given.quantisations if name in SMALL]
     if "importance" in given.methods:
         known, seconds = compress("importance", kind="importance")
-        for quantisation in KNOWN:
+        for quantisation in small:
             name = f"importance {quantisation}"
             yield Made(name, quantisation, export(known, name, quantisation), seconds)
-    for quantisation in CONTROLS if "mixed" in given.methods else ():
-        chosen, seconds = compress(f"mixed-{quantisation}", kind="mixed", bytes=sizes[quantisation])
-        name = f"mixed, bytes of {quantisation}"
-        yield Made(name, quantisation, export(chosen, name, "mixed"), seconds)
+    own = {"mixed": "bytes", "gptq": "quantisation"}  # what a method is told of the control
+    for method, quantisation in itertools.product(own, small):
+        if method in given.methods:
+            told = sizes[quantisation] if method == "mixed" else quantisation
+            name = f"{method} {quantisation}"
+            found, seconds = compress(name, kind=method, **{own[method]: told})
+            yield Made(name, quantisation, export(found, name, "stated"), seconds)
 
 
 def log_probs(logits_TV: np.ndarray, row: Example) -> np.ndarray:
@@ -118,6 +122,9 @@ def main() -> None:
     parser.add_argument("--student", default="kd")
     parser.add_argument("--split", choices=("validation", "test"), default="test")
     parser.add_argument("--rows", type=int, default=128, help="to calibrate on, and held-out ones")
+    parser.add_argument(
+        "--quantisations", nargs="+", choices=QUANTISATIONS, default=list(QUANTISATIONS)
+    )
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     given = parser.parse_args()
     source = given.run / "models/students" / given.student

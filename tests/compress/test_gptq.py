@@ -116,7 +116,7 @@ def test_the_file_holds_the_checkpoints_weights_to_the_bit(family, quantisation,
     made = work(family, quantisation)
     metrics = gptq.compress(made)
     assert metrics["lost_share"] < metrics["lost_share_plain"]
-    build.build(made.out, tmp_path / "a", format="gguf", quantisation="mixed")
+    build.build(made.out, tmp_path / "a", format="gguf", quantisation="stated")
     config, types = checkpoint.read_config(made.out), tensor_types.read(made.out)
     stored = {t.name: t for t in GGUFReader(tmp_path / "a/model.gguf").tensors}
     held = blocks.read(made.out)
@@ -140,7 +140,7 @@ def test_blocks_of_another_checkpoint_are_refused(work, tiny_llama, tmp_path):
     name = "model.layers.0.mlp.down_proj.weight"
     blocks.write(made.out, {name: held[name][:, :-18]})
     with pytest.raises(InputError, match="are not of its type: make it again"):
-        build.build(made.out, tmp_path / "a", format="gguf", quantisation="mixed")
+        build.build(made.out, tmp_path / "a", format="gguf", quantisation="stated")
     blocks.write(made.out, {"no.weight": held[name]})
     with pytest.raises(InputError, match="is not of this checkpoint: make it again"):
-        build.build(made.out, tmp_path / "b", format="gguf", quantisation="mixed")
+        build.build(made.out, tmp_path / "b", format="gguf", quantisation="stated")

@@ -117,7 +117,7 @@ def test_the_file_has_these_types_and_fits(work, tiny_gguf, tmp_path):
         made = work(round(smaller + share * (larger - smaller)) + 2048)
         metrics = mixed.compress(made)
         described = build.build(
-            made.out, tmp_path / f"a{share}", format="gguf", quantisation="mixed"
+            made.out, tmp_path / f"a{share}", format="gguf", quantisation="stated"
         )
         path = tmp_path / f"a{share}/model.gguf"
         assert 0 <= metrics["predicted_bytes"] - path.stat().st_size <= 2048
@@ -144,5 +144,5 @@ def test_types_of_no_or_another_checkpoint_are_refused(types, named, tiny_llama,
     if types:
         files.write_json(folder / tensor_types.NAME, types)
     with pytest.raises(InputError, match=named):
-        build.build(folder, tmp_path / "a", format="gguf", quantisation="mixed")
+        build.build(folder, tmp_path / "a", format="gguf", quantisation="stated")
     assert checkpoint.count_parameters(folder)

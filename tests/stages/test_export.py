@@ -12,7 +12,7 @@ from stages import export
 from tests.stages.conftest import chat
 
 VARIANTS = [(name, q) for name in FORMATS for q in FORMATS[name].QUANTISATIONS
-            if q != "mixed"]  # fmt: skip
+            if q != "stated"]  # fmt: skip
 COMMON = {
     "parity": {
         "margin_logits": 0.05,

@@ -1,6 +1,6 @@
 """Which of ggml's types each matrix shall have in a GGUF file: beside a checkpoint, for its export.
 
-`compress.mixed` chooses them; quantisation `mixed` of GGUF stores a checkpoint so.
+`compress.mixed` chooses them; quantisation `stated` of GGUF stores a checkpoint so.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ def read(folder: Path) -> Types:
     path = folder / NAME
     if not path.exists():
         raise InputError(
-            f"{folder} says nothing of its matrices' types, which quantisation mixed asks for: "
+            f"{folder} says nothing of its matrices' types, which quantisation stated asks for: "
             "choose them by `compressed` (method mixed), or take another quantisation"
         )
     found: Types = files.read_json(path)
