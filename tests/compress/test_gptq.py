@@ -1,6 +1,8 @@
 """Codes in ggml's blocks, chosen so that errors undo each other; the file holds just these."""
 
 import itertools
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,11 +12,13 @@ from gguf.quants import dequantize
 from potstill import gguf_names
 from potstill.compress import gptq, grids
 from potstill.compress.recipe import Compression
+from potstill.compress.second_order import error
 from potstill.compress.work import Work
 from potstill.errors import InputError
 from potstill.export import build
 from potstill.hints import blocks, tensor_types
 from potstill.models import checkpoint, families
+from potstill.models.gguf_header import read_header
 from potstill.students import rounding
 
 from tests.tiny_models import CASES
@@ -68,9 +72,9 @@ def test_errors_undo_each_other_where_inputs_go_together(kind):
     codes = gptq.choose(values, product, found, 0.01)
     made = torch.from_numpy(grids.values(found.with_codes(codes), kind))
     plain = torch.from_numpy(grids.values(found.blocks_Rn, kind))
-    assert gptq.error(values, made, product) < 0.4 * gptq.error(values, plain, product)
+    assert error(values, made, product) < 0.4 * error(values, plain, product)
     want = ((inputs @ (values - made).T) ** 2).sum(1).mean()
-    assert gptq.error(values, made, product) == pytest.approx(want.item(), rel=1e-3)
+    assert error(values, made, product) == pytest.approx(want.item(), rel=1e-3)
 
 
 def test_few_columns_are_near_the_best_of_all_choices():
@@ -82,16 +86,14 @@ def test_few_columns_are_near_the_best_of_all_choices():
     product = inputs.T @ inputs / 400
     found = grids.grid(values.numpy(), "Q4_0")
     codes = gptq.choose(values, product, found, 1e-4)
-    own = gptq.error(
-        values, torch.from_numpy(grids.values(found.with_codes(codes), "Q4_0")), product
-    )
+    own = error(values, torch.from_numpy(grids.values(found.with_codes(codes), "Q4_0")), product)
     last = torch.argsort(product.diagonal(), descending=True, stable=True)[-5:].tolist()
     tried = []
     for steps in itertools.product((-1, 0, 1), repeat=5):
         other = codes.astype(int)
         other[0, last] = np.clip(other[0, last] + steps, 0, 15)
         made = grids.values(found.with_codes(other.astype(np.uint8)), "Q4_0")
-        tried.append(gptq.error(values, torch.from_numpy(made), product))
+        tried.append(error(values, torch.from_numpy(made), product))
     assert own <= 1.5 * min(tried)
 
 
@@ -131,6 +133,21 @@ def test_the_file_holds_the_checkpoints_weights_to_the_bit(family, quantisation,
             count = heads if "q_proj" in name else families.num_key_heads(config)
             want = gguf_names.split(want, count)
         np.testing.assert_array_equal(weight.numpy(), want, err_msg=name)
+
+
+def test_it_goes_on_from_types_that_were_chosen(work, tiny_llama, tmp_path):
+    made = work("llama", "stated")
+    with pytest.raises(InputError, match="says nothing of its matrices' types"):
+        gptq.compress(made)
+    source = shutil.copytree(tiny_llama, tmp_path / "source")
+    shapes = {n: s for n, s in checkpoint.shapes(source).items() if len(s) == 2}
+    types = {name: ("Q4_0", "Q8_0")[number % 2] for number, name in enumerate(sorted(shapes))}
+    tensor_types.write(source, types)
+    gptq.compress(replace(made, source=source))
+    assert tensor_types.read(made.out) == types
+    build.build(made.out, tmp_path / "a", format="gguf", quantisation="stated")
+    stored = {t.name: t.type.name for t in read_header(tmp_path / "a/model.gguf").tensors}
+    assert {name: stored[gguf_names.named(name)] for name in types} == types
 
 
 def test_blocks_of_another_checkpoint_are_refused(work, tiny_llama, tmp_path):

@@ -1,4 +1,7 @@
-"""Run a model a layer at a time, on what the layers before it gave."""
+"""Go through a model a layer at a time, each on what those before it, as they are by then, give.
+
+Dimensions: T tokens of a line, X inputs of a matrix, D width.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,11 +11,38 @@ import torch
 from potstill.loading.load import CausalLM
 from potstill.tokens.packing import Pack
 
+# matrices of a layer that read the same inputs, in the order in which they are used
+GROUPS = (
+    ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    ("self_attn.o_proj",),
+    ("mlp.gate_proj", "mlp.up_proj"),
+    ("mlp.down_proj",),
+)
 
-def embedded(model: CausalLM, pack: Pack) -> torch.Tensor:
-    """Return what the first layer reads, [1, T, D]."""
-    states_1TD: torch.Tensor = model.model.embed_tokens(pack.ids_1T)
-    return states_1TD
+
+def products(
+    model: CausalLM, packs: Sequence[Pack]
+) -> Iterator[tuple[dict[str, torch.Tensor], torch.Tensor]]:
+    """Yield matrices that read the same x, by name, and the mean of x x^T over tokens [X, X].
+
+    What the caller makes of a matrix, in place, before it asks for the next is what those after it
+    read.
+
+    Args:
+        model: float32.
+        packs: calibration rows.
+    """
+    states = [model.model.embed_tokens(pack.ids_1T) for pack in packs]
+    for number, layer in enumerate(model.model.layers):
+        for group in GROUPS:
+            matrices = {
+                f"model.layers.{number}.{part}.weight": layer.get_submodule(part).weight
+                for part in group
+            }
+            yield matrices, _product(model, packs, states, number, group[0])
+        states = [
+            _through(model, pack, state, number) for pack, state in zip(packs, states, strict=True)
+        ]
 
 
 def run(
@@ -32,7 +62,30 @@ def run(
     return last_1TD
 
 
-def through(model: CausalLM, pack: Pack, states_1TD: torch.Tensor, layer: int) -> torch.Tensor:
+def _product(
+    model: CausalLM, packs: Sequence[Pack], states: Sequence[torch.Tensor], layer: int, part: str
+) -> torch.Tensor:
+    total_XX: torch.Tensor | None = None
+    tokens = 0
+
+    def add(_: object, inputs: tuple[torch.Tensor, ...]) -> None:
+        nonlocal total_XX, tokens
+        x_TX = inputs[0].flatten(0, -2).float()
+        own_XX = x_TX.T @ x_TX
+        total_XX = own_XX if total_XX is None else total_XX.add_(own_XX)
+        tokens += len(x_TX)
+
+    hook = model.model.layers[layer].get_submodule(part).register_forward_pre_hook(add)
+    try:
+        for pack, state in zip(packs, states, strict=True):
+            run(model, pack, state, [layer])
+    finally:
+        hook.remove()
+    assert total_XX is not None, "there are calibration rows"
+    return total_XX.div_(tokens)
+
+
+def _through(model: CausalLM, pack: Pack, states_1TD: torch.Tensor, layer: int) -> torch.Tensor:
     """Return what one layer gives on, [1, T, D]."""
     found: list[torch.Tensor] = []
 

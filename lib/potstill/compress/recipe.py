@@ -33,7 +33,9 @@ class Gptq(Section):
     """Round matrices to a GGUF type so that errors undo each other."""
 
     kind: Literal["gptq"]
-    quantisation: str  # of a GGUF file: q4_0, iq4_nl, q4_k_m, ...
+    quantisation: (
+        str  # of a GGUF file: q4_0, q4_k_m, ...; stated: as `mixed` chose for the checkpoint
+    )
     damping: Annotated[float, Field(gt=0)] = 0.01  # of an input's mean square, added to each
 
 
