@@ -110,6 +110,7 @@ def work(tiny_checkpoint, tokens, tmp_path):
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "quantisation"),
     [*((f, "q4_0") for f in CASES), ("qwen2", "iq4_nl"), ("llama", "q4_k_m")],

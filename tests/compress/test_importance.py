@@ -65,6 +65,7 @@ def test_every_matrix_has_the_mean_square_of_what_it_multiplies(family, known, t
     assert found == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantisation", QUANTISED)
 @pytest.mark.parametrize("family", CASES)
 def test_the_file_is_rounded_by_it(family, quantisation, known, tmp_path):
