@@ -64,7 +64,8 @@ def test_the_choice_is_the_cheapest_that_fits(matrices, share):
 
 @pytest.mark.parametrize("family", CASES)
 def test_costs_are_those_of_the_whole_model(family, tiny_checkpoint):
-    """Each matrix rounded in a model that reads its rows one by one from their ids."""
+    """Each matrix rounded in a model that reads its rows one by one from their ids; of the finer
+    type it is foreseen by its errors."""
     model = load.causal_lm(tiny_checkpoint(family), torch.float32, CPU)
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     weights = {n: w for n, w in model.named_parameters() if w.ndim == 2}
@@ -86,7 +87,8 @@ def test_costs_are_those_of_the_whole_model(family, tiny_checkpoint):
             want = functional.kl_div(log_probs(), whole, log_target=True, reduction="sum") / len(
                 whole
             )
-            assert costs[name][kind] == pytest.approx(want.item(), rel=1e-3, abs=2e-7), (name, kind)
+            coarse = {"rel": 1e-3} if kind == some[0] else {"rel": 0.7}
+            assert costs[name][kind] == pytest.approx(want.item(), abs=2e-7, **coarse), (name, kind)
             with torch.no_grad():
                 weights[name].copy_(before[name])
     after = model.state_dict()

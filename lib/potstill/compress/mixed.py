@@ -1,10 +1,11 @@
 """Choose a type for every matrix of a GGUF file under a number of bytes, by measured loss.
 
-Each matrix is rounded by itself to each type that its rows can have, with the importance of its
+Each matrix is rounded by itself to the coarsest type that it may have, with the importance of its
 inputs known, and the model runs from there on: KL(whole || rounded) in nats an answer token, on a
-few calibration rows. That the increases add up is an assumption (errors of different matrices have
-nothing to do with each other, and KL is a square of them near zero); what all of them do together
-is measured and stands beside. The cheapest choice is exact: a small integer program.
+few calibration rows. Of finer types the KL is taken to fall as the squares of the errors do,
+weighed by importance; and that of several matrices to add up. Both hold near zero where errors have
+nothing to do with each other; what all of them do together is measured and stands beside. The
+cheapest choice is exact: a small integer program.
 
 Sources: Dong et al. 2020 (HAWQ-V2, arXiv:1911.03852: one setting a layer under a budget by the sum
 of its parts, there by curvature); scipy.optimize.milp (HiGHS).
@@ -108,21 +109,29 @@ def best(
 def measured(
     model: CausalLM, packs: Sequence[Pack], kinds: Mapping[str, Sequence[str]], known: Importance
 ) -> Costs:
-    """Return what rounding each matrix by itself costs, in nats a token."""
+    """Return what rounding each matrix by itself costs, in nats a token; see the module."""
     weights = dict(model.named_parameters())
-    costs: Costs = {name: dict.fromkeys(some, 0.0) for name, some in kinds.items()}
     tokens = sum(len(pack.answers_N) for pack in packs)
+    costs: Costs = {}
     with torch.inference_mode():
+        lost = {
+            name: {kind: _lost(weights[name], kind, known.get(name)) for kind in some}
+            for name, some in kinds.items()
+        }
+        coarsest = {name: max(each, key=each.__getitem__) for name, each in lost.items()}
+        nats = dict.fromkeys(kinds, 0.0)
         for pack in packs:
             states = model.model(**pack.inputs, output_hidden_states=True).hidden_states
             whole_NV = _log_probs(model, pack, states[-1])
-            for name, some in kinds.items():
+            for name, kind in coarsest.items():
                 layer = int(name.split(".")[2]) if ".layers." in name else None
-                for kind in some:
-                    with _rounded(weights[name], kind, known.get(name)):
-                        last_1TD = _from(model, pack, states, layer)
-                        rounded_NV = _log_probs(model, pack, last_1TD)
-                    costs[name][kind] += _kl(whole_NV, rounded_NV) / tokens
+                with _rounded(weights[name], kind, known.get(name)):
+                    last_1TD = _from(model, pack, states, layer)
+                    rounded_NV = _log_probs(model, pack, last_1TD)
+                nats[name] += _kl(whole_NV, rounded_NV) / tokens
+    for name, each in lost.items():
+        most = each[coarsest[name]] or 1.0  # nothing is lost: nothing costs
+        costs[name] = {kind: nats[name] * value / most for kind, value in each.items()}
     return costs
 
 
@@ -162,6 +171,12 @@ def _log_probs(model: CausalLM, pack: Pack, last_1TD: torch.Tensor) -> torch.Ten
 
 def _kl(whole_NV: torch.Tensor, rounded_NV: torch.Tensor) -> float:
     return functional.kl_div(rounded_NV, whole_NV, log_target=True, reduction="sum").item()
+
+
+def _lost(weight: torch.Tensor, kind: str, known: np.ndarray | None) -> float:
+    """Return the squares of a matrix's errors in a type, weighed by importance."""
+    off = (_round(weight, kind, known).to(weight) - weight.float()).square()
+    return float((off if known is None else off * torch.from_numpy(known).to(off)).sum())
 
 
 def _round(weight: torch.Tensor, kind: str, known: np.ndarray | None) -> torch.Tensor:
