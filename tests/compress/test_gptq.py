@@ -77,6 +77,33 @@ def test_errors_undo_each_other_where_inputs_go_together(kind):
     assert error(values, made, product) == pytest.approx(want.item(), rel=1e-3)
 
 
+def test_codes_are_those_of_llmcompressor():
+    """Its own GPTQ on the grid of Q4_0: four bits, a scale for each 32, most used inputs first."""
+    from compressed_tensors.quantization import QuantizationArgs
+    from llmcompressor.modifiers.gptq.gptq_quantize import quantize_weight
+
+    values = torch.from_numpy(matrix(rows=24, columns=320))
+    generator = torch.Generator().manual_seed(1)
+    inputs = torch.randn(3000, 40, generator=generator) @ torch.randn(40, 320, generator=generator)
+    inputs += torch.randn(3000, 320, generator=generator)
+    product = inputs.T @ inputs / 3000
+    found = grids.grid(values.numpy(), "Q4_0")
+    codes = gptq.choose(values, product, found, 0.01)
+    own = torch.from_numpy(grids.values(found.with_codes(codes), "Q4_0"))
+    scales = torch.from_numpy(found.scale_RX[:, ::32])[None]
+    how = QuantizationArgs(
+        num_bits=4, type="int", symmetric=True, strategy="group", group_size=32, actorder="weight"
+    )
+    theirs, _, _ = quantize_weight(
+        values[None].clone(), product[None].clone(), scales, torch.zeros_like(scales), None, how
+    )
+    assert torch.isclose(own, theirs[0], atol=1e-5).float().mean() > 0.99  # rounding apart
+    lost = error(values, own, product)
+    assert lost == pytest.approx(error(values, theirs[0], product), rel=0.02)
+    plain = torch.from_numpy(grids.values(found.blocks_Rn, "Q4_0"))
+    assert lost < 0.5 * error(values, plain, product)
+
+
 def test_few_columns_are_near_the_best_of_all_choices():
     """Every choice of the last five codes of a row, the others as they are."""
     generator = torch.Generator().manual_seed(3)
