@@ -163,6 +163,14 @@ def test_the_file_holds_the_checkpoints_weights_to_the_bit(family, quantisation,
         np.testing.assert_array_equal(weight.numpy(), want, err_msg=name)
 
 
+@pytest.mark.parametrize(
+    ("quantisation", "named"), [("bf16", "nothing is rounded: take q4_0"), ("q4_9", "did you mean")]
+)
+def test_what_rounds_nothing_is_refused(quantisation, named, work):
+    with pytest.raises(InputError, match=named):
+        gptq.compress(work("llama", quantisation))
+
+
 def test_it_goes_on_from_types_that_were_chosen(work, tiny_llama, tmp_path):
     made = work("llama", "stated")
     with pytest.raises(InputError, match="says nothing of its matrices' types"):

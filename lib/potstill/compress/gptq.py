@@ -23,6 +23,7 @@ from potstill.compress.grids import Grid
 from potstill.compress.recipe import Gptq
 from potstill.compress.second_order import error, factor
 from potstill.compress.work import Metrics, Work
+from potstill.errors import InputError
 from potstill.hints import blocks, importance, tensor_types
 from potstill.models import checkpoint
 from potstill.students import rounding, sizes
@@ -35,7 +36,8 @@ def compress(work: Work) -> Metrics:
     """Write the rounded weights, their blocks and all matrices' types.
 
     Raises:
-        InputError: a quantisation without a rule, or types that the source does not state.
+        InputError: a quantisation without a rule or without blocks, or types that the source does
+            not state.
     """
     how = work.recipe.method
     assert isinstance(how, Gptq)
@@ -43,6 +45,11 @@ def compress(work: Work) -> Metrics:
     config = checkpoint.read_config(work.source)
     known = method.measure(model, work.packs)
     types = _types(work.source, how.quantisation)
+    if not set(types.values()) & set(grids.KINDS):
+        raise InputError(
+            f"method.quantisation is {how.quantisation}: it stores each number for itself, and "
+            "nothing is rounded: take q4_0, q4_k_m or another with blocks"
+        )
     made: blocks.Blocks = {}
     lost: dict[str, list[float]] = {"plain": [], "made": []}
     with torch.inference_mode():
