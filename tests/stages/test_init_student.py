@@ -1,5 +1,7 @@
 """A start is its source with the shared vocabulary: whole, with fewer layers, or made anew."""
 
+import shutil
+
 import pytest
 import torch
 from potstill import files
@@ -72,6 +74,17 @@ def test_another_checkpoint_of_the_family_is_cut_to_the_teachers_vocabulary(
     assert torch.equal(before[name][kept], after[name])
     trimmed = tmp_path / "vocabulary-out/tokenizer.json"
     assert (out / "tokenizer.json").read_bytes() == trimmed.read_bytes()
+
+
+def test_a_student_with_an_adapter_is_a_start(tiny_llama, tmp_path, make):
+    """The adapter is in its weights; the folder beside them is not the start's."""
+    source = shutil.copytree(tiny_llama, tmp_path / "student")
+    (source / "adapter").mkdir()
+    (source / "adapter/adapter_config.json").write_text("{}")
+    for name, changes in (("plain", {}), ("cut", {"num_layers": 2, "vocabulary": "whole"})):
+        _, out = make(source, size=0, name=name, **changes)
+        assert not (out / "adapter").exists()
+        assert (out / "model.safetensors").exists()
 
 
 def test_a_model_that_has_the_vocabulary_is_linked_not_copied(tiny_llama, tmp_path, make):

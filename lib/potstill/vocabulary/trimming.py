@@ -137,10 +137,14 @@ def apply(folder: Path, source: Path, out: Path) -> None:
 
 
 def link(source: Path, out: Path) -> None:
-    """Make a folder of links to a checkpoint's files; see `checkpoint.link`."""
+    """Make a folder of links to a checkpoint's files; see `checkpoint.link`.
+
+    A student's adapter, which lies in a folder of its own, is in the weights already.
+    """
     out.mkdir(parents=True)
     for path in sorted(source.iterdir()):
-        checkpoint.link(path, out / path.name)
+        if path.is_file():
+            checkpoint.link(path, out / path.name)
 
 
 def check_delimiters(full: ChatTokenizer, trimmed: ChatTokenizer, texts: Sequence[str]) -> None:
