@@ -22,12 +22,12 @@ def read(folder: Path) -> Importance:
     Raises:
         InputError: it is damaged, or of another model.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
     path = folder / NAME
     if not path.exists():
         return {}
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
     try:
         found: Importance = load_file(path)
     except SafetensorError as error:
