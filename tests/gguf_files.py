@@ -150,3 +150,21 @@ def quantise(path: Path, out: Path, kind: str) -> Path:
     )
     assert code == 0, llama_library.take_errors()
     return out
+
+
+def stored(path: Path, config: dict[str, Any]) -> dict[str, tuple[str, np.ndarray]]:
+    """Return type and float32 values of every tensor of a file, by Hugging Face names and rows."""
+    from gguf.quants import dequantize
+    from potstill import gguf_names
+    from potstill.models import families
+
+    heads = {"q": config["num_attention_heads"], "k": families.num_key_heads(config)}
+    found = {}
+    for entry in gguf.GGUFReader(path).tensors:
+        name = gguf_names.stored_as(entry.name)
+        values = dequantize(entry.data, entry.tensor_type).reshape(tuple(entry.shape[::-1]))
+        part = name.rpartition("_proj.")[0][-1:]
+        if families.of(config).gguf_permutes and part in heads and ".self_attn." in name:
+            values = gguf_names.split(values, heads[part])
+        found[name] = (entry.tensor_type.name, values)
+    return found

@@ -5,9 +5,6 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from gguf import GGUFReader
-from gguf.quants import dequantize
-from potstill import gguf_names
 from potstill.compress import importance as method
 from potstill.errors import InputError
 from potstill.export import build, gguf
@@ -18,6 +15,7 @@ from potstill.students import rounding, sizes
 from potstill.tokens import packing
 from potstill.tokens.examples import Example
 
+from tests import gguf_files
 from tests.tiny_models import CASES
 
 CPU = torch.device("cpu")
@@ -76,16 +74,10 @@ def test_the_file_is_rounded_by_it(family, quantisation, known, tmp_path):
     looked_up = "lm_head.weight" in matrices  # an embedding of its own multiplies nothing
     assert made["importance"] == len(matrices) - looked_up
     config, model = checkpoint.read_config(folder), load.trainable(folder, CPU)
-    stored = {t.name: t for t in GGUFReader(tmp_path / "a/model.gguf").tensors}
+    stored = gguf_files.stored(tmp_path / "a/model.gguf", config)
     with rounding.rounded(model, quantisation, importance.read(folder)):
         for name, tensor in model.named_parameters():
-            entry = stored[gguf_names.named(name)]
-            want = dequantize(entry.data, entry.tensor_type).reshape(tensor.shape)
-            if families.of(config).gguf_permutes and ("q_proj" in name or "k_proj" in name):
-                heads = config["num_attention_heads"]
-                count = heads if "q_proj" in name else families.num_key_heads(config)
-                want = gguf_names.split(want, count)
-            np.testing.assert_array_equal(tensor.detach().numpy(), want, err_msg=name)
+            np.testing.assert_array_equal(tensor.detach().numpy(), stored[name][1], err_msg=name)
     vocabulary = sizes.vocabulary_bytes(folder, config["vocab_size"])
     foreseen = sizes.file_bytes(config, quantisation, vocabulary, important=True)
     assert 0 <= foreseen - (tmp_path / "a/model.gguf").stat().st_size <= 2048

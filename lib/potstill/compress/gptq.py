@@ -3,8 +3,8 @@
 ggml's quantiser chooses the scales, with the importance of inputs known. Codes are then chosen a
 column at a time, those of the most used inputs first, and what a column loses is made up for by the
 columns that are still to come, as far as inputs go together in the calibration rows. Layers are
-done one after another, each on what the rounded ones before it give. The embedding, which is the
-head of these models, is left to ggml's quantiser.
+done one after another, each on what the rounded ones before it give. Embedding and head are left to
+ggml's quantiser.
 
 Source: Frantar et al. 2022 (GPTQ, arXiv:2210.17323, algorithm 1), with the order of its authors'
 `--act-order` under scales that are chosen before (`--static-groups`).
@@ -17,18 +17,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from potstill.compress import grids, layers
+from potstill.compress import Metrics, grids, layers
 from potstill.compress import importance as method
 from potstill.compress.grids import Grid
 from potstill.compress.recipe import Gptq
 from potstill.compress.second_order import error, factor
-from potstill.compress.work import Metrics, Work
+from potstill.compress.work import Work
 from potstill.errors import InputError
 from potstill.hints import blocks, importance, tensor_types
 from potstill.models import checkpoint
 from potstill.students import rounding, sizes
 
-STATED = "stated"  # as `compress.mixed` chose
 COLUMNS = 128  # whose errors are passed on together
 
 
@@ -84,7 +83,7 @@ def compress(work: Work) -> Metrics:
 
 def _types(source: Path, quantisation: str) -> tensor_types.Types:
     """Return the type of each matrix: llama.cpp's choice, or what the source states."""
-    if quantisation == STATED:
+    if quantisation == tensor_types.STATED:
         return tensor_types.read(source)
     config = checkpoint.read_config(source)
     return {

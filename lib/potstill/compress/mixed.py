@@ -14,16 +14,16 @@ Dimensions: T tokens of a line, N answer tokens, D width, V vocabulary.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from potstill.compress import Metrics, layers
 from potstill.compress import importance as method
-from potstill.compress import layers
 from potstill.compress.recipe import Mixed
-from potstill.compress.work import Metrics, Work
+from potstill.compress.work import Work
 from potstill.errors import InputError
 from potstill.hints import importance, tensor_types
 from potstill.hints.importance import Importance
@@ -139,20 +139,14 @@ def divergence(
     model: CausalLM, packs: Sequence[Pack], types: Mapping[str, str], known: Importance
 ) -> float:
     """Return KL(whole || rounded) in nats a token where every matrix has its type."""
-    weights, total = dict(model.named_parameters()), 0.0
-    whole = {}
+    weights = dict(model.named_parameters())
     with torch.inference_mode():
-        for number, pack in enumerate(packs):
-            whole[number] = _log_probs(model, pack, model.model(**pack.inputs).last_hidden_state)
-        kept = {name: weights[name].clone() for name in types}
-        for name, kind in types.items():
-            weights[name].copy_(_round(weights[name], kind, known.get(name)))
-        for number, pack in enumerate(packs):
-            last_1TD = model.model(**pack.inputs).last_hidden_state
-            total += _kl(whole[number], _log_probs(model, pack, last_1TD))
-        for name, weight in kept.items():
-            weights[name].copy_(weight)
-    return total / sum(len(pack.answers_N) for pack in packs)
+        whole = [_log_probs(model, pack, _from(model, pack, (), None)) for pack in packs]
+        with ExitStack() as stack:
+            for name, kind in types.items():
+                stack.enter_context(_rounded(weights[name], kind, known.get(name)))
+            rounded = [_log_probs(model, pack, _from(model, pack, (), None)) for pack in packs]
+    return sum(map(_kl, whole, rounded)) / sum(map(len, whole))
 
 
 def _from(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from potstill.compress import METHODS, Metrics
 from potstill.compress.recipe import Compression
 from potstill.distill import history
 from potstill.distill.heldout import Heldout
@@ -15,8 +16,6 @@ from potstill.models import checkpoint
 from potstill.models.chat import ChatTokenizer
 from potstill.tokens import packing, table
 from potstill.tokens.packing import Pack
-
-Metrics = dict[str, float | str]
 
 
 @dataclass(frozen=True)
@@ -85,8 +84,6 @@ def compress(work: Work, measures_out: Path) -> Metrics:
     Raises:
         InputError: see the method, or no row fits.
     """
-    from potstill.compress import METHODS
-
     recipe = work.recipe
     found = METHODS[recipe.method.kind].compress(work)
     return {

@@ -37,8 +37,8 @@ from potstill.hints.tensor_types import Types
 MODEL_FILE = "model.gguf"
 QUANTISATIONS = ("f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q4_k_m", "q4_0", "iq4_nl", "iq4_xs",
                  "q4_k_m_head_q5_0", "stated")  # fmt: skip
-PLAIN, STATED = ("f16", "bf16"), "stated"  # each number for itself; each matrix as stated
-STOCK = tuple(name for name in QUANTISATIONS if name != STATED)  # llama.cpp's own mixtures
+PLAIN = ("f16", "bf16")  # each number for itself
+STOCK = tuple(name for name in QUANTISATIONS if name != stated.STATED)  # llama.cpp's own mixtures
 EMBEDDING = "token_embd.weight"
 
 
@@ -56,14 +56,14 @@ def export(checkpoint: Path, out: Path, *, quantisation: str) -> dict[str, Any]:
         MissingPackageError: the converter is not there.
     """
     final, known = out / MODEL_FILE, importance.read(checkpoint)
-    types = stated.read(checkpoint) if quantisation == STATED else {}
+    types = stated.read(checkpoint) if quantisation == stated.STATED else {}
     if quantisation == "f16":
         gguf_float16.write(checkpoint, final, passing=False)
     else:
         plain = out / "f16.gguf"
         gguf_float16.write(checkpoint, plain, passing=True)
         _quantise(plain, final, quantisation, known, types)
-        if quantisation == STATED:
+        if quantisation == stated.STATED:
             gguf_blocks.write(final, blocks.read(checkpoint), checkpoint)
         plain.unlink()
     return {
@@ -97,7 +97,8 @@ def _quantise(
 
     mixture, _, head = quantisation.partition("_head_")
     params = llama_cpp.llama_model_quantize_default_params()
-    base = "Q4_0" if quantisation == STATED else mixture.upper()  # no matrix takes it by itself
+    # of stated types no matrix takes the file's own
+    base = "Q4_0" if quantisation == stated.STATED else mixture.upper()
     params.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{base}")
     entries, overrides = _entries(known), _overrides(types)  # which llama.cpp reads when called
     if known:

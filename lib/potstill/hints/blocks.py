@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from potstill.errors import InputError
-from potstill.hints import tensor_types
+from potstill.hints import arrays, tensor_types
+from potstill.hints.arrays import Arrays
 from potstill.models import checkpoint
 
 NAME = "blocks.safetensors"
-Blocks = dict[str, np.ndarray]  # a matrix's name -> uint8 [rows, bytes of a row]
+Blocks = Arrays  # uint8 [rows, bytes of a row]
 
 
 def read(folder: Path) -> Blocks:
@@ -22,26 +22,16 @@ def read(folder: Path) -> Blocks:
     Raises:
         InputError: it is damaged, or of another model.
     """
-    path = folder / NAME
-    if not path.exists():
+    if not (folder / NAME).exists():
         return {}
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        found: Blocks = load_file(path)
-    except SafetensorError as error:
-        raise InputError(f"{path} is damaged ({error}): make the checkpoint again") from None
     shapes, types = checkpoint.shapes(folder), tensor_types.read(folder)
-    for name, rows in found.items():
-        fits = name in types and rows.dtype == np.uint8 and len(rows) == shapes[name][0]
-        if not fits:
-            raise InputError(f"{path}: {name} is not of this checkpoint: make it again")
-    return found
+
+    def fits(name: str, rows: np.ndarray) -> bool:
+        return name in types and rows.dtype == np.uint8 and len(rows) == shapes[name][0]
+
+    return arrays.read(folder / NAME, fits)
 
 
 def write(folder: Path, blocks: Blocks) -> None:
     """Write them beside a checkpoint."""
-    from safetensors.numpy import save_file
-
-    save_file(blocks, folder / NAME)
+    arrays.write(folder / NAME, blocks)

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from potstill.errors import InputError
+from potstill.hints import arrays
+from potstill.hints.arrays import Arrays
 from potstill.models import checkpoint
 
 NAME = "importance.safetensors"
-Importance = dict[str, np.ndarray]  # a matrix's name -> float32 [inputs], none below 0
+Importance = Arrays  # float32 [inputs], none below 0
 
 
 def read(folder: Path) -> Importance:
@@ -22,27 +23,18 @@ def read(folder: Path) -> Importance:
     Raises:
         InputError: it is damaged, or of another model.
     """
-    path = folder / NAME
-    if not path.exists():
+    if not (folder / NAME).exists():
         return {}
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        found: Importance = load_file(path)
-    except SafetensorError as error:
-        raise InputError(f"{path} is damaged ({error}): make the checkpoint again") from None
     shapes = checkpoint.shapes(folder)
-    for name, values in found.items():
-        fits = name in shapes and values.dtype == np.float32 and values.shape == (shapes[name][-1],)
-        if not fits or not np.isfinite(values).all() or (values < 0).any():
-            raise InputError(f"{path}: {name} is not of this checkpoint: make it again")
-    return found
+
+    def fits(name: str, values: np.ndarray) -> bool:
+        one_each = name in shapes and values.shape == (shapes[name][-1],)
+        known = values.dtype == np.float32 and bool(np.isfinite(values).all())
+        return one_each and known and bool((values >= 0).all())
+
+    return arrays.read(folder / NAME, fits)
 
 
 def write(folder: Path, importance: Importance) -> None:
     """Write it beside a checkpoint."""
-    from safetensors.numpy import save_file
-
-    save_file({name: np.ascontiguousarray(x, np.float32) for name, x in importance.items()},
-              folder / NAME)  # fmt: skip
+    arrays.write(folder / NAME, importance)

@@ -10,6 +10,7 @@ from potstill.errors import InputError
 from potstill.models import checkpoint
 
 NAME = "tensor_types.json"
+STATED = "stated"  # the quantisation by which a checkpoint is stored so
 Types = dict[str, str]  # a matrix's name -> ggml's name of a type ("Q5_K")
 
 
