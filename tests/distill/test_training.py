@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from potstill.distill import training
+from pydantic import ValidationError
 
 from tests.distill.runs import LABELS, example, run, schedule
 
@@ -33,6 +34,26 @@ def test_training_lowers_the_loss(model, tmp_path):
     assert history[-1]["loss"] < 0.7 * history[0]["loss"]
     assert [row["step"] for row in history] == list(range(1, 26))
     assert history[-1]["tokens"] > history[0]["tokens"]
+
+
+def test_zeros_stay_where_they_are(model, tmp_path):
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.ndim == 2:
+                weight[weight.abs() < weight.abs().median()] = 0
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    how = schedule(steps=8, keep_zeros=True, weight_decay=0.1)
+    history, after = run(model, how, tmp_path)
+    for name, weight in after.items():
+        if weight.ndim == 2:
+            assert torch.equal(weight == 0, before[name] == 0), name
+        assert not torch.equal(weight, before[name])
+    assert history[-1]["loss"] < history[0]["loss"]
+
+
+def test_an_adapter_keeps_no_zeros():
+    with pytest.raises(ValidationError, match="zeros as well: leave one of the two out"):
+        schedule(keep_zeros=True, adapter={"kind": "vectors"})
 
 
 def test_prompts_and_padding_do_not_reach_the_loss(model):

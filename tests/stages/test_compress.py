@@ -20,6 +20,7 @@ SETTINGS = {
     "importance": {},
     "mixed": {"bytes": 10**6},
     "gptq": {"quantisation": "q4_0"},
+    "sparse": {"share": 0.5, "way": "sparsegpt"},
 }  # of each method
 
 

@@ -28,5 +28,6 @@ METHODS: Registry[Method] = Registry(
         "importance": "potstill.compress.importance",
         "mixed": "potstill.compress.mixed",
         "gptq": "potstill.compress.gptq",
+        "sparse": "potstill.compress.sparse",
     },
 )

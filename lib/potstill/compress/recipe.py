@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from potstill.params import Section
 
@@ -39,7 +39,24 @@ class Gptq(Section):
     damping: Annotated[float, Field(gt=0)] = 0.01  # of an input's mean square, added to each
 
 
-Method = Annotated[Importance | Mixed | Gptq, Field(discriminator="kind")]
+class Sparse(Section):
+    """Set weights of each matrix of the layers to zero."""
+
+    kind: Literal["sparse"]
+    share: Annotated[float, Field(gt=0, lt=1)]  # of each matrix
+    # which: the smallest; those times the size of their inputs; those that others make up for
+    way: Literal["magnitude", "wanda", "sparsegpt"]
+    of_four: bool = False  # two of each four that follow one another in a row; share is 0.5
+    damping: Annotated[float, Field(gt=0)] = 0.01  # of sparsegpt; see `Gptq`
+
+    @model_validator(mode="after")
+    def _two_of_four(self) -> "Sparse":
+        if self.of_four and self.share != 0.5:
+            raise ValueError(f"of_four sets two of four to zero, share is {self.share}: state 0.5")
+        return self
+
+
+Method = Annotated[Importance | Mixed | Gptq | Sparse, Field(discriminator="kind")]
 
 
 class Compression(Section):

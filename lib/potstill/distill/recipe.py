@@ -115,6 +115,7 @@ class Training(Section):
     seed: int
     gradient_checkpointing: bool = False  # compute layers twice instead of keeping what they made
     adapter: Adapter | None = None  # beside frozen weights; None trains all
+    keep_zeros: bool = False  # a matrix's weights that are 0 at the start stay 0: `compress.sparse`
     # How far from the start to what was trained the delivered weights lie; 1: as trained
     interpolation: Annotated[float, Field(gt=0, le=1)] = 1.0
     # One after another, with one optimiser; each has its own warm-up and cosine.
@@ -128,6 +129,14 @@ class Training(Section):
         if self.phases and self.patience:
             raise ValueError(
                 "patience might end the training in its first phase: leave one of the two out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _kept(self) -> Self:
+        if self.keep_zeros and self.adapter:
+            raise ValueError(
+                "an adapter is added to a matrix's zeros as well: leave one of the two out"
             )
         return self
 

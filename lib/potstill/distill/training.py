@@ -209,6 +209,8 @@ def _step(
         (found["loss"] / total * counts).backward()
         for name, summed in found.items():
             sums[name] = sums.get(name, 0.0) + summed.item() / total * counts
+    if recipe.keep_zeros:
+        _keep_zeros(model)
     sums = sharding.summed(sums)
     gradient = torch.nn.utils.clip_grad_norm_(checkpoints.trained(model).values(), recipe.clip_norm)
     norm = sharding.whole(gradient).item()
@@ -222,6 +224,13 @@ def _step(
     optimiser.zero_grad(set_to_none=True)
     device.release_memory()
     return {**sums, "answer_tokens": float(num_tokens)}
+
+
+def _keep_zeros(model: CausalLM) -> None:
+    """Let no matrix's zeros have a gradient: moments and decay then leave them as they are."""
+    for weight in checkpoints.trained(model).values():
+        if weight.ndim == 2 and weight.grad is not None:
+            weight.grad.masked_fill_(weight == 0, 0)
 
 
 def batch_loss(
