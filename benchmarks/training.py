@@ -59,8 +59,8 @@ def one(changes: dict[str, object], layers: int, rows: int, tokens: int, steps: 
     model = load.from_config({**SHAPES, "num_hidden_layers": layers})
     if recipe.adapter:
         model = model.to(dtype)
-        adapters.attach(model, recipe.adapter, ["q_proj", "k_proj", "v_proj", "o_proj",
-                                                "gate_proj", "up_proj", "down_proj"])  # fmt: skip
+        names = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+        adapters.attach(model, recipe.adapter, names, Path())
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew: float32 came first
     draw = torch.Generator().manual_seed(0)
     ids = torch.randint(SHAPES["vocab_size"], (rows, tokens), generator=draw).tolist()

@@ -36,7 +36,7 @@ def test_codes_stand_for_what_ggml_reads(kind):
     generator = np.random.default_rng(1)
     codes = generator.integers(0, len(found.level_L), found.scale_RX.shape, dtype=np.uint8)
     want = found.offset_RX + found.scale_RX * found.level_L[codes]
-    got = grids.values(found.with_codes(codes), kind)
+    got = blocks.values(found.with_codes(codes), kind)
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-6)
 
 
@@ -46,7 +46,7 @@ def test_nearest_codes_lose_no_more_than_ggmls(kind):
     found = grids.grid(values, kind)
     levels = found.offset_RX[..., None] + found.scale_RX[..., None] * found.level_L
     nearest = np.abs(levels - values[..., None]).argmin(-1)
-    own = np.abs(grids.values(found.with_codes(nearest), kind) - values)
+    own = np.abs(blocks.values(found.with_codes(nearest), kind) - values)
     theirs = np.abs(rounding.round_trip(values, kind) - values)
     assert (own <= theirs + 1e-6).all()
 
@@ -69,8 +69,8 @@ def test_errors_undo_each_other_where_inputs_go_together(kind):
     product = inputs.T @ inputs / 2000
     found = grids.grid(values.numpy(), kind)
     codes = gptq.choose(values, product, found, 0.01)
-    made = torch.from_numpy(grids.values(found.with_codes(codes), kind))
-    plain = torch.from_numpy(grids.values(found.blocks_Rn, kind))
+    made = torch.from_numpy(blocks.values(found.with_codes(codes), kind))
+    plain = torch.from_numpy(blocks.values(found.blocks_Rn, kind))
     assert error(values, made, product) < 0.4 * error(values, plain, product)
     want = ((inputs @ (values - made).T) ** 2).sum(1).mean()
     assert error(values, made, product) == pytest.approx(want.item(), rel=1e-3)
@@ -88,7 +88,7 @@ def test_codes_are_those_of_llmcompressor():
     product = inputs.T @ inputs / 3000
     found = grids.grid(values.numpy(), "Q4_0")
     codes = gptq.choose(values, product, found, 0.01)
-    own = torch.from_numpy(grids.values(found.with_codes(codes), "Q4_0"))
+    own = torch.from_numpy(blocks.values(found.with_codes(codes), "Q4_0"))
     scales = torch.from_numpy(found.scale_RX[:, ::32])[None]
     how = QuantizationArgs(
         num_bits=4, type="int", symmetric=True, strategy="group", group_size=32, actorder="weight"
@@ -99,7 +99,7 @@ def test_codes_are_those_of_llmcompressor():
     assert torch.isclose(own, theirs[0], atol=1e-5).float().mean() > 0.99  # rounding apart
     lost = error(values, own, product)
     assert lost == pytest.approx(error(values, theirs[0], product), rel=0.02)
-    plain = torch.from_numpy(grids.values(found.blocks_Rn, "Q4_0"))
+    plain = torch.from_numpy(blocks.values(found.blocks_Rn, "Q4_0"))
     assert lost < 0.5 * error(values, plain, product)
 
 
@@ -112,13 +112,13 @@ def test_few_columns_are_near_the_best_of_all_choices():
     product = inputs.T @ inputs / 400
     found = grids.grid(values.numpy(), "Q4_0")
     codes = gptq.choose(values, product, found, 1e-4)
-    own = error(values, torch.from_numpy(grids.values(found.with_codes(codes), "Q4_0")), product)
+    own = error(values, torch.from_numpy(blocks.values(found.with_codes(codes), "Q4_0")), product)
     last = torch.argsort(product.diagonal(), descending=True, stable=True)[-5:].tolist()
     tried = []
     for steps in itertools.product((-1, 0, 1), repeat=5):
         other = codes.astype(int)
         other[0, last] = np.clip(other[0, last] + steps, 0, 15)
-        made = grids.values(found.with_codes(other.astype(np.uint8)), "Q4_0")
+        made = blocks.values(found.with_codes(other.astype(np.uint8)), "Q4_0")
         tried.append(error(values, torch.from_numpy(made), product))
     assert own <= 1.5 * min(tried)
 

@@ -23,7 +23,7 @@ def begin(folder, plan):
     model = load.causal_lm(folder, torch.float32, CPU)
     if plan.adapter:
         names = adapters.targets(plan.adapter, folder)
-        adapters.attach(model, plan.adapter, names)
+        adapters.attach(model, plan.adapter, names, folder)
     return model
 
 

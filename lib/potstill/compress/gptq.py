@@ -55,7 +55,7 @@ def compress(work: Work) -> Metrics:
         for name, weight in model.named_parameters():
             if name in types and ".layers." not in name and types[name] in grids.KINDS:
                 made[name] = rounding.quantised(_array(weight), types[name], known.get(name))
-                weight.copy_(torch.from_numpy(grids.values(made[name], types[name])))
+                weight.copy_(torch.from_numpy(blocks.values(made[name], types[name])))
         for matrices, product_XX in layers.products(model, work.packs):
             for name, weight in matrices.items():
                 if types[name] not in grids.KINDS:
@@ -64,7 +64,7 @@ def compress(work: Work) -> Metrics:
                 made[name] = found.with_codes(choose(weight, product_XX, found, how.damping))
                 whole = error(weight, torch.zeros_like(weight), product_XX)
                 for which, held in (("plain", found.blocks_Rn), ("made", made[name])):
-                    other = torch.from_numpy(grids.values(held, types[name])).to(weight)
+                    other = torch.from_numpy(blocks.values(held, types[name])).to(weight)
                     lost[which].append(error(weight, other, product_XX) / whole)
                 weight.copy_(other)  # what was made
     state = {name: weight.detach().cpu() for name, weight in model.named_parameters()}

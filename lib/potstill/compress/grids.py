@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from gguf import GGMLQuantizationType
-from gguf.quants import IQ4_NL, dequantize
+from gguf.quants import IQ4_NL
 
+from potstill.hints import blocks
 from potstill.students import rounding, sizes
 
 _ONE = IQ4_NL.kvalues.index(1)  # the code of 1 in the table of IQ4 types
@@ -51,7 +51,7 @@ def grid(values_RX: np.ndarray, kind: str, importance_X: np.ndarray | None = Non
 
     def of(code: int) -> np.ndarray:
         codes_RX = np.full(shape, code, np.uint8)
-        return values(_put(kind, blocks_Rn, codes_RX), kind).reshape(shape)
+        return blocks.values(_put(kind, blocks_Rn, codes_RX), kind).reshape(shape)
 
     if kind.startswith("IQ4"):
         level_L = np.array(IQ4_NL.kvalues, np.float32)
@@ -59,12 +59,6 @@ def grid(values_RX: np.ndarray, kind: str, importance_X: np.ndarray | None = Non
     first_RX = of(0)
     level_L = np.arange(_LEVELS[kind], dtype=np.float32)
     return Grid(kind, blocks_Rn, of(1) - first_RX, first_RX, level_L)
-
-
-def values(blocks_Rn: np.ndarray, kind: str) -> np.ndarray:
-    """Return what blocks hold, float32 [R, X]."""
-    found: np.ndarray = dequantize(blocks_Rn, GGMLQuantizationType[kind])
-    return found
 
 
 def _nibbles(codes: np.ndarray) -> np.ndarray:

@@ -10,19 +10,19 @@ from potstill.distill.recipe import Training
 BETAS = (0.9, 0.95)
 # What the default run was chosen with, for the size that it was chosen on (docs/facts.md).
 FULL_RATE, FULL_PARAMETERS = 1e-4, 135_000_000
-ADAPTER_RATES = {"lora": 1e-4, "vectors": 3e-3}
+ADAPTER_RATES = {"lora": 1e-4, "vectors": 3e-3, "scales": 1e-3}
 
 
 def groups(parameters: Iterable[torch.nn.Parameter], decay: float) -> list[dict[str, object]]:
-    """Return the optimiser's groups: matrices decay, norms and biases (one axis or none) do not.
+    """Return the optimiser's groups: matrices decay; norms, biases and factors do not.
 
-    A norm's weight is near one and a bias where the data put it: drawn to zero, both change what
-    the layer computes and regularise nothing.
+    A norm's weight or a factor is near one and a bias where the data put it: drawn to zero, they
+    change what the layer computes and regularise nothing.
     """
     matrices: list[torch.nn.Parameter] = []
     others: list[torch.nn.Parameter] = []
     for parameter in parameters:
-        (matrices if parameter.ndim >= 2 else others).append(parameter)
+        (matrices if parameter.ndim == 2 else others).append(parameter)
     found: list[dict[str, object]] = [
         {"params": matrices, "weight_decay": decay},
         {"params": others, "weight_decay": 0.0},

@@ -47,7 +47,13 @@ class Vectors(_Adapter):
     kind: Literal["vectors"]
 
 
-Adapter = Annotated[LowRank | Vectors, Field(discriminator="kind")]
+class Scales(_Adapter):
+    """Norms, biases and the scales of a start's GGUF blocks, whose codes stay."""
+
+    kind: Literal["scales"]
+
+
+Adapter = Annotated[LowRank | Vectors | Scales, Field(discriminator="kind")]
 
 
 class Chosen(Section):

@@ -53,7 +53,7 @@ class Start:
         """Return the model as its training begins."""
         model = load.causal_lm(self.path, self.dtype if self.adapter else torch.float32, self.place)
         if self.adapter:
-            adapters.attach(model, self.adapter, self.names)
+            adapters.attach(model, self.adapter, self.names, self.path)
             adapters.interpolate(model, self.path, 0)
         return model
 
@@ -99,5 +99,6 @@ class Start:
         config = checkpoint.read_config(self.path)
         checkpoint.write(out, adapters.weights(made), config, beside=self.path)
         if self.adapter:
+            adapters.KINDS[self.adapter.kind].leave(made, self.path, out)
             adapters.save(made, self.adapter, self.names, out / adapters.FOLDER)
         folds.record(out, [*folds.trained_on(self.path), *learnt])

@@ -2,11 +2,15 @@
 
 A method that chooses codes itself (`compress.gptq`) writes here what llama.cpp's quantiser would
 not find again. The checkpoint's weights are what these blocks hold.
+
+Dimensions: R rows, X values of one, n bytes of one.
 """
 
 from pathlib import Path
 
 import numpy as np
+from gguf import GGMLQuantizationType
+from gguf.quants import dequantize
 
 from potstill.hints import arrays, tensor_types
 from potstill.hints.arrays import Arrays
@@ -30,6 +34,17 @@ def read(folder: Path) -> Blocks:
         return name in types and rows.dtype == np.uint8 and len(rows) == shapes[name][0]
 
     return arrays.read(folder / NAME, fits)
+
+
+def values(blocks_Rn: np.ndarray, kind: str) -> np.ndarray:
+    """Return what the blocks of a matrix hold, float32 [R, X].
+
+    Args:
+        blocks_Rn: uint8.
+        kind: ggml's name of their type ("Q4_K").
+    """
+    found: np.ndarray = dequantize(blocks_Rn, GGMLQuantizationType[kind])
+    return found
 
 
 def write(folder: Path, blocks: Blocks) -> None:

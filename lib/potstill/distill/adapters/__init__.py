@@ -2,6 +2,7 @@
 
     lora      A and B of W x + (alpha / r) B A x: any change of low rank
     vectors   norms, biases, and factors of rows of matrices: a change that outlives 4 bits
+    scales    norms, biases, and the scales of blocks of codes: a change that 4 bits hold
 
 The frozen weights stay in the dtype of the products, what is trained is float32. What is measured
 and saved is the model with what was learnt put into the start's own weights in float32: an ordinary
@@ -34,7 +35,7 @@ class Kind(Protocol):
 
     TYPE: str  # stored where peft has the name of its method
 
-    def attach(self, model: CausalLM, adapter: Adapter, names: list[str]) -> None:
+    def attach(self, model: CausalLM, adapter: Adapter, names: list[str], start: Path) -> None:
         """Freeze a model and put an adapter into it, in place; what is drawn is by torch's seed."""
         ...
 
@@ -58,6 +59,10 @@ class Kind(Protocol):
         """Leave a share of what the adapter does to each matrix, in place."""
         ...
 
+    def leave(self, model: CausalLM, start: Path, out: Path) -> None:
+        """Write beside a checkpoint what lay beside its start and holds of it too."""
+        ...
+
     def config(self, adapter: Adapter, names: list[str]) -> dict[str, Any]:
         """Return what is stored of the settings."""
         ...
@@ -68,7 +73,7 @@ class Kind(Protocol):
 
 
 KINDS: Registry[Kind] = Registry(
-    "kind of adapter", {name: f"{__name__}.{name}" for name in ("lora", "vectors")}
+    "kind of adapter", {name: f"{__name__}.{name}" for name in ("lora", "vectors", "scales")}
 )
 
 
@@ -92,9 +97,13 @@ def targets(adapter: Adapter, start: Path) -> list[str]:
     return list(family.lora_targets if adapter.targets is None else adapter.targets)
 
 
-def attach(model: CausalLM, adapter: Adapter, names: list[str]) -> None:
-    """Freeze a model and put an adapter into it, in place; what is drawn is by torch's seed."""
-    KINDS[adapter.kind].attach(model, adapter, names)
+def attach(model: CausalLM, adapter: Adapter, names: list[str], start: Path) -> None:
+    """Freeze a model and put an adapter into it, in place; what is drawn is by torch's seed.
+
+    Raises:
+        InputError: the start is none that it fits.
+    """
+    KINDS[adapter.kind].attach(model, adapter, names, start)
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
@@ -177,7 +186,8 @@ def apply(folder: Path, start: Path, out: Path, share: float = 1.0) -> None:
         share: of the way from the start, see `interpolate`.
 
     Raises:
-        InputError: the folder holds no adapter, or that of a model with other matrices.
+        InputError: the folder holds no adapter, or that of a model with other matrices, or see
+            `attach`.
     """
     path = folder / CONFIG
     if not path.is_file():
@@ -188,7 +198,7 @@ def apply(folder: Path, start: Path, out: Path, share: float = 1.0) -> None:
         raise InputError(f"{path} is of {config.get('peft_type')}, which no adapter here is")
     adapter = kind.settings(config)
     model = load.causal_lm(start, torch.float32, torch.device("cpu"))
-    attach(model, adapter, targets(adapter, start))
+    attach(model, adapter, targets(adapter, start), start)
     stored = load_file(folder / WEIGHTS)
     into = kind.weights(model)
     wrong = sorted(
@@ -204,6 +214,7 @@ def apply(folder: Path, start: Path, out: Path, share: float = 1.0) -> None:
         interpolate(model, start, share)
     merge(model, start, torch.device("cpu"))
     checkpoint.write(out, weights(model), checkpoint.read_config(start), beside=start)
+    kind.leave(model, start, out)
 
 
 def save(model: CausalLM, adapter: Adapter, names: list[str], out: Path) -> None:

@@ -5,6 +5,7 @@ Source: Hu et al. 2021 (LoRA, arXiv:2106.09685), by the library peft.
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -43,7 +44,7 @@ def settings(config: Mapping[str, Any]) -> LowRank:
     return LowRank(kind="lora", r=config["r"], alpha=config["lora_alpha"], targets=names)
 
 
-def attach(model: CausalLM, adapter: LowRank, names: list[str]) -> None:
+def attach(model: CausalLM, adapter: LowRank, names: list[str], start: Path) -> None:  # noqa: ARG001 - as scales'
     """Freeze a model and put adapters into it, in place; A is drawn from torch's seed."""
     from peft import inject_adapter_in_model
 
@@ -80,6 +81,10 @@ def shrink(model: CausalLM, share: float) -> None:
     """Leave a share of each product, in place."""
     for layer in _layers(model).values():
         layer.lora_B[NAME].weight.mul_(share)
+
+
+def leave(model: CausalLM, start: Path, out: Path) -> None:
+    """Write nothing: what lay beside the start was of weights that are others by now."""
 
 
 def _added(layer: Any, weight: torch.Tensor) -> torch.Tensor:  # noqa: ANN401 - as `product`

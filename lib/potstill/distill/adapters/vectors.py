@@ -12,6 +12,7 @@ arXiv:2312.11420); Liu et al. 2022 (IA3, arXiv:2205.05638), which scales what W 
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -56,7 +57,7 @@ def settings(config: Mapping[str, Any]) -> Vectors:
     return Vectors(kind="vectors", targets=config["target_modules"])
 
 
-def attach(model: CausalLM, adapter: Vectors, names: list[str]) -> None:  # noqa: ARG001 - as lora's
+def attach(model: CausalLM, adapter: Vectors, names: list[str], start: Path) -> None:  # noqa: ARG001 - as scales'
     """Freeze the matrices of a model and give those of some names factors, in place."""
     for parameter in model.parameters():
         parameter.requires_grad_(parameter.ndim == 1)
@@ -95,6 +96,10 @@ def shrink(model: CausalLM, share: float) -> None:
     """Leave a share of what each factor adds to one, in place."""
     for layer in _layers(model).values():
         layer.row_factors.sub_(1).mul_(share).add_(1)
+
+
+def leave(model: CausalLM, start: Path, out: Path) -> None:
+    """Write nothing: what lay beside the start was of weights that are others by now."""
 
 
 def _scaled(layer: Scaled, weight: torch.Tensor) -> torch.Tensor:
