@@ -73,7 +73,12 @@ class Kind(Protocol):
 
 
 KINDS: Registry[Kind] = Registry(
-    "kind of adapter", {name: f"{__name__}.{name}" for name in ("lora", "vectors", "scales")}
+    "kind of adapter",
+    {
+        "lora": "potstill.distill.adapters.lora",
+        "vectors": "potstill.distill.adapters.vectors",
+        "scales": "potstill.distill.adapters.scales",
+    },
 )
 
 
