@@ -8,12 +8,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from potstill import files
-from potstill.compress import mixed
+from potstill.compress import gptq, layers, mixed
+from potstill.compress import importance as method
 from potstill.compress.recipe import Compression
 from potstill.compress.work import Work
 from potstill.errors import InputError
 from potstill.export import build
-from potstill.hints import tensor_types
+from potstill.hints import blocks, tensor_types
 from potstill.loading import load
 from potstill.models import checkpoint
 from potstill.models.gguf_header import read_header
@@ -96,12 +97,43 @@ def test_costs_are_those_of_the_whole_model(family, tiny_checkpoint):
     assert all(one["Q4_0"] > one["Q8_0"] for one in costs.values() if len(one) == 2)
 
 
+def test_costs_are_of_the_codes_that_follow(tiny_checkpoint):
+    """Of GPTQ's codes in the model as it was, where a type has codes; the model is whole again."""
+    model = load.causal_lm(tiny_checkpoint("qwen2"), torch.float32, CPU)
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    kinds = {n: ["Q4_0", "Q8_0"] for n, w in model.named_parameters() if w.ndim == 2}
+    packs = [packing.pack(ROWS)]
+    known = method.measure(model, packs)
+    costs = mixed.measured(model, packs, kinds, known, layers.products(model, packs))
+    nearest = mixed.measured(model, packs, kinds, known)
+    assert costs["model.embed_tokens.weight"] == nearest["model.embed_tokens.weight"]
+    inside = [name for name in costs if ".layers." in name]
+    assert sum(costs[n]["Q4_0"] for n in inside) < 0.7 * sum(nearest[n]["Q4_0"] for n in inside)
+    name = "model.layers.1.mlp.down_proj.weight"
+    with torch.inference_mode():
+        for matrices, product in layers.products(model, packs):
+            if name in matrices:
+                weight, held = (
+                    matrices[name],
+                    gptq.blocks_of(matrices[name], product, "Q4_0", known[name])[1],
+                )
+                break
+        whole = [packs[0].predicting(model.model(**packs[0].inputs).last_hidden_state)]
+        weight.copy_(torch.from_numpy(blocks.values(held, "Q4_0")))
+        whole.append(packs[0].predicting(model.model(**packs[0].inputs).last_hidden_state))
+        was, now = (functional.log_softmax(model.lm_head(state), -1) for state in whole)
+        want = functional.kl_div(now, was, log_target=True, reduction="sum") / len(was)
+        weight.copy_(before[name])
+    assert costs[name]["Q4_0"] == pytest.approx(want.item(), rel=1e-3)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
 @pytest.fixture
 def work(tiny_checkpoint, tokens, tmp_path):
     """Return a function that chooses for a tiny model under a budget."""
 
     def make(num_bytes, family="llama"):
-        method = {"kind": "mixed", "bytes": num_bytes, "types": TYPES}
+        method = {"kind": "mixed", "bytes": num_bytes, "types": TYPES, "codes": "nearest"}
         out = tmp_path / f"out-{num_bytes}"
         (tmp_path / "scratch").mkdir(exist_ok=True)
         recipe = Compression(**COMMON, method=method)

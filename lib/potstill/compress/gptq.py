@@ -20,7 +20,7 @@ import torch
 from potstill.compress import Metrics, grids, layers
 from potstill.compress import importance as method
 from potstill.compress.grids import Grid
-from potstill.compress.recipe import Gptq
+from potstill.compress.recipe import DAMPING, Gptq
 from potstill.compress.second_order import error, factor
 from potstill.compress.work import Work
 from potstill.errors import InputError
@@ -60,10 +60,11 @@ def compress(work: Work) -> Metrics:
             for name, weight in matrices.items():
                 if types[name] not in grids.KINDS:
                     continue
-                found = grids.grid(_array(weight), types[name], known[name])
-                made[name] = found.with_codes(choose(weight, product_XX, found, how.damping))
+                plain, made[name] = blocks_of(
+                    weight, product_XX, types[name], known[name], how.damping
+                )
                 whole = error(weight, torch.zeros_like(weight), product_XX)
-                for which, held in (("plain", found.blocks_Rn), ("made", made[name])):
+                for which, held in (("plain", plain), ("made", made[name])):
                     other = torch.from_numpy(blocks.values(held, types[name])).to(weight)
                     lost[which].append(error(weight, other, product_XX) / whole)
                 weight.copy_(other)  # what was made
@@ -91,6 +92,26 @@ def _types(source: Path, quantisation: str) -> tensor_types.Types:
         for name, shape in checkpoint.shapes(source).items()
         if len(shape) == 2
     }
+
+
+def blocks_of(
+    weight_RX: torch.Tensor,
+    product_XX: torch.Tensor,
+    kind: str,
+    importance_X: np.ndarray | None,
+    damping: float = DAMPING,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a matrix as ggml's blocks, and as the same blocks with codes that undo errors.
+
+    Args:
+        weight_RX: float32.
+        product_XX: see `layers.products`.
+        kind: ggml's name of a type, of `grids.KINDS`.
+        importance_X: see `rounding.quantised`.
+        damping: see `second_order.factor`.
+    """
+    found = grids.grid(_array(weight_RX), kind, importance_X)
+    return found.blocks_Rn, found.with_codes(choose(weight_RX, product_XX, found, damping))
 
 
 def choose(

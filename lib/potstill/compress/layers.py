@@ -3,7 +3,7 @@
 Dimensions: T tokens of a line, X inputs of a matrix, D width.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -11,6 +11,8 @@ import torch
 from potstill.loading.load import CausalLM
 from potstill.tokens.packing import Pack
 
+# matrices that read the same inputs, by name, and the mean of x x^T
+Products = Iterable[tuple[dict[str, torch.Tensor], torch.Tensor]]
 # matrices of a layer that read the same inputs, in the order in which they are used
 GROUPS = (
     ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
@@ -20,9 +22,7 @@ GROUPS = (
 )
 
 
-def products(
-    model: CausalLM, packs: Sequence[Pack]
-) -> Iterator[tuple[dict[str, torch.Tensor], torch.Tensor]]:
+def products(model: CausalLM, packs: Sequence[Pack]) -> Products:
     """Yield matrices that read the same x, by name, and the mean of x x^T over tokens [X, X].
 
     What the caller makes of a matrix, in place, before it asks for the next is what those after it

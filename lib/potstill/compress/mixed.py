@@ -1,11 +1,14 @@
 """Choose a type for every matrix of a GGUF file under a number of bytes, by measured loss.
 
-Each matrix is rounded by itself to the coarsest type that it may have, with the importance of its
-inputs known, and the model runs from there on: KL(whole || rounded) in nats an answer token, on a
-few calibration rows. Of finer types the KL is taken to fall as the squares of the errors do,
-weighed by importance; and that of several matrices to add up. Both hold near zero where errors have
-nothing to do with each other; what all of them do together is measured and stands beside. The
+Each matrix is rounded by itself to the coarsest type that it may have, and the model runs from
+there on: KL(whole || rounded) in nats an answer token, on a few calibration rows. Of finer types
+the KL is taken to fall as the squares of the errors do, weighed by importance; and that of several
+matrices to add up. Both hold near zero where errors have nothing to do with each other. The
 cheapest choice is exact: a small integer program.
+
+Codes that are the nearest, each for itself, err together: what all matrices do is then two to three
+times the sum (docs/facts.md). So costs are of codes that `gptq` chooses, which is to follow. Of
+nearest ones, which can be asked for, what all do together is measured and stands beside.
 
 Sources: Dong et al. 2020 (HAWQ-V2, arXiv:1911.03852: one setting a layer under a budget by the sum
 of its parts, there by curvature); scipy.optimize.milp (HiGHS).
@@ -20,12 +23,12 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from potstill.compress import Metrics, layers
+from potstill.compress import Metrics, gptq, grids, layers
 from potstill.compress import importance as method
 from potstill.compress.recipe import Mixed
 from potstill.compress.work import Work
 from potstill.errors import InputError
-from potstill.hints import importance, tensor_types
+from potstill.hints import blocks, importance, tensor_types
 from potstill.hints.importance import Importance
 from potstill.loading.load import CausalLM
 from potstill.models import checkpoint
@@ -61,19 +64,21 @@ def compress(work: Work) -> Metrics:
         )
     known = method.measure(model, work.packs)
     packs = work.packs[: how.measured_packs]
-    costs = measured(model, packs, kinds, known)
+    products = layers.products(model, work.packs) if how.codes == "gptq" else ()
+    costs = measured(model, packs, kinds, known, products)
     chosen = best(costs, num_bytes, room)
-    together = divergence(model, packs, chosen, known)
     work.link()
     importance.write(work.out, known)
     tensor_types.write(work.out, chosen)
-    return {
+    metrics: Metrics = {
         "budget_bytes": how.bytes,
         "predicted_bytes": sizes.bytes_with(config, chosen, vocabulary),
         "predicted_kl_nats": round(sum(costs[n][kind] for n, kind in chosen.items()), 8),
-        "together_kl_nats": round(together, 8),
         "measured_tokens": sum(len(pack.answers_N) for pack in packs),
     }
+    if how.codes == "nearest":
+        metrics["together_kl_nats"] = round(divergence(model, packs, chosen, known), 8)
+    return metrics
 
 
 def fitting(shape: Sequence[int], types: Sequence[str]) -> list[str]:
@@ -107,31 +112,54 @@ def best(
 
 
 def measured(
-    model: CausalLM, packs: Sequence[Pack], kinds: Mapping[str, Sequence[str]], known: Importance
+    model: CausalLM,
+    packs: Sequence[Pack],
+    kinds: Mapping[str, Sequence[str]],
+    known: Importance,
+    products: layers.Products = (),
 ) -> Costs:
-    """Return what rounding each matrix by itself costs, in nats a token; see the module."""
+    """Return what rounding each matrix by itself costs, in nats a token; see the module.
+
+    Args:
+        model: float32; it has its own weights again at the end.
+        packs: on which KL is measured.
+        kinds: types that each matrix may have.
+        known: how much each input of a matrix is used.
+        products: of the model, for codes of `gptq`; other matrices have the nearest.
+    """
     weights = dict(model.named_parameters())
     tokens = sum(len(pack.answers_N) for pack in packs)
     costs: Costs = {}
     with torch.inference_mode():
-        lost = {
-            name: {kind: _lost(weights[name], kind, known.get(name)) for kind in some}
-            for name, some in kinds.items()
-        }
-        coarsest = {name: max(each, key=each.__getitem__) for name, each in lost.items()}
-        nats = dict.fromkeys(kinds, 0.0)
-        for pack in packs:
-            states = model.model(**pack.inputs, output_hidden_states=True).hidden_states
-            whole_NV = _log_probs(model, pack, states[-1])
-            for name, kind in coarsest.items():
-                layer = int(name.split(".")[2]) if ".layers." in name else None
-                with _rounded(weights[name], kind, known.get(name)):
-                    last_1TD = _from(model, pack, states, layer)
-                    rounded_NV = _log_probs(model, pack, last_1TD)
-                nats[name] += _kl(whole_NV, rounded_NV) / tokens
-    for name, each in lost.items():
-        most = each[coarsest[name]] or 1.0  # nothing is lost: nothing costs
-        costs[name] = {kind: nats[name] * value / most for kind, value in each.items()}
+        states = [model.model(**p.inputs, output_hidden_states=True).hidden_states for p in packs]
+        whole = [
+            _log_probs(model, *each) for each in zip(packs, (s[-1] for s in states), strict=True)
+        ]
+
+        def cost(name: str, product_XX: torch.Tensor | None = None) -> dict[str, float]:
+            weight, importance_X = weights[name], known.get(name)
+            lost: dict[str, float] = {}
+            for kind in kinds[name]:
+                rounded = _round(weight, kind, importance_X)
+                lost[kind] = _lost(weight, rounded, importance_X)
+                if lost[kind] == max(lost.values()):
+                    coarsest, made = kind, rounded
+            if product_XX is not None and coarsest in grids.KINDS:
+                held = gptq.blocks_of(weight, product_XX, coarsest, importance_X)[1]
+                made = torch.from_numpy(blocks.values(held, coarsest))
+            layer = int(name.split(".")[2]) if ".layers." in name else None
+            with _replaced(weight, made):
+                found = [
+                    _log_probs(model, pack, _from(model, pack, own, layer))
+                    for pack, own in zip(packs, states, strict=True)
+                ]
+            nats = sum(map(_kl, whole, found)) / tokens
+            most = lost[coarsest] or 1.0  # nothing is lost: nothing costs
+            return {kind: nats * value / most for kind, value in lost.items()}
+
+        for matrices, product_XX in products:
+            costs |= {name: cost(name, product_XX) for name in matrices}
+        costs |= {name: cost(name) for name in kinds if name not in costs}
     return costs
 
 
@@ -144,7 +172,8 @@ def divergence(
         whole = [_log_probs(model, pack, _from(model, pack, (), None)) for pack in packs]
         with ExitStack() as stack:
             for name, kind in types.items():
-                stack.enter_context(_rounded(weights[name], kind, known.get(name)))
+                made = _round(weights[name], kind, known.get(name))
+                stack.enter_context(_replaced(weights[name], made))
             rounded = [_log_probs(model, pack, _from(model, pack, (), None)) for pack in packs]
     return sum(map(_kl, whole, rounded)) / sum(map(len, whole))
 
@@ -167,9 +196,9 @@ def _kl(whole_NV: torch.Tensor, rounded_NV: torch.Tensor) -> float:
     return functional.kl_div(rounded_NV, whole_NV, log_target=True, reduction="sum").item()
 
 
-def _lost(weight: torch.Tensor, kind: str, known: np.ndarray | None) -> float:
-    """Return the squares of a matrix's errors in a type, weighed by importance."""
-    off = (_round(weight, kind, known).to(weight) - weight.float()).square()
+def _lost(weight: torch.Tensor, rounded: torch.Tensor, known: np.ndarray | None) -> float:
+    """Return the squares of a matrix's errors, weighed by importance."""
+    off = (rounded.to(weight) - weight.float()).square()
     return float((off if known is None else off * torch.from_numpy(known).to(off)).sum())
 
 
@@ -178,10 +207,10 @@ def _round(weight: torch.Tensor, kind: str, known: np.ndarray | None) -> torch.T
 
 
 @contextmanager
-def _rounded(weight: torch.Tensor, kind: str, known: np.ndarray | None) -> Iterator[None]:
-    """Let a matrix be what its type stores of it."""
+def _replaced(weight: torch.Tensor, made: torch.Tensor) -> Iterator[None]:
+    """Let a matrix be another."""
     kept = weight.clone()
-    weight.copy_(_round(weight, kind, known))
+    weight.copy_(made)
     try:
         yield
     finally:

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from potstill.params import Section
 
+DAMPING = 0.01
 GgmlType = Literal[
     "Q4_K", "Q5_K", "Q6_K", "IQ4_XS", "Q4_0", "Q4_1", "IQ4_NL", "Q5_0", "Q5_1", "Q8_0"
 ]
@@ -26,6 +27,8 @@ class Mixed(Section):
     types: list[GgmlType] = Field(
         default=["Q4_K", "Q5_K", "Q6_K", "Q4_0", "IQ4_NL", "Q5_0", "Q8_0"], min_length=1
     )
+    # whose errors are counted: those of `gptq`, which is to follow, or the nearest
+    codes: Literal["gptq", "nearest"] = "gptq"
     measured_packs: Annotated[int, Field(ge=1)] = 1  # of eight calibration rows each
 
 
@@ -36,7 +39,7 @@ class Gptq(Section):
     quantisation: (
         str  # of a GGUF file: q4_0, q4_k_m, ...; stated: as `mixed` chose for the checkpoint
     )
-    damping: Annotated[float, Field(gt=0)] = 0.01  # of an input's mean square, added to each
+    damping: Annotated[float, Field(gt=0)] = DAMPING  # of an input's mean square, added to each
 
 
 class Sparse(Section):
@@ -47,7 +50,7 @@ class Sparse(Section):
     # which: the smallest; those times the size of their inputs; those that others make up for
     way: Literal["magnitude", "wanda", "sparsegpt"]
     of_four: bool = False  # two of each four that follow one another in a row; share is 0.5
-    damping: Annotated[float, Field(gt=0)] = 0.01  # of sparsegpt; see `Gptq`
+    damping: Annotated[float, Field(gt=0)] = DAMPING  # of sparsegpt; see `Gptq`
 
     @model_validator(mode="after")
     def _two_of_four(self) -> "Sparse":
