@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 import torch
-from potstill import files
+from potstill import files, int8
 from potstill.distill import adapters
 from potstill.errors import InputError
 from potstill.logits import caching, live, members
@@ -38,6 +38,7 @@ SETTINGS = {
     "threads": 2,
     "seed": 0,
 }
+ROUNDED = {"quantisation": "int8_channel", "after": 0.5, "min_cosine": 0.5}
 
 
 @pytest.fixture
@@ -247,15 +248,68 @@ def test_a_training_that_is_watched_makes_the_same_bytes(tiny_llama, tokens, log
     assert [row | nothing for row in told] == history
 
 
+def test_rounded_weights_are_measured_watched_and_delivered(tiny_llama, tokens, logits, tmp_path):
+    how = {"alpha": 1.0, "interpolation": 0.7, "qat": ROUNDED}
+    metrics, history = train(tiny_llama, tokens, logits, tmp_path, "qat", **how)
+    plain, other = train(tiny_llama, tokens, logits, tmp_path, "plain", **how | {"qat": None})
+    assert [float(row["lr"]) for row in history] == pytest.approx(
+        [float(row["lr"]) * rate for row, rate in zip(other, (1, 1, 0.1, 0.1), strict=True)]
+    )
+    assert [row["loss"] for row in history[:2]] == [row["loss"] for row in other[:2]]
+    for row, same in zip(history, other, strict=True):
+        assert bool(row["layer_cosine"]) == bool(row["validation_nll"])
+        assert same["layer_cosine"] == ""
+    # before the switch too what is measured is what would be delivered
+    assert history[1]["validation_nll"] != other[1]["validation_nll"]
+    assert 0.99 < float(history[-1]["layer_cosine"]) == metrics["layer_cosine"] < 1 - 1e-9
+    assert "layer_cosine" not in plain
+    loaded, _ = train(tmp_path / "qat", tokens, logits, tmp_path, "loaded", steps=0, qat=ROUNDED)
+    assert float(history[-1]["validation_nll"]) == metrics["validation_nll_nats"]
+    for split in ("validation", "test"):
+        assert loaded[f"{split}_nll_nats"] == metrics[f"{split}_nll_nats"]
+    for weight in checkpoint.read_state(tmp_path / "qat").values():
+        same = weight.ndim == 2 and torch.allclose(weight, int8.rounded(weight), rtol=1e-6, atol=0)
+        assert same == (weight.ndim == 2)
+
+
+def test_a_watched_training_with_rounded_weights_makes_the_same_bytes(
+    tiny_llama, tokens, logits, tmp_path
+):
+    made = set()
+    for every in (0, 1):
+        how = {"alpha": 1.0, "qat": ROUNDED, "evaluate_every": every}
+        train(tiny_llama, tokens, logits, tmp_path, str(every), **how)
+        made.add(files.sha256_tree(tmp_path / str(every)))
+    assert len(made) == 1
+
+
+def test_what_is_quantised_already_is_not_trained_with_rounded_weights(
+    tiny_llama, tokens, logits, tmp_path
+):
+    start = shutil.copytree(tiny_llama, tmp_path / "start")
+    config = checkpoint.read_config(start) | {"quantization_config": {"quant_method": "gptq"}}
+    files.write_json(start / "config.json", config)
+    with pytest.raises(InputError, match=r"quantization_config is .*gptq"):
+        train(start, tokens, logits, tmp_path, "a", alpha=1.0, qat=ROUNDED)
+
+
+def test_layers_that_drift_end_the_stage(tiny_llama, tokens, logits, tmp_path):
+    how = {"alpha": 1.0, "qat": ROUNDED | {"min_cosine": 1 - 1e-12}, "evaluate_every": 0}
+    with pytest.raises(InputError, match=r"^step 4: with rounded weights.*qat\.min_cosine"):
+        train(tiny_llama, tokens, logits, tmp_path, "a", **how)
+    assert not (tmp_path / "a").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
         {},
+        {"qat": ROUNDED},
         {"adapter": {"kind": "lora", "r": 4, "alpha": 8.0}, "evaluate_every": 1, "patience": 2},
         {"adapter": {"kind": "vectors"}, "evaluate_every": 1, "interpolation": 0.5},
     ],
-    ids=["all weights", "lora", "vectors"],
+    ids=["all weights", "rounded", "lora", "vectors"],
 )
 def test_two_processes_make_the_student_of_one(tiny_llama, tokens, logits, tmp_path, changes):
     assert_shared_as_alone(tiny_llama, tokens, logits, tmp_path, **changes)
