@@ -237,7 +237,7 @@ def test_a_training_whose_layers_drift_ends_there(model, tmp_path):
         InputError, match=r"^step 4: .*cosine of 0\.99\d+ .*qat\.min_cosine is 0\.9"
     ):
         learn(model, how, tmp_path)
-    with pytest.raises(InputError, match=r"^step 6: .*lower learning_rate or qat\.rate"):
+    with pytest.raises(InputError, match=r"^step 6: .*lower qat\.rate or learning_rate"):
         qat.deliver(model, ROWS[:3], how)
     model.model.layers[0].mlp.up_proj.weight.data[1, 2] = float("nan")
     found = qat.watch(model, ROWS[:3])

@@ -6,9 +6,12 @@ import shutil
 
 import pytest
 import torch
-from potstill import files, int8
+import yaml
+from potstill import files, int8, runtime
 from potstill.distill import adapters
 from potstill.errors import InputError
+from potstill.export import build
+from potstill.loading import load
 from potstill.logits import caching, live, members
 from potstill.models import checkpoint
 from potstill.tokens import folds
@@ -17,6 +20,7 @@ from transformers import AutoModelForCausalLM
 from stages import cache_logits, distill
 from tests.distill.runs import WIDE, live_signal
 from tests.stages.conftest import chat, pair, tokens_of
+from tests.tiny_project import ROOT
 
 SETTINGS = {
     "start": "pruned",
@@ -270,6 +274,28 @@ def test_rounded_weights_are_measured_watched_and_delivered(tiny_llama, tokens, 
     for weight in checkpoint.read_state(tmp_path / "qat").values():
         same = weight.ndim == 2 and torch.allclose(weight, int8.rounded(weight), rtol=1e-6, atol=0)
         assert same == (weight.ndim == 2)
+
+
+def test_the_presets_student_and_its_control_go_through_the_same_export(
+    tiny_llama, tokens, logits, tmp_path
+):
+    """At the preset's own steps and settings, on tiny rows; the file of kd_qat loses less."""
+    students = yaml.safe_load((ROOT / "presets/qat.yaml").read_text())["students"]
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())["students"]
+    lost, rates = {}, {}
+    ids = [3, 77, 12, 401, 9, 9, 250, 31, 8]
+    for name, settings in {"kd": params["kd"], "kd_qat": students["kd_qat"]}.items():
+        how = settings | {"evaluate_every": 0}
+        _, history = train(tiny_llama, tokens, logits, tmp_path, name, **how)
+        rates[name] = [float(row["lr"]) for row in history]
+        artefact, student = tmp_path / f"{name}-int8_channel", tmp_path / name
+        build.build(student, artefact, format="onnx", quantisation="int8_channel")
+        got = runtime.load(artefact, threads=2, context=64).logits(ids)
+        lost[name] = abs(got - load.ReferenceModel(student, 2).logits(ids)).mean()
+    assert len(rates["kd"]) == len(rates["kd_qat"]) == 16
+    share = [qat / plain for qat, plain in zip(rates["kd_qat"], rates["kd"], strict=True)]
+    assert share == pytest.approx([1.0] * 12 + [0.1] * 4)
+    assert 0 < lost["kd_qat"] < lost["kd"]
 
 
 def test_a_watched_training_with_rounded_weights_makes_the_same_bytes(

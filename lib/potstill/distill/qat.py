@@ -111,8 +111,8 @@ def require(found: Mapping[str, float], recipe: Training, step: int) -> None:
         return
     raise InputError(
         f"step {step}: with rounded weights a layer's outputs have a cosine of {found[COSINE]:.6f} "
-        f"to those with float ones, and qat.min_cosine is {recipe.qat.min_cosine}; the last "
-        "checkpoint is as it was: lower learning_rate or qat.rate, or leave qat out"
+        f"to those with float ones, and qat.min_cosine is {recipe.qat.min_cosine}: lower qat.rate "
+        "or learning_rate if it fell (layer_cosine of the steps before), qat.min_cosine if not"
     )
 
 
