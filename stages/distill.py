@@ -8,11 +8,12 @@ Writes  out         checkpoint of the trained student
         measures_out folder: history.csv has step, tokens, loss, ce, divergence, lr, validation_nll
                     (nats a token; loss of pairs in nats a pair), hidden (distance of matched
                     layers), margin and correct (of pairs), inside_share of inside_n answers,
-                    delivered (1 at the step whose weights are saved);
+                    layer_cosine (of rounded weights to float ones, with qat), delivered (1 at the
+                    step whose weights are saved);
                     validation.jsonl and test.jsonl: id, group, nll_nats, tokens, bytes of each row
         metrics     start, signals, seed, steps, delivered_step, tokens seen, highest learning
-                    rate; on validation and test likelihood (nats a token, bits a byte) and
-                    perplexity with intervals
+                    rate, layer_cosine with qat; on validation and test likelihood (nats a token,
+                    bits a byte) and perplexity with intervals
 """
 
 from pathlib import Path

@@ -50,7 +50,7 @@ def train(folder, scratch, changes, teacher=None, dies_at=None, spoilt=None):
         steps.append(1)
         if ranks.rank() == 1 and len(steps) == dies_at:
             os.kill(os.getpid(), signal.SIGKILL)
-        return {"validation_nll": 1.25}
+        return {"validation_nll": 1.25, "layer_cosine": 1.0}
 
     real = training.batch_loss
 

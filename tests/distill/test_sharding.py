@@ -21,6 +21,7 @@ PLANS = {
     "small passes": {"pass_tokens": 9},
     "adapter": {"adapter": {"kind": "lora", "r": 3, "alpha": 6.0}},
     "vectors": {"adapter": {"kind": "vectors"}},
+    "rounded": {"qat": {"quantisation": "int8_channel", "after": 0.5, "min_cosine": 0.0}},
     "layers": {"signal": "signals/live", "alpha": 0.5, "hidden": {"weight": 0.7}},
     "pairs": {"preference": {"beta": 0.3}, "pass_tokens": 16},
 }
@@ -61,7 +62,7 @@ def test_layers_that_are_computed_twice_give_the_same_bytes(shared):
     assert all(np.array_equal(weights[name], same[name]) for name in weights)
 
 
-@pytest.mark.parametrize("name", ["plain", "layers", "pairs"])
+@pytest.mark.parametrize("name", ["plain", "rounded", "layers", "pairs"])
 def test_a_killed_rank_ends_the_run_and_it_goes_on_to_the_same_bytes(
     tiny_llama, tmp_path, shared, signal, name
 ):

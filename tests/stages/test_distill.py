@@ -6,9 +6,12 @@ import shutil
 
 import pytest
 import torch
-from potstill import files
+import yaml
+from potstill import files, int8, runtime
 from potstill.distill import adapters
 from potstill.errors import InputError
+from potstill.export import build
+from potstill.loading import load
 from potstill.logits import caching, live, members
 from potstill.models import checkpoint
 from potstill.tokens import folds
@@ -17,6 +20,7 @@ from transformers import AutoModelForCausalLM
 from stages import cache_logits, distill
 from tests.distill.runs import WIDE, live_signal
 from tests.stages.conftest import chat, pair, tokens_of
+from tests.tiny_project import ROOT
 
 SETTINGS = {
     "start": "pruned",
@@ -38,6 +42,7 @@ SETTINGS = {
     "threads": 2,
     "seed": 0,
 }
+ROUNDED = {"quantisation": "int8_channel", "after": 0.5, "min_cosine": 0.5}
 
 
 @pytest.fixture
@@ -247,15 +252,90 @@ def test_a_training_that_is_watched_makes_the_same_bytes(tiny_llama, tokens, log
     assert [row | nothing for row in told] == history
 
 
+def test_rounded_weights_are_measured_watched_and_delivered(tiny_llama, tokens, logits, tmp_path):
+    how = {"alpha": 1.0, "interpolation": 0.7, "qat": ROUNDED}
+    metrics, history = train(tiny_llama, tokens, logits, tmp_path, "qat", **how)
+    plain, other = train(tiny_llama, tokens, logits, tmp_path, "plain", **how | {"qat": None})
+    assert [float(row["lr"]) for row in history] == pytest.approx(
+        [float(row["lr"]) * rate for row, rate in zip(other, (1, 1, 0.1, 0.1), strict=True)]
+    )
+    assert [row["loss"] for row in history[:2]] == [row["loss"] for row in other[:2]]
+    for row, same in zip(history, other, strict=True):
+        assert bool(row["layer_cosine"]) == bool(row["validation_nll"])
+        assert same["layer_cosine"] == ""
+    # before the switch too what is measured is what would be delivered
+    assert history[1]["validation_nll"] != other[1]["validation_nll"]
+    assert 0.99 < float(history[-1]["layer_cosine"]) == metrics["layer_cosine"] < 1 - 1e-9
+    assert "layer_cosine" not in plain
+    loaded, _ = train(tmp_path / "qat", tokens, logits, tmp_path, "loaded", steps=0, qat=ROUNDED)
+    assert float(history[-1]["validation_nll"]) == metrics["validation_nll_nats"]
+    for split in ("validation", "test"):
+        assert loaded[f"{split}_nll_nats"] == metrics[f"{split}_nll_nats"]
+    for weight in checkpoint.read_state(tmp_path / "qat").values():
+        same = weight.ndim == 2 and torch.allclose(weight, int8.rounded(weight), rtol=1e-6, atol=0)
+        assert same == (weight.ndim == 2)
+
+
+def test_the_presets_student_and_its_control_go_through_the_same_export(
+    tiny_llama, tokens, logits, tmp_path
+):
+    """At the preset's own steps and settings, on tiny rows; the file of kd_qat loses less."""
+    students = yaml.safe_load((ROOT / "presets/qat.yaml").read_text())["students"]
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())["students"]
+    lost, rates = {}, {}
+    ids = [3, 77, 12, 401, 9, 9, 250, 31, 8]
+    for name, settings in {"kd": params["kd"], "kd_qat": students["kd_qat"]}.items():
+        how = settings | {"evaluate_every": 0}
+        _, history = train(tiny_llama, tokens, logits, tmp_path, name, **how)
+        rates[name] = [float(row["lr"]) for row in history]
+        artefact, student = tmp_path / f"{name}-int8_channel", tmp_path / name
+        build.build(student, artefact, format="onnx", quantisation="int8_channel")
+        got = runtime.load(artefact, threads=2, context=64).logits(ids)
+        lost[name] = abs(got - load.ReferenceModel(student, 2).logits(ids)).mean()
+    assert len(rates["kd"]) == len(rates["kd_qat"]) == 16
+    share = [qat / plain for qat, plain in zip(rates["kd_qat"], rates["kd"], strict=True)]
+    assert share == pytest.approx([1.0] * 12 + [0.1] * 4)
+    assert 0 < lost["kd_qat"] < lost["kd"]
+
+
+def test_a_watched_training_with_rounded_weights_makes_the_same_bytes(
+    tiny_llama, tokens, logits, tmp_path
+):
+    made = set()
+    for every in (0, 1):
+        how = {"alpha": 1.0, "qat": ROUNDED, "evaluate_every": every}
+        train(tiny_llama, tokens, logits, tmp_path, str(every), **how)
+        made.add(files.sha256_tree(tmp_path / str(every)))
+    assert len(made) == 1
+
+
+def test_what_is_quantised_already_is_not_trained_with_rounded_weights(
+    tiny_llama, tokens, logits, tmp_path
+):
+    start = shutil.copytree(tiny_llama, tmp_path / "start")
+    config = checkpoint.read_config(start) | {"quantization_config": {"quant_method": "gptq"}}
+    files.write_json(start / "config.json", config)
+    with pytest.raises(InputError, match=r"quantization_config is .*gptq"):
+        train(start, tokens, logits, tmp_path, "a", alpha=1.0, qat=ROUNDED)
+
+
+def test_layers_that_drift_end_the_stage(tiny_llama, tokens, logits, tmp_path):
+    how = {"alpha": 1.0, "qat": ROUNDED | {"min_cosine": 1 - 1e-12}, "evaluate_every": 0}
+    with pytest.raises(InputError, match=r"^step 4: with rounded weights.*qat\.min_cosine"):
+        train(tiny_llama, tokens, logits, tmp_path, "a", **how)
+    assert not (tmp_path / "a").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
         {},
+        {"qat": ROUNDED},
         {"adapter": {"kind": "lora", "r": 4, "alpha": 8.0}, "evaluate_every": 1, "patience": 2},
         {"adapter": {"kind": "vectors"}, "evaluate_every": 1, "interpolation": 0.5},
     ],
-    ids=["all weights", "lora", "vectors"],
+    ids=["all weights", "rounded", "lora", "vectors"],
 )
 def test_two_processes_make_the_student_of_one(tiny_llama, tokens, logits, tmp_path, changes):
     assert_shared_as_alone(tiny_llama, tokens, logits, tmp_path, **changes)

@@ -254,6 +254,7 @@ def test_tasks_without_tests_leave_nothing_to_ask(tiny_llama, tokens, tmp_path):
         ({"objective": "cross_entropy"}, "need a teacher: "),
         ({"processes": 2}, "set processes to 1"),
         ({"patience": 2, "evaluate_every": 1}, "phases and patience"),
+        ({"qat": {"quantisation": "int8_channel"}}, "leave qat out, and train another student"),
         ({"sampling_temperature": 0.0}, "greater than 0"),
         ({"refresh_every": 0}, "greater than or equal to 1"),
     ],

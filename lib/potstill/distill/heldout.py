@@ -58,6 +58,11 @@ class Heldout:
         watch = inside.watch(ask, splits["validation"], chat, batch_rows)
         return cls(splits, chat, batch_rows, watch)
 
+    @property
+    def first(self) -> Sequence[Example]:
+        """Rows of validation that are few enough to be read at a time."""
+        return self.splits["validation"][: self.batch_rows]
+
     def look(self, model: CausalLM) -> dict[str, float]:
         """Return what is told of a model while it is trained."""
         loss = likelihood.nll(self._measure(model, "validation")).value

@@ -11,6 +11,7 @@ COLUMNS = (
     *("margin", "correct"),  # of pairs
     *("staleness", "answer_length", "cut_share", "passed_share", "accepted_share"),  # its answers
     *("inside_share", "inside_n"),  # where `inside` is set
+    "layer_cosine",  # where `qat` is set
     "delivered",  # 1 at the step whose weights are saved
 )
 

@@ -94,6 +94,17 @@ class Inside(Section):
         return name
 
 
+class Qat(Section):
+    """Training with weights as an export rounds them (quantisation-aware), see `distill.qat`."""
+
+    quantisation: Literal["int8_channel"]  # of `export.onnx`
+    # Share of the steps after which it begins; the last step has it always
+    after: Annotated[float, Field(ge=0, lt=1)] = 0.8
+    rate: Annotated[float, Field(gt=0)] = 0.1  # of the learning rate, from there on
+    # Least cosine of a layer's outputs to those with float weights; the training ends below it.
+    min_cosine: Annotated[float, Field(ge=0, lt=1)] = 0.999
+
+
 class Training(Section):
     """How a model is trained on the labels of the data set: `training` with `adapt_teacher`."""
 
@@ -124,6 +135,7 @@ class Training(Section):
     keep_zeros: bool = False  # a matrix's weights that are 0 at the start stay 0: `compress.sparse`
     # How far from the start to what was trained the delivered weights lie; 1: as trained
     interpolation: Annotated[float, Field(gt=0, le=1)] = 1.0
+    qat: Qat | None = None  # the last part with rounded weights; None: float weights, none rounded
     # One after another, with one optimiser; each has its own warm-up and cosine.
     phases: Annotated[list[Phase], Field(min_length=1)] | None = None
 
@@ -143,6 +155,19 @@ class Training(Section):
         if self.keep_zeros and self.adapter:
             raise ValueError(
                 "an adapter is added to a matrix's zeros as well: leave one of the two out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _rounded(self) -> Self:
+        if self.qat and self.adapter:
+            raise ValueError(
+                "qat trains the weights that are rounded, and an adapter freezes them: leave one "
+                "of the two out"
+            )
+        if self.qat and self.patience:
+            raise ValueError(
+                "patience might end the training before qat begins: leave one of the two out"
             )
         return self
 

@@ -14,6 +14,7 @@ from potstill.distill import (
     optimisers,
     phases,
     preference,
+    qat,
     ranks,
     stopping,
     training,
@@ -126,7 +127,9 @@ def train(
 
         def look() -> dict[str, float]:
             assert made is not None  # on rank 0, which alone looks
-            return heldout.look(made)
+            found = qat.watch(made, heldout.first) if recipe.qat else {}
+            with qat.rounded(made, on=recipe.qat is not None):
+                return heldout.look(made) | found
 
         found = ranks.agreed(look)
         begin.go_on(model, made)
@@ -139,11 +142,12 @@ def train(
     if made is None:  # rank 0 has it, and from here on the threads of all
         return {}
     torch.set_num_threads(recipe.threads)
+    watched = qat.deliver(made, heldout.first, recipe) if recipe.qat and history else {}
     measured = heldout.write(made, measures_out)
     best = stopping.delivered(history, recipe)
     if history:
         delivered = {"validation_nll": measured["validation_nll_nats"], **heldout.watch(made)}
-        history[best - 1] |= {**delivered, "delivered": 1}
+        history[best - 1] |= {**delivered, **watched, "delivered": 1}
     histories.write(measures_out, history)
     begin.save(made, out, np.unique(examples.folds(rows)).tolist() if recipe.steps else [])
     rates = [optimisers.peak_rate(each, num_trained) for each in phases.recipes(recipe)]
@@ -152,11 +156,12 @@ def train(
         "delivered_step": best,
         "num_tokens": int(history[-1]["tokens"]) if history else 0,
         "train_loss_last": round(history[-1]["loss"], 6) if history else 0.0,
-        "learning_rate": max(rates) if history else 0.0,
+        "learning_rate": max(rates) * qat.rate(recipe, 0) if history else 0.0,
         "num_trained": num_trained,
         "num_parameters": checkpoint.count_parameters(out),
         **{f"rows_rejected_{reason}": count for reason, count in rejected.items()},
         **measured,
+        **watched,
     }
 
 

@@ -15,7 +15,7 @@ from typing import Protocol
 import torch
 
 from potstill import progress
-from potstill.distill import checkpoints, optimisers, phases, ranks, sharding, stopping
+from potstill.distill import checkpoints, optimisers, phases, qat, ranks, sharding, stopping
 from potstill.distill.hidden import Matching
 from potstill.distill.objective import LossSums, Objective, Spoken
 from potstill.distill.objectives.tokens import Signal
@@ -112,7 +112,8 @@ def train(
         dtype: of matrix products; bfloat16 runs under autocast.
         scratch: folder for checkpoints; a later call with the same folder goes on from them.
         evaluate: returns what is measured of the model on validation: validation_nll in nats a
-            token, and what else becomes a column. It must leave the weights as they are.
+            token, and what else becomes a column; with `qat` what `qat.watch` returns. It must
+            leave the weights as they are.
         feed: makes the rows of each step out of these; None takes them as they are.
 
     Returns:
@@ -123,7 +124,7 @@ def train(
 
     Raises:
         InputError: a loss or a gradient is no number, a phase has no rows, a checkpoint cannot be
-            written, or the best one is damaged.
+            written, the best one is damaged, or see `qat.require`.
     """
     num_trained = sum(p.numel() for p in checkpoints.trained(model).values())
     loss.attach(model)
@@ -147,7 +148,7 @@ def train(
         for step in range(first, recipe.steps):
             if stopping.is_over(history, recipe):
                 break
-            rate = phases.at(parts, step).rate(step, num_trained)
+            rate = phases.at(parts, step).rate(step, num_trained) * qat.rate(recipe, step)
             optimisers.set_rate(optimiser, rate)
             torch.manual_seed(_seed_of(recipe, step))
             read = feed.rows(step, model) if feed else next(stream)
@@ -157,6 +158,7 @@ def train(
             if stopping.is_evaluated(recipe, step + 1):
                 loss.detach(model)
                 row |= evaluate(model)
+                qat.require(row, recipe, step + 1)
                 loss.attach(model)
                 model.train()
             history.append({"step": step + 1, "tokens": tokens, "lr": rate, **row})
@@ -204,11 +206,12 @@ def _step(
     total = loss.total(rows)
     num_tokens = sum(read.num_answer_tokens for row in rows for read in loss.read(row))
     sums: dict[str, float] = {}
-    for part, counts in sharding.passes(rows, recipe.pass_tokens, loss.read):
-        found = compute(part)
-        (found["loss"] / total * counts).backward()
-        for name, summed in found.items():
-            sums[name] = sums.get(name, 0.0) + summed.item() / total * counts
+    with qat.rounded(model, on=qat.is_on(recipe, step)):
+        for part, counts in sharding.passes(rows, recipe.pass_tokens, loss.read):
+            found = compute(part)
+            (found["loss"] / total * counts).backward()
+            for name, summed in found.items():
+                sums[name] = sums.get(name, 0.0) + summed.item() / total * counts
     if recipe.keep_zeros:
         _keep_zeros(model)
     sums = sharding.summed(sums)

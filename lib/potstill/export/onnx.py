@@ -7,7 +7,9 @@ The tied embedding is stored once: the graph reads its columns for the embedding
 it for the logits. In `int8`, weights of matrix products are 8-bit integers with one scale for each
 32 of a row, activations are quantised at run time in the same blocks, and the embedding is read
 from the head's 8-bit matrix. Blocks, because one scale for a whole tensor of activations
-(`quantize_dynamic`) is set by SmolLM2's few outliers: see docs/facts.md.
+(`quantize_dynamic`) is set by SmolLM2's few outliers: see docs/facts.md. In `int8_channel` all
+blocks of a row have the row's scale (`potstill.int8`), which is what `training.qat` trains for; the
+rest is as in `int8`, the file's size too.
 
 Source of the scheme: onnxruntime.quantization.matmul_nbits_quantizer (operator MatMulNBits).
 """
@@ -15,6 +17,7 @@ Source of the scheme: onnxruntime.quantization.matmul_nbits_quantizer (operator 
 import logging
 import tempfile
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +25,14 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from potstill import int8
 from potstill.export import decoder
 
-QUANTISATIONS = ("fp32", "int8")
+QUANTISATIONS = ("fp32", "int8", "int8_channel")
 MODEL_FILE = "model.onnx"
 OPSET = 18
 BLOCK = 32
+ZERO = 128  # the code of 0 in MatMulNBits, where nothing else is stated
 INT8_ACTIVATIONS = 4  # MatMulNBits' accuracy_level: integer products on machines without fp16
 
 
@@ -43,7 +48,7 @@ def export(checkpoint: Path, out: Path, *, quantisation: str) -> None:
         with tempfile.TemporaryDirectory() as folder:
             whole = Path(folder) / MODEL_FILE
             _trace(checkpoint, whole)
-            _quantise(whole, out / MODEL_FILE)
+            _quantise(whole, out / MODEL_FILE, by_channel=quantisation == "int8_channel")
     onnx.checker.check_model(str(out / MODEL_FILE))
 
 
@@ -87,7 +92,7 @@ def _names(prefix: str, layers: int) -> list[str]:
     return [f"{prefix}.{n}.{part}" for n in range(layers) for part in ("key", "value")]
 
 
-def _quantise(whole: Path, path: Path) -> None:
+def _quantise(whole: Path, path: Path, *, by_channel: bool) -> None:
     from onnxruntime.quantization.matmul_nbits_quantizer import (
         DefaultWeightOnlyQuantConfig,
         MatMulNBitsQuantizer,
@@ -98,10 +103,34 @@ def _quantise(whole: Path, path: Path) -> None:
     )
     logging.getLogger("onnxruntime.quantization").setLevel(logging.WARNING)  # a line a node
     quantiser = MatMulNBitsQuantizer(onnx.load(str(whole)), algo_config=config)
+    floats = {tensor.name: tensor for tensor in quantiser.model.model.graph.initializer}
     quantiser.process()
     model = quantiser.model.model
+    if by_channel:
+        _one_scale_a_channel(model.graph, floats)
     _share_embedding(model.graph)
     onnx.save(model, str(path))
+
+
+def _one_scale_a_channel(graph: onnx.GraphProto, floats: Mapping[str, onnx.TensorProto]) -> None:
+    """Put the integers and scales of `potstill.int8` into the blocks of each 8-bit matrix.
+
+    The matrices are [I, O] as floats; their blocks are [O, I / 32, 32], counted from ZERO, and the
+    last of a row is padded with it.
+    """
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    for name, tensor in floats.items():
+        if f"{name}_Q8" not in stored:
+            continue
+        weight_IO = torch.from_numpy(numpy_helper.to_array(tensor).copy())
+        integer_OI, scale_O = int8.integers(weight_IO.T.contiguous())
+        blocks, scales = stored[f"{name}_Q8"], stored[f"{name}_scales"]
+        outputs, num_blocks, _ = blocks.dims
+        codes_OX = np.full((outputs, num_blocks * BLOCK), ZERO, np.uint8)
+        codes_OX[:, : integer_OI.shape[1]] = integer_OI.numpy().astype(np.int16) + ZERO
+        spread_OB = np.repeat(scale_O.numpy()[:, None], num_blocks, axis=1)
+        for old, new in ((blocks, codes_OX), (scales, spread_OB)):
+            old.CopyFrom(numpy_helper.from_array(new.reshape(tuple(old.dims)), old.name))
 
 
 def _share_embedding(graph: onnx.GraphProto) -> None:
@@ -123,7 +152,7 @@ def _share_embedding(graph: onnx.GraphProto) -> None:
         return
     ids, width = gather.input[1], stored[name].dims[0]
     constants = {
-        "embedding_middle": np.array(128, np.float32),
+        "embedding_middle": np.array(ZERO, np.float32),
         "embedding_last": np.array([-1], np.int64),
         "embedding_flat": np.array([0, -1], np.int64),
         "embedding_start": np.array([0], np.int64),

@@ -87,6 +87,11 @@ class OnPolicy(Training):
             )
         if self.phases or self.patience:
             raise ValueError("phases and patience are for rows that are there before: leave them")
+        if self.qat:
+            raise ValueError(
+                "what answers is rounded in its own way: leave qat out, and train another student "
+                "with it that starts from this one"
+            )
         if self.processes > 1:
             raise ValueError("one process trains on its own answers: set processes to 1")
         return self
