@@ -25,6 +25,7 @@ from onnx import TensorProto, helper, numpy_helper
 from potstill.export import decoder
 
 QUANTISATIONS = ("fp32", "int8")
+CACHES = ()  # the graph has keys and values as inputs, in float32
 MODEL_FILE = "model.onnx"
 OPSET = 18
 BLOCK = 32
