@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -57,14 +57,13 @@ def held_out(path: Path, chat: ChatTokenizer) -> list[Text]:
 
 def long_texts(chat: ChatTokenizer, count: int, length: int) -> Iterator[Text]:
     """Yield parts of the beginnings of modules that are long enough, by name."""
-    for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
-        ids = chat.encode(path.read_text(encoding="utf-8"))
-        if len(ids) > length and count:
-            count -= 1
-            bounds = np.linspace(0, length - 1, PARTS + 1).astype(int).tolist()
-            for start, end in pairwise(bounds):
-                name = f"ids {start} to {end} of {length}"
-                yield Text(name, path.name, ids[:length], list(range(start, end)))
+    modules = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
+    encoded = ((path.name, chat.encode(path.read_text(encoding="utf-8"))) for path in modules)
+    enough = ((name, ids[:length]) for name, ids in encoded if len(ids) > length)
+    bounds = np.linspace(0, length - 1, PARTS + 1).astype(int).tolist()
+    for module, ids in islice(enough, count):
+        for start, end in pairwise(bounds):
+            yield Text(f"ids {start} to {end} of {length}", module, ids, list(range(start, end)))
 
 
 def read(artefact: Path, ids: Sequence[Sequence[int]]) -> Iterator[np.ndarray]:
