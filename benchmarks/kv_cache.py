@@ -30,7 +30,7 @@ from potstill.runtime import artifact, llama_cache
 from potstill.tokens import table
 
 KINDS = list(llama_cache.TYPES)  # float16 first
-THREADS, GENERATED, REPEATS, SHORT = 2, 64, 3, 64
+THREADS, GENERATED, REPEATS, SHORT = 2, 64, 2, 64
 PARTS = 4  # of a long text, in which losses are told apart
 WHAT = {"tokens_per_s_p50": "tokens/s", "ttft_ms_p50": "ms", "peak_rss_mb": "MB"}
 
