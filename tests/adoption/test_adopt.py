@@ -6,6 +6,7 @@ The ONNX graphs of optimum are imitated: ours with `position_ids` and a cache in
 import io
 import json
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,38 @@ def test_a_file_without_a_chat_template_is_adopted_and_it_is_said(base_model, tm
     model = runtime.load(tmp_path / "a")
     assert len(model.generate([Request(IDS, 3)])[0].ids) <= 3
     model.close()
+
+
+@pytest.mark.parametrize("cache", ["q8_0", "q4_0"])
+def test_a_cache_is_stated_for_the_same_file(tiny_gguf, tmp_path, monkeypatch, cache):
+    monkeypatch.chdir(tmp_path)
+    source = tiny_gguf("qwen3", "f16") / "model.gguf"
+    assert main(["adopt", str(source), "--out", "plain"]) == 0
+    assert main(["adopt", str(source), "--out", "a", "--cache", cache]) == 0
+    plain, got = artifact.read(Path("plain")), artifact.verify(Path("a"))
+    assert got == plain | {"quantisation": f"f16_cache_{cache}", "cache": cache}
+    logits = []
+    for name in ("plain", "a"):
+        with closing(runtime.load(Path(name))) as model:
+            logits.append(model.logits(IDS * 8))
+    assert 0 < abs(logits[0] - logits[1]).max() < abs(logits[0]).max()
+
+
+@pytest.mark.parametrize("form", ["gguf", "onnx"])
+def test_a_cache_that_cannot_be_is_refused_and_nothing_is_there(
+    tiny_gguf, tiny_llama, tmp_path, form
+):
+    source = tiny_gguf("llama", "f16") / "model.gguf"
+    if form == "onnx":
+        source = tmp_path / "stranger"
+        build.build(tiny_llama, source, format="onnx", quantisation="fp32")
+        (source / "artifact.json").unlink()
+        shutil.copy(tiny_llama / "config.json", source)
+    reason = {"gguf": "not whole blocks of 32", "onnx": "an ONNX graph has its own"}[form]
+    with pytest.raises(InputError, match=reason) as caught:
+        adopt.adopt(source, tmp_path / "a", "q8_0")
+    assert "partial" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir() if path != source] == []
 
 
 GEMMA = Path(trl.__file__).parent / "chat_templates/gemma.jinja"  # refuses a system's message

@@ -268,6 +268,12 @@ def at(path, value):
         ("export/kd-f16", None, "compare.baseline is 'kd-f16', which `export` does not have"),
         ("export/kd-f16/format", "ggfu", "export.kd-f16.format is 'ggfu'; .*did you mean gguf"),
         ("export/kd-f16/quantisation", "q8", "export.kd-f16.quantisation is .*did you mean q8_0"),
+        (
+            "export/kd-f16/quantisation",
+            "f16_cache_q8",
+            "export.kd-f16.quant.*cache allowed: q4_0, q8",
+        ),
+        ("export/kd-onnx_int8/quantisation", "int8_cache_q8_0", "no cache can be stated for onnx"),
         ("export/kd-f16/checkpoint", "students/kdd", "checkpoint is 'students/kdd'.*students/kd"),
         ("export/kd-f16/checkpoint", "starts/pruned", "teacher_adapted and students/NAME can be"),
         ("export/kd-f16/tasks", {"kata": 1}, "export.kd-f16.tasks: unknown .*did you mean katas"),

@@ -116,6 +116,13 @@ def other_artefact(artefact, tmp_path):
     return command(copy, "mbpp")
 
 
+def other_cache(artefact, tmp_path):
+    copy = shutil.copytree(artefact, tmp_path / "b")
+    stated = {"quantisation": "f16_cache_f16", "cache": "f16"}  # the files are the same
+    files.write_json(copy / "artifact.json", files.read_json(copy / "artifact.json") | stated)
+    return command(copy, "mbpp")
+
+
 def other_file(artefact, tmp_path):
     """Change a test of one problem: neither its id nor the path of the file."""
     path = tmp_path / "mbpp.jsonl"
@@ -123,7 +130,7 @@ def other_file(artefact, tmp_path):
     return command(artefact, "mbpp")
 
 
-@pytest.mark.parametrize("changed", [other_cap, other_artefact, other_file])
+@pytest.mark.parametrize("changed", [other_cap, other_artefact, other_cache, other_file])
 def test_what_was_finished_counts_only_under_what_decided_it(
     artefact, tmp_path, capsys, uncut, counted, changed
 ):

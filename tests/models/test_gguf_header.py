@@ -91,6 +91,7 @@ def test_the_files_of_every_family_pass(case, tiny_checkpoint, tmp_path):
         (b"ggml.scores", b"ggml.scorez", "ggml.scores is missing"),
         (KIND + b"llama", KIND + b"lla5a", "tokenizer.ggml.model is 'lla5a'"),
         (b"llama.attention.key_length", b"llama.attention.key_lengsh", "width 64, heads 48"),
+        (b"value_length\x04\0\0\0", b"value_length\x05\0\0\0", "value_length is .*another type"),
     ],
 )  # fmt: skip
 def test_what_llama_cpp_would_not_survive_is_refused(tiny_checkpoint, tmp_path, old, new, reason):

@@ -109,7 +109,9 @@ def test_long_prompts_are_read_in_parts(tiny_gguf, monkeypatch):
 def read_all(model, prompts, *, shares):
     """Return the logits behind each prompt, read in turn by three slots, and the ids computed."""
     cuts = prefixes.cuts(prompts)
-    decoder = Decoder(model._model, threads=2, length=700, num_slots=3, shares=shares)
+    decoder = Decoder(
+        model._model, threads=2, length=700, num_slots=3, shares=shares, cache=model._cache
+    )
     with closing(decoder):
         rows = []
         for place, ids in enumerate(prompts):

@@ -97,7 +97,7 @@ def test_answers_behind_a_shared_beginning_are_those_alone(kind, tiny_llama, tmp
     describe, layer, shares = KINDS[kind]
     path = write(tmp_path / "m.gguf", tiny_llama, kind, 509, describe, layer)
     if kind == "mamba":  # its header lacks what attention needs, which is refused
-        monkeypatch.setattr(gguf_header, "check_model", lambda _: None)
+        monkeypatch.setattr(gguf_header, "check_model", gguf_header.read_header)
     num_read = []
     close = Decoder.close
     monkeypatch.setattr(

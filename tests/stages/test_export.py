@@ -101,8 +101,17 @@ def test_a_runtime_that_is_missing_is_not_run(tiny_llama, recorded, tmp_path, mo
 
 @pytest.mark.parametrize(
     ("form", "quantisation", "message"),
-    [("ggfu", "f16", "did you mean gguf"), ("gguf", "q8", "did you mean q8_0")],
+    [
+        ("ggfu", "f16", "did you mean gguf"),
+        ("gguf", "q8", "did you mean q8_0"),
+        ("onnx", "fp32_cache_q8_0", "take fp32"),
+    ],
 )
 def test_unknown_names_are_refused(tiny_llama, recorded, tmp_path, form, quantisation, message):
     with pytest.raises(InputError, match=message):
         run(tiny_llama, recorded, tmp_path / "a", form, quantisation)
+
+
+def test_a_cache_that_heads_of_16_do_not_fit_stops_the_export(tiny_llama, recorded, tmp_path):
+    with pytest.raises(InputError, match="not whole blocks of 32, as a cache in q4_0 takes them"):
+        run(tiny_llama, recorded, tmp_path / "a", "gguf", "f16_cache_q4_0")

@@ -6,27 +6,30 @@ was made of.
 """
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
-from potstill import files
+from potstill import files, runtime
 from potstill.errors import InputError
 from potstill.models import checkpoint
 from potstill.runtime import artifact
 
 
-def adopt(source: Path, out: Path) -> list[str]:
+def adopt(source: Path, out: Path, cache: str | None = None) -> list[str]:
     """Write the artefact of `source` into the new folder `out`; it is there whole or not at all.
 
     Args:
         source: a GGUF file, a folder with model.onnx, config.json (or genai_config.json) and a
             tokenizer, or a Hugging Face checkpoint folder (which needs the pipeline's packages).
         out: the folder to make.
+        cache: what llama.cpp shall keep keys and values in; see `potstill.export.split`.
 
     Returns:
         Notes for the user, one line each: linked or copied, what the artefact lacks.
 
     Raises:
-        InputError: `source` is none of these, is damaged or cannot be run, or `out` exists.
+        InputError: `source` is none of these, is damaged or cannot be run, or not with that cache,
+            or `out` exists.
         MissingPackageError: a package that this needs is not installed.
     """
     bring = _kind(source)
@@ -37,6 +40,8 @@ def adopt(source: Path, out: Path) -> list[str]:
     partial.mkdir(parents=True)
     try:
         notes = bring(source, partial)
+        if cache:
+            _state(cache, partial)
         template = artifact.read(partial)["chat_template"]
         files.publish(partial, out)
     except BaseException:
@@ -75,6 +80,15 @@ def _kind(source: Path) -> Callable[[Path, Path], list[str]]:
         f"{source} holds neither model.onnx nor {checkpoint.WEIGHTS}; allowed: a GGUF file, an "
         "ONNX folder as optimum or onnxruntime-genai writes it, a Hugging Face checkpoint"
     )
+
+
+def _state(cache: str, out: Path) -> None:
+    """Write the cache into artifact.json, and try whether the runtime can have it."""
+    made = artifact.read(out)
+    made |= {"quantisation": f"{made['quantisation']}_cache_{cache}", "cache": cache}
+    files.write_json(out / artifact.NAME, made)
+    with closing(runtime.load(out, threads=1, context=1)):
+        pass
 
 
 def _export(source: Path, out: Path) -> list[str]:

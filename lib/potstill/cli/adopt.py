@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from potstill.adoption import adopt
+from potstill.export import FORMATS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,6 +15,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="the artefact's folder (default: adopted/NAME)"
+    )
+    parser.add_argument(
+        "--cache",
+        choices=FORMATS.constant("gguf", "CACHES"),
+        help="keep keys and values of a GGUF model in blocks of 8 or 4 bits instead of float16",
     )
 
 
@@ -25,7 +31,7 @@ def main(args: argparse.Namespace) -> int:
     """
     source = args.source.resolve()
     out = args.out or Path("adopted") / (source.stem if source.is_file() else source.name)
-    for note in adopt.adopt(args.source, out):
+    for note in adopt.adopt(args.source, out, args.cache):
         sys.stderr.write(f"{note}\n")
     sys.stdout.write(f"{out}\n")
     return 0

@@ -11,6 +11,7 @@ from typing import Any
 
 from potstill.cli import signals
 from potstill.cli.pipeline import Instance, Place
+from potstill.errors import InputError
 from potstill.params import closest, section
 
 Tree = dict[str, Any]
@@ -109,15 +110,18 @@ def _twice(tree: Tree) -> Iterator[str]:
 
 
 def _exports(tree: Tree) -> Iterator[str]:
-    from potstill.export import FORMATS
+    from potstill.export import FORMATS, split
 
     for name, variant in section(tree, "export").items():
         where = f"params.yaml: export.{name}"
-        form, quantisation = variant.get("format"), variant.get("quantisation")
+        form = variant.get("format")
         if form not in FORMATS:
             yield f"{where}.format is {form!r}; {closest(str(form), FORMATS)}"
-        elif quantisation not in (known := FORMATS.constant(form, "QUANTISATIONS")):
-            yield f"{where}.quantisation is {quantisation!r}; {closest(str(quantisation), known)}"
+        else:
+            try:
+                split(form, str(variant.get("quantisation")))
+            except InputError as error:
+                yield f"{where}.{error}"
         checkpoint = str(variant.get("checkpoint"))
         if checkpoint != "teacher_adapted" and not checkpoint.startswith("students/"):
             yield (

@@ -97,11 +97,12 @@ def main(args: argparse.Namespace) -> int:
     kept = out.parent / f".{out.name}.scratch"
     kept.mkdir(parents=True, exist_ok=True)
     with Lock(kept, busy=f"another `potstill score` writes {out}: wait, or name another --out"):
-        key = [description["files"], how.model_dump(), messages]
+        artefact = {key: description[key] for key in ("format", "quantisation", "files")}
+        key = [artefact, how.model_dump(), messages]
         scores = _score(args.artefact, asked, how, kept, files.to_json(key), messages)
         metrics = rates.summary(scores)
         about = {
-            "artefact": {key: description[key] for key in ("format", "quantisation", "files")},
+            "artefact": artefact,
             "settings": how.model_dump(),
             "prompt": messages or None,  # null: each task's own
             "potstill_version": potstill.__version__,

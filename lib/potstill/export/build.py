@@ -7,10 +7,9 @@ from typing import Any
 import potstill
 from potstill import files
 from potstill.errors import InputError
-from potstill.export import FORMATS
+from potstill.export import FORMATS, split
 from potstill.models import checkpoint as checkpoints
 from potstill.models.chat import ChatTokenizer
-from potstill.params import closest
 from potstill.runtime import artifact
 
 
@@ -21,22 +20,18 @@ def build(checkpoint: Path, out: Path, *, format: str, quantisation: str) -> dic
         checkpoint: a Hugging Face folder with a tokenizer and a chat template.
         out: the artefact's folder, absent or empty; the caller publishes it.
         format: a name in `potstill.export.FORMATS`.
-        quantisation: a name in that format's QUANTISATIONS.
+        quantisation: as `potstill.export.split` takes it.
 
     Raises:
         InputError: unknown format or quantisation, `out` holds files, or the format cannot carry
             this checkpoint.
     """
     module = FORMATS[format]
-    if quantisation not in module.QUANTISATIONS:
-        raise InputError(
-            f"format {format} has no quantisation {quantisation!r}; "
-            f"{closest(quantisation, module.QUANTISATIONS)}"
-        )
+    weights, cache = split(format, quantisation)
     out.mkdir(parents=True, exist_ok=True)
     if any(out.iterdir()):
         raise InputError(f"{out} is not empty: delete it, an artefact describes all its files")
-    extra = module.export(checkpoint, out, quantisation=quantisation)
+    extra = module.export(checkpoint, out, quantisation=weights)
     for name in checkpoints.TOKENIZER_FILES:
         if (checkpoint / name).exists():
             shutil.copyfile(checkpoint / name, out / name)
@@ -58,6 +53,7 @@ def build(checkpoint: Path, out: Path, *, format: str, quantisation: str) -> dic
         "num_parameters": checkpoints.count_parameters(checkpoint),
         "potstill_version": potstill.__version__,
         **_describe_model(checkpoint),
+        **({"cache": cache} if cache else {}),
         **(extra or {}),
     }
     files.write_json(out / artifact.NAME, description)

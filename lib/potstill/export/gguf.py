@@ -38,6 +38,7 @@ MODEL_FILE = "model.gguf"
 QUANTISATIONS = ("f16", "bf16", "q8_0", "q6_k", "q5_k_m", "q4_k_m", "q4_0", "iq4_nl", "iq4_xs",
                  "q4_k_m_head_q5_0", "stated")  # fmt: skip
 PLAIN = ("f16", "bf16")  # each number for itself
+CACHES = ("q8_0", "q4_0")  # what llama.cpp may keep keys and values in instead of float16
 STOCK = tuple(name for name in QUANTISATIONS if name != stated.STATED)  # llama.cpp's own mixtures
 EMBEDDING = "token_embd.weight"
 

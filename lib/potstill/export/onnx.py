@@ -29,6 +29,7 @@ from potstill import int8
 from potstill.export import decoder
 
 QUANTISATIONS = ("fp32", "int8", "int8_channel")
+CACHES = ()  # the graph has keys and values as inputs, in float32
 MODEL_FILE = "model.onnx"
 OPSET = 18
 BLOCK = 32

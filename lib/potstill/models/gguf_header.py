@@ -219,7 +219,9 @@ def _check_settings(header: Header) -> None:
     }
     sizes = ("block_count", "context_length", "embedding_length", "feed_forward_length",
              "attention.head_count", "attention.head_count_kv")  # fmt: skip
-    wanted |= {f"{family}.{name}": (GGUFValueType.UINT32,) for name in sizes}
+    own = ("attention.key_length", "attention.value_length")  # of a head, where it is stated
+    stated = [name for name in own if f"{family}.{name}" in fields]
+    wanted |= {f"{family}.{name}": (GGUFValueType.UINT32,) for name in (*sizes, *stated)}
     for key, kind in wanted.items():
         if kinds.get(key) != kind:
             raise ValueError(f"{key} is missing or of another type")

@@ -8,18 +8,18 @@ Source: llama.cpp, `include/llama.h` and `examples/parallel`.
 """
 
 import ctypes
+import functools
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from potstill.errors import InputError
 from potstill.models import gguf_header
-from potstill.runtime import artifact, prefixes
+from potstill.runtime import artifact, llama_cache, prefixes
 from potstill.runtime.base import Capabilities, Done
 from potstill.runtime.constraint import Constraints
 from potstill.runtime.llama_decoder import BATCH, Decoder
@@ -46,7 +46,8 @@ def load(artefact: Path, *, threads: int, context: int) -> "LlamaCpp":
     """Load a GGUF artefact; see `potstill.runtime.load`, which verifies it first.
 
     Raises:
-        InputError: the model file is damaged, or llama.cpp refuses it.
+        InputError: the model file is damaged, llama.cpp refuses it, or it cannot have the cache
+            that artifact.json states.
     """
     description = artifact.read(artefact)
     return LlamaCpp(
@@ -54,6 +55,7 @@ def load(artefact: Path, *, threads: int, context: int) -> "LlamaCpp":
         stop_ids=frozenset(description["stop_ids"]),
         threads=threads,
         context=min(context, description["context"]),
+        cache=description.get("cache", llama_cache.DEFAULT),
     )
 
 
@@ -74,8 +76,18 @@ class LlamaCpp:
     A constraint needs the tokenizer.json that stands beside the model in an artefact.
     """
 
-    def __init__(self, path: Path, *, stop_ids: frozenset[int], threads: int, context: int) -> None:
-        gguf_header.check_model(path)
+    def __init__(
+        self,
+        path: Path,
+        *,
+        stop_ids: frozenset[int],
+        threads: int,
+        context: int,
+        cache: str = llama_cache.DEFAULT,
+    ) -> None:
+        header = gguf_header.check_model(path)
+        llama_cache.check(cache, header)
+        self._cache, self._bytes_per_id = cache, llama_cache.bytes_per_id(cache, header)
         model = llama_cpp.llama_model_load_from_file(
             str(path).encode(), llama_cpp.llama_model_default_params()
         )
@@ -90,7 +102,7 @@ class LlamaCpp:
         self.stop_ids = stop_ids
         self.vocab_size: int = llama_cpp.llama_vocab_n_tokens(self._vocab)
         space = llama_cpp.llama_vocab_type(self._vocab) == llama_cpp.LLAMA_VOCAB_TYPE_SPM
-        self._pieces = Pieces(of=cache(self._piece), drops_space=space)
+        self._pieces = Pieces(of=functools.cache(self._piece), drops_space=space)
         self._constraints = Constraints(path.parent / "tokenizer.json", self.vocab_size, stop_ids)
 
     def tokenize(self, text: str) -> list[int]:
@@ -151,7 +163,8 @@ class LlamaCpp:
         if waiting:
             length = self._length([writer.request for writer in waiting])
             cuts = prefixes.cuts([tuple(writer.request.prompt) for writer in waiting])
-            num_slots = min(parallel, len(waiting), max(1, CACHE_BYTES // self._cache(length)))
+            fitting = CACHE_BYTES // max(1, self._bytes_per_id * length)
+            num_slots = min(parallel, len(waiting), max(1, fitting))
             with closing(self._decoder(length, num_slots=num_slots)) as decoder:
                 while waiting or running:
                     for slot in set(range(num_slots)) - running.keys():
@@ -222,14 +235,6 @@ class LlamaCpp:
         """Return how many ids the longest of the requests may have, prompt and answer together."""
         return min(self._context, max(len(r.prompt) + r.max_tokens for r in requests))
 
-    def _cache(self, length: int) -> int:
-        """Return about how many bytes keys and values of so many ids take, in float16."""
-        heads = max(1, llama_cpp.llama_model_n_head(self._model))  # a recurrent model has none
-        width = llama_cpp.llama_model_n_embd(self._model) // heads
-        num_heads = max(1, llama_cpp.llama_model_n_head_kv(self._model))
-        num_layers = llama_cpp.llama_model_n_layer(self._model)
-        return int(2 * 2 * num_layers * num_heads * width * length)
-
     def _decoder(self, length: int, *, num_slots: int = 1, num_outputs: int = 1) -> Decoder:
         return Decoder(
             self._model,
@@ -238,6 +243,7 @@ class LlamaCpp:
             num_slots=num_slots,
             num_outputs=num_outputs,
             shares=self.capabilities.prefixes,
+            cache=self._cache,
         )
 
     def _check(self, ids: Sequence[int]) -> None:

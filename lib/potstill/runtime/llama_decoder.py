@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from potstill.runtime import llama_cache
 from potstill.runtime.llama_library import llama_cpp, take_errors
 from potstill.runtime.prefixes import Prompt, common
 
@@ -28,6 +29,7 @@ class Decoder:
         num_outputs: most ids of one step whose logits are wanted.
         shares: slots take from each other what they have in common; not with a model whose memory
             is one state, which cannot be cut off behind some ids.
+        cache: what keys and values are kept in, a name in `llama_cache.TYPES`.
 
     Attributes:
         num_read: ids of prompts that were computed, not taken from a cache.
@@ -42,6 +44,7 @@ class Decoder:
         num_slots: int = 1,
         num_outputs: int = 1,
         shares: bool = True,
+        cache: str = llama_cache.DEFAULT,
     ) -> None:
         params = llama_cpp.llama_context_default_params()
         params.n_ctx = -(-length // CACHE_GRAIN) * CACHE_GRAIN * num_slots
@@ -49,6 +52,8 @@ class Decoder:
         params.n_batch = params.n_ubatch = BATCH
         params.n_outputs_max = max(num_outputs, num_slots)
         params.n_outputs_max_per_seq = num_outputs
+        # llama.cpp turns flash attention on for values in blocks, which it cannot read otherwise.
+        params.type_k = params.type_v = llama_cache.TYPES[cache].value
         params.n_threads = params.n_threads_batch = threads
         self._context = llama_cpp.llama_init_from_model(model, params)
         if not self._context:

@@ -40,6 +40,11 @@ class OnnxRuntime:
     def __init__(self, artefact: Path, *, threads: int, context: int) -> None:
         description = artifact.read(artefact)
         path = artefact / description["model_file"]
+        if "cache" in description:
+            raise InputError(
+                f"a cache in {description['cache']} is stated, and an ONNX graph has its own: "
+                "state none"
+            )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
