@@ -2,16 +2,17 @@
 
     python -m benchmarks.compress [--run .] [--student kd] [--split test] [--rows 128]
         [--methods importance mixed gptq] [--quantisations q4_k_m q4_0 ...]
+        [--beside kd_tuned=q4_0 ...]
 
 After a run: its student is compressed (`potstill.compress`, calibrated on training rows), exported,
 and read by llama.cpp over held-out rows. KL(checkpoint in float32 || artefact) in nats an answer
 token; a ratio is to the control that stands beside it, over the same rows. Both with intervals of
-95 % over the rows' families. `mixed` gets the bytes of the control's file. Choices are made on
-validation rows, results are read on test.
+95 % over the rows' families. `mixed` gets the bytes of the control's file, and `gptq` rounds to the
+types that it chose. `--beside` names students that the run has compressed already, to be stored as
+they state, each with its control. Choices are made on validation rows, results are read on test.
 """
 
 import argparse
-import itertools
 import json
 import tempfile
 import time
@@ -32,6 +33,7 @@ from potstill.tokens import table
 from potstill.tokens.examples import Example
 
 QUANTISATIONS = ("q8_0", "q6_k", "q5_k_m", "q4_k_m", "iq4_nl", "q4_0", "iq4_xs")
+TRIED = ("importance", "mixed", "gptq")
 SMALL = ("q4_k_m", "iq4_nl", "q4_0", "iq4_xs")  # that the methods are for
 
 
@@ -66,14 +68,18 @@ def made(given: argparse.Namespace, scratch: Path) -> Iterator[Made]:
         build.build(checkpoint, out, format="gguf", quantisation=quantisation)
         return out
 
-    def compress(name: str, **method: Any) -> tuple[Path, float]:  # noqa: ANN401 - as the recipe has it
+    def compress(
+        name: str,
+        checkpoint: Path = source,
+        **method: Any,  # noqa: ANN401 - as the recipe has it
+    ) -> tuple[Path, float]:
         recipe = Compression(checkpoint=given.student, method=method, calibration_rows=given.rows,
                              batch_rows=8, threads=2, seed=0)  # fmt: skip
         own = scratch / f"scratch-{name}"
         own.mkdir()
         begun = time.perf_counter()
         METHODS[method["kind"]].compress(
-            Work(recipe, source, given.run / "data/tokens", scratch / f"{name}-weights", own)
+            Work(recipe, checkpoint, given.run / "data/tokens", scratch / f"{name}-weights", own)
         )
         return scratch / f"{name}-weights", time.perf_counter() - begun
 
@@ -88,13 +94,25 @@ def made(given: argparse.Namespace, scratch: Path) -> Iterator[Made]:
         for quantisation in small:
             name = f"importance {quantisation}"
             yield Made(name, quantisation, export(known, name, quantisation), seconds)
-    own = {"mixed": "bytes", "gptq": "quantisation"}  # what a method is told of the control
-    for method, quantisation in itertools.product(own, small):
-        if method in given.methods:
-            told = sizes[quantisation] if method == "mixed" else quantisation
-            name = f"{method} {quantisation}"
-            found, seconds = compress(name, kind=method, **{own[method]: told})
-            yield Made(name, quantisation, export(found, name, "stated"), seconds)
+    for quantisation in small if "mixed" in given.methods else ():
+        name = f"mixed {quantisation}"
+        types, choosing = compress(f"types {name}", kind="mixed", bytes=sizes[quantisation])
+        found, seconds = compress(name, types, kind="gptq", quantisation="stated")
+        yield Made(name, quantisation, export(found, name, "stated"), choosing + seconds)
+    for quantisation in small if "gptq" in given.methods else ():
+        name = f"gptq {quantisation}"
+        found, seconds = compress(name, kind="gptq", quantisation=quantisation)
+        yield Made(name, quantisation, export(found, name, "stated"), seconds)
+    for student, control in given.beside:
+        yield Made(student, control, export(source.with_name(student), student, "stated"))
+
+
+def pair(text: str) -> tuple[str, str]:
+    """Return a student and the quantisation that it is compared with."""
+    student, _, control = text.partition("=")
+    if control not in QUANTISATIONS:
+        raise argparse.ArgumentTypeError(f"{text!r}: STUDENT=CONTROL, one of {QUANTISATIONS}")
+    return student, control
 
 
 def log_probs(logits_TV: np.ndarray, row: Example) -> np.ndarray:
@@ -125,8 +143,12 @@ def main() -> None:
     parser.add_argument(
         "--quantisations", nargs="+", choices=QUANTISATIONS, default=list(QUANTISATIONS)
     )
-    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
+    parser.add_argument("--methods", nargs="*", choices=TRIED, default=list(TRIED))
+    parser.add_argument("--beside", nargs="+", type=pair, default=[], metavar="STUDENT=CONTROL")
     given = parser.parse_args()
+    for student, control in given.beside:
+        if control not in given.quantisations:
+            parser.error(f"--beside {student}={control}: --quantisations has no {control}")
     source = given.run / "models/students" / given.student
     chat = ChatTokenizer(source)
     path = given.run / f"data/tokens/{given.split}.arrow"
