@@ -10,7 +10,7 @@ from potstill.distill.recipe import Training
 BETAS = (0.9, 0.95)
 # What the default run was chosen with, for the size that it was chosen on (docs/facts.md).
 FULL_RATE, FULL_PARAMETERS = 1e-4, 135_000_000
-ADAPTER_RATES = {"lora": 1e-4, "vectors": 3e-3, "scales": 1e-3}
+ADAPTER_RATES = {"lora": 1e-4, "vectors": 3e-3, "scales": 3e-4}
 
 
 def groups(parameters: Iterable[torch.nn.Parameter], decay: float) -> list[dict[str, object]]:
