@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from potstill.distill.adapters.vectors import weights as weights  # all that is trained
 from potstill.distill.recipe import Scales
 from potstill.errors import InputError
 from potstill.hints import blocks, importance, scales, tensor_types
@@ -136,15 +137,6 @@ def attach(model: CausalLM, adapter: Scales, names: list[str], start: Path) -> N
 def owns(name: str) -> bool:
     """Say whether a weight of an adapted model is none of the start's."""
     return name.endswith(_OWN)
-
-
-def weights(model: CausalLM) -> dict[str, nn.Parameter]:
-    """Return all that is trained, by the name that it is stored under."""
-    return {
-        name.replace(".base_layer.", "."): weight
-        for name, weight in model.named_parameters()
-        if weight.requires_grad
-    }
 
 
 def changes(model: CausalLM) -> dict[str, Callable[[torch.Tensor], torch.Tensor]]:
