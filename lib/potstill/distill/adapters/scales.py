@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from potstill.distill.adapters.vectors import weights as weights  # all that is trained
+from potstill.distill.adapters import vectors
 from potstill.distill.recipe import Scales
 from potstill.errors import InputError
 from potstill.hints import blocks, importance, scales, tensor_types
@@ -29,6 +29,7 @@ from potstill.loading.load import CausalLM
 
 TYPE = "POTSTILL_SCALES"  # stored where peft has the name of its method
 _OWN = ".scale_factors"
+weights = vectors.weights
 
 
 class Blocked(nn.Module):
