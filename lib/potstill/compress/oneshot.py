@@ -35,7 +35,7 @@ from potstill.hints import packed
 from potstill.loading.load import CausalLM
 from potstill.models import checkpoint
 
-SMOOTHING = 0.8  # share of the inputs' range that weights take over: the paper's, of Llama
+SMOOTHING = 0.8  # share of the inputs' range that weights take over: docs/facts.md
 GROUPS = (128, 64, 32, 16)  # that a message offers
 
 
@@ -70,7 +70,7 @@ def compress(work: Work) -> Metrics:
 
 def _save(work: Work, how: Oneshot, out: Path) -> None:
     """Let llmcompressor round the model and save it."""
-    from llmcompressor import oneshot
+    from llmcompressor.entrypoints.oneshot import oneshot
     from loguru import logger
     from torch.utils.data import DataLoader
 
@@ -123,7 +123,7 @@ def _recipe(how: Oneshot) -> list[Any]:
     scheme = preset_name_to_scheme(bits.upper(), ["Linear"])
     if scheme.weights is not None and scheme.weights.group_size is not None:
         scheme.weights.group_size = how.group
-    settings = {"config_groups": {"group_0": scheme}, "ignore": ["lm_head"]}
+    settings: dict[str, Any] = {"config_groups": {"group_0": scheme}, "ignore": ["lm_head"]}
     if algorithm == "awq":
         return [AWQModifier(), QuantizationModifier(**settings)]
     if algorithm == "smoothquant":
@@ -142,11 +142,11 @@ def _unpinned() -> Iterator[None]:
 
     plain = IntermediatesCache.pin_memory
     if not torch.accelerator.is_available():
-        IntermediatesCache.pin_memory = lambda *_: None
+        IntermediatesCache.pin_memory = lambda *_: None  # type: ignore[method-assign]
     try:
         yield
     finally:
-        IntermediatesCache.pin_memory = plain
+        IntermediatesCache.pin_memory = plain  # type: ignore[method-assign]
 
 
 def _lost_share(work: Work, weights: packed.Weights) -> float:

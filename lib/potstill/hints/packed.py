@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 NAME = "packed"
 CONFIG = "quantization_config"
 _INTEGERS = {"type": "int", "symmetric": True}
-_WEIGHTS = {
+_BITS = {"pack-quantized": 4, "int-quantized": 8}  # of a weight, by compressed-tensors' format
+_WEIGHTS: dict[str, dict[str, object]] = {
     "pack-quantized": {**_INTEGERS, "num_bits": 4, "strategy": "group", "dynamic": False},
     "int-quantized": {**_INTEGERS, "num_bits": 8, "strategy": "channel", "dynamic": False},
 }
-_INPUTS = {
+_INPUTS: dict[str, dict[str, object] | None] = {
     "pack-quantized": None,
     "int-quantized": {**_INTEGERS, "num_bits": 8, "strategy": "token", "dynamic": True},
 }
@@ -172,31 +173,35 @@ class Weights(Mapping[str, "torch.Tensor"]):
 
 
 def _scheme(config: Mapping[str, Any], folder: Path) -> Scheme:
-    stated = config.get(CONFIG)
+    stated, where = config.get(CONFIG), folder / "config.json"
     form = stated.get("format") if isinstance(stated, dict) else None
-    if form not in _WEIGHTS:
+    if not isinstance(stated, dict) or form not in _BITS:
         raise InputError(
-            f"{folder / 'config.json'}: {CONFIG} has the format {form!r}; {', '.join(_WEIGHTS)} "
-            "are carried: compress the checkpoint by method oneshot"
+            f"{where}: {CONFIG} has the format {form!r}; {', '.join(_BITS)} are carried: compress "
+            "the checkpoint by method oneshot"
         )
     groups = stated.get("config_groups")
-    group = next(iter(groups.values()), None) if isinstance(groups, dict) else None
+    groups = groups if isinstance(groups, dict) else {}
+    group: Any = next(iter(groups.values()), None)
     part = {"targets": ["Linear"], "weights": _WEIGHTS[form], "input_activations": _INPUTS[form],
             "output_activations": None}  # fmt: skip
-    want = {"quant_method": "compressed-tensors", "quantization_status": "compressed",
-            "ignore": ["lm_head"], "kv_cache_scheme": None, "sparsity_config": {},
-            "transform_config": {}}  # fmt: skip
+    want: dict[str, object] = {
+        "quant_method": "compressed-tensors", "quantization_status": "compressed",
+        "ignore": ["lm_head"], "kv_cache_scheme": None, "sparsity_config": {},
+        "transform_config": {},
+    }  # fmt: skip
     wrong = [*_differing(stated, want), *_differing(group, part)]
     if wrong or len(groups) != 1:
         raise InputError(
-            f"{folder / 'config.json'}: {CONFIG} is not what method oneshot writes "
+            f"{where}: {CONFIG} is not what method oneshot writes "
             f"({', '.join(wrong) or 'several groups'}): compress the checkpoint by it"
         )
-    columns = group["weights"].get("group_size") if form == "pack-quantized" else 0
-    if not isinstance(columns, int) or (form == "pack-quantized" and columns < 1):
-        raise InputError(f"{folder / 'config.json'}: group_size is {columns!r}: compress it again")
-    inputs = _INPUTS[form] or {"num_bits": 0}
-    return Scheme(form, _WEIGHTS[form]["num_bits"], columns, inputs["num_bits"])
+    if _BITS[form] == 8:
+        return Scheme(form, 8, 0, 8)
+    columns = group["weights"].get("group_size")
+    if not isinstance(columns, int) or columns < 1:
+        raise InputError(f"{where}: group_size is {columns!r}: compress the checkpoint again")
+    return Scheme(form, 4, columns, 0)
 
 
 def _differing(found: object, want: Mapping[str, Any]) -> Iterator[str]:
