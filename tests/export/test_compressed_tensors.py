@@ -151,6 +151,14 @@ def test_packed_weights_of_another_checkpoint_are_refused(scheme, tiny_packed, t
         export(folder, tmp_path / "a")
 
 
+def test_a_config_of_another_checkpoint_is_refused(tiny_packed, tmp_path):
+    folder = shutil.copytree(tiny_packed("llama", "rtn_w8a8"), tmp_path / "c")
+    config = checkpoint.read_config(folder / packed.NAME)
+    files.write_json(folder / packed.NAME / "config.json", config | {"rms_norm_eps": 1e-6})
+    with pytest.raises(InputError, match=r"not of this checkpoint, for one config\.json"):
+        export(folder, tmp_path / "a")
+
+
 def drop(state):
     del state[f"{DOWN}_scale"]
 

@@ -70,6 +70,9 @@ def read(folder: Path) -> Path:
     check(path)
     held, own = Weights(path), checkpoint.shapes(folder)
     other = next(iter(sorted(set(held) ^ set(own))), None)
+    stated = {**checkpoint.read_config(path), CONFIG: None}
+    if stated != {**checkpoint.read_config(folder), CONFIG: None}:
+        other = "config.json"
     for name, weight in checkpoint.tensors(folder) if other is None else ():
         if weight.dtype != torch.float32 or not torch.equal(weight, held[name]):
             other = name
