@@ -69,6 +69,34 @@ def tiny_gguf(
 
 
 @pytest.fixture(scope="session")
+def tiny_packed(
+    tiny_checkpoint: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str, str], Path]:
+    """Return a function (family, scheme of method oneshot) -> folder of a checkpoint, made once."""
+    from potstill.compress import oneshot
+    from potstill.compress.recipe import Compression
+    from potstill.compress.work import Work
+
+    from tests.stages.conftest import dataset_of, tokens_of
+
+    made: dict[tuple[str, str], Path] = {}
+
+    def get(family: str, scheme: str) -> Path:
+        if (family, scheme) not in made:
+            folder, source = tmp_path_factory.mktemp(f"{family}_{scheme}"), tiny_checkpoint(family)
+            tokens = tokens_of(dataset_of(folder / "dataset"), source, folder / "tokens")
+            how = {"kind": "oneshot", "scheme": scheme, "group": 32}
+            recipe = Compression(checkpoint=family, method=how, calibration_rows=6, batch_rows=4,
+                                 threads=2, seed=0)  # fmt: skip
+            work = Work(recipe, source, tokens, folder / "checkpoint", folder / "scratch")
+            oneshot.compress(work)
+            made[family, scheme] = work.out
+        return made[family, scheme]
+
+    return get
+
+
+@pytest.fixture(scope="session")
 def llama_server(tiny_gguf: Callable[[str, str], Path]) -> Iterator[str]:
     """Yield the base URL of a real llama.cpp server of a tiny model, as its own process."""
     from benchmarks.llama_server import serve

@@ -23,16 +23,20 @@ def chat(number: int) -> dict:
     }
 
 
-@pytest.fixture
-def dataset(tmp_path: Path) -> Path:
-    """Return a dataset folder of twelve training, four validation and six test rows."""
-    folder = tmp_path / "dataset"
+def dataset_of(folder: Path) -> Path:
+    """Write twelve training, four validation and six test rows; return the folder."""
     folder.mkdir()
     files.write_jsonl(folder / "train.jsonl", (chat(n) for n in range(12)))
     files.write_jsonl(folder / "validation.jsonl", (chat(n) for n in range(30, 34)))
     files.write_jsonl(folder / "test.jsonl", (chat(n) for n in range(20, 26)))
     files.write_jsonl(folder / "pairs.jsonl", [])
     return folder
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """Return a dataset folder of a test's own."""
+    return dataset_of(tmp_path / "dataset")
 
 
 def pair(number: int) -> list[dict]:

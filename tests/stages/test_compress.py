@@ -20,6 +20,7 @@ SETTINGS = {
     "importance": {},
     "mixed": {"bytes": 10**6},
     "gptq": {"quantisation": "q4_0"},
+    "oneshot": {"scheme": "gptq_w4a16", "group": 32},
     "sparse": {"share": 0.5, "way": "sparsegpt"},
 }  # of each method
 

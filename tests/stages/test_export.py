@@ -26,16 +26,20 @@ COMMON = {
 }
 
 
-@pytest.fixture(scope="module")
-def recorded(tiny_llama, tmp_path_factory):
-    """Return the record of the tiny checkpoint."""
-    path = tmp_path_factory.mktemp("recorded") / "tiny.safetensors"
+def record(folder, path):
+    """Write the record of a checkpoint; return its path."""
     settings = reference.Settings(
         texts=3, max_length=64, greedy_prompts=2, greedy_tokens=4, threads=1
     )
     chats = [chat(n)["messages"] for n in range(20, 23)]
-    reference.record(ReferenceModel(tiny_llama, 1), tiny_llama, chats, path, settings)
+    reference.record(ReferenceModel(folder, 1), folder, chats, path, settings)
     return path
+
+
+@pytest.fixture(scope="module")
+def recorded(tiny_llama, tmp_path_factory):
+    """Return the record of the tiny checkpoint."""
+    return record(tiny_llama, tmp_path_factory.mktemp("recorded") / "tiny.safetensors")
 
 
 def run(folder, recorded, out, form, quantisation):
@@ -64,6 +68,16 @@ def test_every_variant_is_written_runs_and_is_measured(
     model.close()
     if quantisation in {"f16", "fp32", "q8_0"}:
         assert (metrics["parity"]["verdict"], metrics["parity"]["reason"]) == ("pass", "")
+
+
+@pytest.mark.parametrize("scheme", ["gptq_w4a16", "smoothquant_w8a8"])
+def test_what_was_packed_is_compared_with_its_checkpoint_and_timed(scheme, tiny_packed, tmp_path):
+    folder = tiny_packed("llama", scheme)
+    known = record(folder, tmp_path / "r.safetensors")
+    metrics = run(folder, known, tmp_path / "a", "compressed_tensors", "stated")
+    assert (metrics["parity"]["verdict"], metrics["parity"]["reason"]) == ("pass", "")
+    assert (metrics["parity"]["kl_mean_nats"] < 1e-6) == (scheme == "gptq_w4a16")  # inputs stay
+    assert metrics["latency"]["n"] == 1
 
 
 @pytest.mark.parametrize(("form", "quantisation"), [("gguf", "f16"), ("onnx", "fp32")])

@@ -28,6 +28,7 @@ METHODS: Registry[Method] = Registry(
         "importance": "potstill.compress.importance",
         "mixed": "potstill.compress.mixed",
         "gptq": "potstill.compress.gptq",
+        "oneshot": "potstill.compress.oneshot",
         "sparse": "potstill.compress.sparse",
     },
 )

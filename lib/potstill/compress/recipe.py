@@ -42,6 +42,15 @@ class Gptq(Section):
     damping: Annotated[float, Field(gt=0)] = DAMPING  # of an input's mean square, added to each
 
 
+class Oneshot(Section):
+    """Round matrices by llmcompressor, to a folder that vLLM and transformers load."""
+
+    kind: Literal["oneshot"]
+    # algorithm, bits of weights and of activations; rtn rounds to the nearest: the control
+    scheme: Literal["rtn_w4a16", "gptq_w4a16", "awq_w4a16", "rtn_w8a8", "smoothquant_w8a8"]
+    group: Annotated[int, Field(ge=1)] = 128  # columns that share a scale, of 4 bits
+
+
 class Sparse(Section):
     """Set weights of each matrix of the layers to zero."""
 
@@ -59,7 +68,7 @@ class Sparse(Section):
         return self
 
 
-Method = Annotated[Importance | Mixed | Gptq | Sparse, Field(discriminator="kind")]
+Method = Annotated[Importance | Mixed | Gptq | Oneshot | Sparse, Field(discriminator="kind")]
 
 
 class Compression(Section):

@@ -25,7 +25,12 @@ class Format(Protocol):
 
 
 FORMATS: Registry[Format] = Registry(
-    "format", {"gguf": "potstill.export.gguf", "onnx": "potstill.export.onnx"}
+    "format",
+    {
+        "gguf": "potstill.export.gguf",
+        "onnx": "potstill.export.onnx",
+        "compressed_tensors": "potstill.export.compressed_tensors",
+    },
 )
 
 

@@ -14,15 +14,25 @@ from potstill.models import checkpoint, families
 CausalLM = Any  # a transformers model with `.model` and `.lm_head`; its classes are untyped here
 
 
-def causal_lm(folder: Path, dtype: torch.dtype, device: torch.device) -> CausalLM:
+def causal_lm(
+    folder: Path, dtype: torch.dtype, device: torch.device, *, packed: bool = False
+) -> CausalLM:
     """Return the model in evaluation mode with scaled-dot-product attention.
+
+    Args:
+        folder: a checkpoint.
+        dtype: of its weights in memory.
+        device: where it shall be.
+        packed: compressed-tensors stored it (see `hints.packed`, whose `check` comes first).
+            Weights are decompressed here once, inputs are rounded as its config says.
 
     Raises:
         InputError: see `families.check`, or the folder's weights do not fit its config.json.
     """
     import logging
 
-    families.check(checkpoint.read_config(folder), folder)
+    config = checkpoint.read_config(folder)
+    families.check({**config, "quantization_config": None} if packed else config, folder)
 
     # transformers imports torchao, which warns about kernels for hardware that is not here.
     for name in ("torchao", "torch.utils._pytree"):
@@ -38,6 +48,7 @@ def causal_lm(folder: Path, dtype: torch.dtype, device: torch.device) -> CausalL
             attn_implementation=attention.register(),
             use_safetensors=True,
             output_loading_info=True,
+            **(_decompressed() if packed else {}),
         )
     except (ValueError, KeyError, OSError, RuntimeError) as error:
         raise InputError(f"{folder} cannot be loaded: {' '.join(str(error).split())}") from None
@@ -49,6 +60,13 @@ def causal_lm(folder: Path, dtype: torch.dtype, device: torch.device) -> CausalL
         )
     norms.lighten(model)
     return model.to(device).eval()
+
+
+def _decompressed() -> dict[str, Any]:
+    """Return what makes transformers decompress weights when it loads, not at the first pass."""
+    from transformers import CompressedTensorsConfig
+
+    return {"quantization_config": CompressedTensorsConfig(dequantize=True)}
 
 
 def trainable(folder: Path, device: torch.device) -> CausalLM:

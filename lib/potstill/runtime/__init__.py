@@ -24,7 +24,11 @@ __all__ = [
 
 RUNTIMES: Registry[RuntimeModule] = Registry(
     "format",
-    {"gguf": "potstill.runtime.llama_cpp", "onnx": "potstill.runtime.onnx_runtime"},
+    {
+        "gguf": "potstill.runtime.llama_cpp",
+        "onnx": "potstill.runtime.onnx_runtime",
+        "compressed_tensors": "potstill.runtime.transformers_runtime",
+    },
 )
 
 
