@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from potstill import runtime
-from potstill.compress import oneshot
+from potstill.compress import layers, oneshot
 from potstill.compress.recipe import Compression, Oneshot
 from potstill.compress.work import Work
 from potstill.errors import InputError
@@ -18,6 +18,7 @@ from potstill.export import build
 from potstill.hints import packed
 from potstill.loading import load
 from potstill.models import checkpoint, families
+from potstill.tokens import packing
 
 from tests.tiny_models import CASES
 
@@ -48,6 +49,37 @@ def as_transformers_reads(folder):
     how = CompressedTensorsConfig(dequantize=True)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", quantization_config=how)
     return model, dict(model.named_parameters())
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2"])
+def test_codes_are_chosen_for_the_inputs_that_the_model_has(family, work):
+    """Layer after layer, against its own function on what the rounded layers before really give."""
+    from compressed_tensors.quantization import QuantizationArgs
+    from llmcompressor.modifiers.gptq.gptq_quantize import quantize_weight
+
+    made = work(family, "gptq_w4a16", group=16)
+    oneshot.compress(made)
+    saved, model = checkpoint.read_state(made.out), made.model()
+    stored = checkpoint.read_state(made.out / packed.NAME)
+    how = QuantizationArgs(
+        num_bits=4, type="int", symmetric=True, strategy="group", group_size=16, actorder="weight"
+    )
+    alike = {}
+    alone = [packing.pack([row]) for row in made.rows]
+    with torch.inference_mode():
+        for matrices, product in layers.products(model, alone):
+            for name, weight in matrices.items():
+                scales = stored[f"{name}_scale"].float()[None]
+                own, _, _ = quantize_weight(
+                    weight[None].clone(), product[None].clone(), scales,
+                    torch.zeros_like(scales), None, how,
+                )  # fmt: skip
+                alike[name] = torch.isclose(own[0], saved[name], atol=1e-6).float().mean().item()
+            if any("down_proj" in name for name in matrices):  # it rounds a layer as a whole
+                for name, weight in model.named_parameters():
+                    if name in alike:
+                        weight.copy_(saved[name])
+    assert min(alike.values()) > 0.97, alike
 
 
 OTHERS = [pytest.param(family, scheme, marks=pytest.mark.slow) for family in CASES

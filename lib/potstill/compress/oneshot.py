@@ -79,11 +79,9 @@ def _save(work: Work, how: Oneshot, out: Path) -> None:
     model = work.model()
     if how.scheme.endswith("w4a16"):
         _fits(model, how.group)
-    # runs say for our own attention what the mask says; llmcompressor passes on tensors
-    rows = [
-        {name: value for name, value in pack.inputs.items() if torch.is_tensor(value)}
-        for pack in work.packs
-    ]
+    # one row at a time: what a line of several says by its mask is lost between llmcompressor's
+    # layers, and codes are then chosen for inputs that no model has (docs/facts.md)
+    rows = [{"input_ids": torch.tensor([row.ids], device=work.place)} for row in work.rows]
     with _unpinned():
         oneshot(
             model=model,

@@ -15,7 +15,9 @@ from potstill.loading.load import CausalLM
 from potstill.models import checkpoint
 from potstill.models.chat import ChatTokenizer
 from potstill.tokens import packing, table
+from potstill.tokens.examples import Example
 from potstill.tokens.packing import Pack
+from potstill.tokens.table import MappedRows
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,17 @@ class Work:
         Raises:
             InputError: there are none.
         """
+        return packing.calibration(*self._drawn(), self.place)
+
+    @cached_property
+    def rows(self) -> list[Example]:
+        """The same rows, each for itself."""
+        return packing.drawn(*self._drawn())
+
+    def _drawn(self) -> tuple[MappedRows, int, int]:
         chat, own = ChatTokenizer(self.source), self.scratch / "train.arrow"
         rows, _ = table.fit(self.tokens / "train.arrow", chat, own)
-        return packing.calibration(rows, self.recipe.calibration_rows, self.recipe.seed, self.place)
+        return rows, self.recipe.calibration_rows, self.recipe.seed
 
     def model(self) -> CausalLM:
         """Return the checkpoint with float32 weights, in evaluation mode."""

@@ -151,9 +151,13 @@ def shares(rows: Sequence[Example], count: int, read: Read = itself) -> list[lis
 
 def calibration(rows: Sequence[Example], count: int, seed: int, device: torch.device) -> list[Pack]:
     """Return `count` rows drawn by the seed, eight of similar lengths in a line."""
+    return [pack(batch, device) for batch in examples.by_length(drawn(rows, count, seed), 8)]
+
+
+def drawn(rows: Sequence[Example], count: int, seed: int) -> list[Example]:
+    """Return `count` rows drawn by the seed."""
     order = examples.order(rows, 1, seed, 0)
-    drawn = [rows[number] for (number,) in order[:count]]
-    return [pack(batch, device) for batch in examples.by_length(drawn, 8)]
+    return [rows[number] for (number,) in order[:count]]
 
 
 def _added(last: tuple[int, ...], rows: Sequence[Example]) -> tuple[int, tuple[int, ...]]:
