@@ -34,6 +34,7 @@ from potstill.models.chat import ChatTokenizer
 from potstill.runtime import artifact
 from potstill.tokens import table
 from potstill.tokens.examples import Example
+from scipy.special import log_softmax
 
 QUANTISATIONS = ("q8_0", "q6_k", "q5_k_m", "q4_k_m", "iq4_nl", "q4_0", "iq4_xs")
 TRIED = ("importance", "mixed", "gptq", "oneshot")
@@ -148,9 +149,8 @@ def pair(text: str) -> tuple[str, str]:
 def log_probs(logits_TV: np.ndarray, row: Example) -> np.ndarray:
     """Return the log-probabilities [N, V] at the places that predict a row's answer."""
     places = [at - 1 for start, end in row.places() for at in range(start, end)]
-    found_NV = logits_TV[places].astype(np.float64)
-    found_NV -= found_NV.max(-1, keepdims=True)
-    return found_NV - np.log(np.exp(found_NV).sum(-1, keepdims=True))
+    found_NV: np.ndarray = log_softmax(logits_TV[places].astype(np.float64), -1)
+    return found_NV
 
 
 def divergences(folder: Path, rows: Sequence[Example], whole: Sequence[np.ndarray]) -> list[float]:

@@ -28,6 +28,7 @@ from potstill.models.chat import ChatTokenizer
 from potstill.proving import latency
 from potstill.runtime import artifact, llama_cache
 from potstill.tokens import table
+from scipy.special import log_softmax
 
 KINDS = list(llama_cache.TYPES)  # float16 first
 THREADS, GENERATED, REPEATS, SHORT = 2, 64, 2, 64
@@ -71,9 +72,7 @@ def read(artefact: Path, ids: Sequence[Sequence[int]]) -> Iterator[np.ndarray]:
     longest = max(map(len, ids))
     with closing(runtime.load(artefact, threads=THREADS, context=longest)) as model:
         for one in ids:
-            scores_TV = model.logits(one).astype(np.float64)
-            scores_TV -= scores_TV.max(-1, keepdims=True)
-            yield scores_TV - np.log(np.exp(scores_TV).sum(-1, keepdims=True))
+            yield log_softmax(model.logits(one).astype(np.float64), -1)
 
 
 def losses(variants: Sequence[Path], texts: Sequence[Text]) -> Iterator[dict[str, object]]:

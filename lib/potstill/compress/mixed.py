@@ -138,12 +138,7 @@ def measured(
 
         def cost(name: str, product_XX: torch.Tensor | None = None) -> dict[str, float]:
             weight, importance_X = weights[name], known.get(name)
-            lost: dict[str, float] = {}
-            for kind in kinds[name]:
-                rounded = _round(weight, kind, importance_X)
-                lost[kind] = _lost(weight, rounded, importance_X)
-                if lost[kind] == max(lost.values()):
-                    coarsest, made = kind, rounded
+            lost, coarsest, made = _coarsest(weight, kinds[name], importance_X)
             if product_XX is not None and coarsest in grids.KINDS:
                 held = gptq.blocks_of(weight, product_XX, coarsest, importance_X)[1]
                 made = torch.from_numpy(blocks.values(held, coarsest))
@@ -194,6 +189,22 @@ def _log_probs(model: CausalLM, pack: Pack, last_1TD: torch.Tensor) -> torch.Ten
 
 def _kl(whole_NV: torch.Tensor, rounded_NV: torch.Tensor) -> float:
     return functional.kl_div(rounded_NV, whole_NV, log_target=True, reduction="sum").item()
+
+
+def _coarsest(
+    weight: torch.Tensor, kinds: Sequence[str], known: np.ndarray | None
+) -> tuple[dict[str, float], str, torch.Tensor]:
+    """Return what each type loses of a matrix, the type that loses most, and what it makes of it.
+
+    Of all that are rounded no more than two are in memory.
+    """
+    lost: dict[str, float] = {}
+    for kind in kinds:
+        rounded = _round(weight, kind, known)
+        lost[kind] = _lost(weight, rounded, known)
+        if max(lost, key=lost.__getitem__) == kind:
+            coarsest, made = kind, rounded
+    return lost, coarsest, made
 
 
 def _lost(weight: torch.Tensor, rounded: torch.Tensor, known: np.ndarray | None) -> float:

@@ -43,8 +43,8 @@ def compress(work: Work) -> Metrics:
     """Write the rounded weights, and the packed ones beside them.
 
     Returns:
-        scheme, group (0: a scale a row), matrices, bytes of the packed weights; of schemes that
-        scale nothing before lost_share, as of `compress.gptq`.
+        scheme, group (0: a scale a row), bytes of the packed weights; of schemes that scale nothing
+        before lost_share, as of `compress.gptq`.
 
     Raises:
         InputError: a group that does not divide the matrices' widths.

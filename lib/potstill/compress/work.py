@@ -51,17 +51,19 @@ class Work:
         Raises:
             InputError: there are none.
         """
-        return packing.calibration(*self._drawn(), self.place)
+        recipe = self.recipe
+        return packing.calibration(self._table, recipe.calibration_rows, recipe.seed, self.place)
 
     @cached_property
     def rows(self) -> list[Example]:
         """The same rows, each for itself."""
-        return packing.drawn(*self._drawn())
+        return packing.drawn(self._table, self.recipe.calibration_rows, self.recipe.seed)
 
-    def _drawn(self) -> tuple[MappedRows, int, int]:
+    @cached_property
+    def _table(self) -> MappedRows:
         chat, own = ChatTokenizer(self.source), self.scratch / "train.arrow"
         rows, _ = table.fit(self.tokens / "train.arrow", chat, own)
-        return rows, self.recipe.calibration_rows, self.recipe.seed
+        return rows
 
     def model(self) -> CausalLM:
         """Return the checkpoint with float32 weights, in evaluation mode."""
